@@ -1,0 +1,172 @@
+//! The local APIC: x2APIC where the CPU has it, else xAPIC.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use gupsync::cpumask::CpuId;
+use volatile::VolatilePtr;
+use x86_64::instructions::interrupts;
+use x86_64::registers::model_specific::Msr;
+
+use crate::paging;
+
+/// Vectors, highest priority last.
+pub mod vector {
+    /// A flush request.
+    pub const FLUSH: u8 = 0xf1;
+    /// A sync request.
+    pub const SYNC: u8 = 0xf2;
+    /// A wake-up.
+    pub const KICK: u8 = 0xf3;
+    /// A request that has nothing to do with an mm.
+    pub const OTHER: u8 = 0xf4;
+    /// The APIC's own "it was nothing".
+    pub const SPURIOUS: u8 = 0xff;
+}
+
+/// What an interrupt command asks for.
+#[derive(Clone, Copy)]
+pub enum Command {
+    /// A maskable interrupt.
+    Fixed(u8),
+    /// An NMI.
+    Nmi,
+}
+
+impl Command {
+    fn low(self) -> u32 {
+        match self {
+            Command::Fixed(vector) => u32::from(vector),
+            Command::Nmi => 4 << 8,
+        }
+    }
+}
+
+const APIC_BASE: Msr = Msr::new(0x1b);
+const BASE_X2APIC: u64 = 1 << 10;
+const BASE_ENABLED: u64 = 1 << 11;
+const CPUID_X2APIC: u32 = 1 << 21;
+
+/// Registers, by their xAPIC offset.
+const ID: u32 = 0x20;
+const TASK_PRIORITY: u32 = 0x80;
+const EOI: u32 = 0xb0;
+const SPURIOUS: u32 = 0xf0;
+const ICR_LOW: u32 = 0x300;
+const ICR_HIGH: u32 = 0x310;
+
+const SOFTWARE_ENABLE: u32 = 1 << 8;
+const DELIVERY_PENDING: u32 = 1 << 12;
+const ALL_BUT_SELF: u32 = 3 << 18;
+const ASSERT: u32 = 1 << 14;
+const INIT: u32 = 5 << 8;
+const STARTUP: u32 = 6 << 8;
+
+/// Where the xAPIC is mapped; 0 if x2APIC is used.
+static XAPIC: AtomicU64 = AtomicU64::new(0);
+static APIC_IDS: [AtomicU32; crate::smp::MAX_CPUS] = [const { AtomicU32::new(0) }; crate::smp::MAX_CPUS];
+
+/// Chooses the mode, on the first CPU.
+pub fn init() {
+    let features = core::arch::x86_64::__cpuid(1).ecx;
+    if features & CPUID_X2APIC == 0 {
+        // SAFETY: every x86-64 CPU has this register.
+        let base = unsafe { APIC_BASE.read() };
+        XAPIC.store(paging::map_device(base & 0x000f_ffff_ffff_f000), Ordering::Relaxed);
+    }
+}
+
+/// Enables the APIC of this CPU.
+pub fn enable(id: CpuId) {
+    let mut base_msr = APIC_BASE;
+    // SAFETY: every x86-64 CPU has this register.
+    let base = unsafe { base_msr.read() };
+    let mode = if is_x2apic() { BASE_X2APIC | BASE_ENABLED } else { BASE_ENABLED };
+    // SAFETY: from off or xAPIC to the mode that CPUID reports; the address stays.
+    unsafe { base_msr.write(base | mode) };
+    write(SPURIOUS, SOFTWARE_ENABLE | u32::from(vector::SPURIOUS));
+    let apic_id = if is_x2apic() { read(ID) } else { read(ID) >> 24 };
+    APIC_IDS[id.0].store(apic_id, Ordering::Relaxed);
+}
+
+/// Whether the x2APIC is used.
+pub fn is_x2apic() -> bool {
+    XAPIC.load(Ordering::Relaxed) == 0
+}
+
+/// Interrupts one CPU: one write to the ICR.
+pub fn send(to: CpuId, command: Command) {
+    send_raw(APIC_IDS[to.0].load(Ordering::Relaxed), command.low() | ASSERT);
+}
+
+/// Leaves a mark in a trace of APIC writes: here counting begins or ends. The priority written is the one there is.
+pub fn mark_trace() {
+    write(TASK_PRIORITY, 0);
+}
+
+/// Sends INIT to all other CPUs.
+pub fn init_others() {
+    send_raw(0, ALL_BUT_SELF | ASSERT | INIT);
+}
+
+/// Starts all other CPUs at `page`, in real mode.
+pub fn start_others(page: u8) {
+    send_raw(0, ALL_BUT_SELF | ASSERT | STARTUP | u32::from(page));
+}
+
+/// Ends the interrupt being handled.
+pub fn end_of_interrupt() {
+    write(EOI, 0);
+}
+
+fn send_raw(apic_id: u32, command: u32) {
+    if is_x2apic() {
+        // The write below does not wait for earlier stores: without the fences the target could be interrupted
+        // before it can see its request.
+        // SAFETY: fences have no other effect.
+        unsafe { core::arch::x86_64::_mm_mfence() };
+        // SAFETY: likewise.
+        unsafe { core::arch::x86_64::_mm_lfence() };
+        let mut icr = Msr::new(msr_of(ICR_LOW));
+        // SAFETY: an interrupt to a CPU of this kernel, which handles every vector sent.
+        unsafe { icr.write(u64::from(apic_id) << 32 | u64::from(command)) };
+    } else {
+        // Both halves go together.
+        interrupts::without_interrupts(|| {
+            while read(ICR_LOW) & DELIVERY_PENDING != 0 {
+                core::hint::spin_loop();
+            }
+            write(ICR_HIGH, apic_id << 24);
+            write(ICR_LOW, command);
+        });
+    }
+}
+
+fn msr_of(register: u32) -> u32 {
+    0x800 + (register >> 4)
+}
+
+fn xapic(register: u32) -> VolatilePtr<'static, u32> {
+    let address = XAPIC.load(Ordering::Relaxed) + u64::from(register);
+    let pointer = NonNull::new(address as *mut u32).expect("the xAPIC is mapped");
+    // SAFETY: `init` has mapped the page of registers for good, uncached; each is a 32-bit word.
+    unsafe { VolatilePtr::new(pointer) }
+}
+
+fn read(register: u32) -> u32 {
+    if is_x2apic() {
+        // SAFETY: the x2APIC is enabled, and has every register that is read here.
+        unsafe { Msr::new(msr_of(register)).read() as u32 }
+    } else {
+        xapic(register).read()
+    }
+}
+
+fn write(register: u32, value: u32) {
+    if is_x2apic() {
+        // SAFETY: as in `read`; EOI and the spurious vector concern this CPU only.
+        unsafe { Msr::new(msr_of(register)).write(u64::from(value)) };
+    } else {
+        xapic(register).write(value);
+    }
+}

@@ -1,0 +1,154 @@
+//! INVLPGB and TLBSYNC for CPUs that lack them, carried out behind #UD.
+//!
+//! # Guarantee
+//!
+//! The kernel executes the same two instructions on every machine. Like the hardware, the emulator invalidates on
+//! the other CPUs even while they keep interrupts off, and proves nothing about walkers: it works by NMI, and an
+//! NMI does not wait for a walker's `sti`.
+//!
+//! It is the laziest hardware the manual allows: nothing is invalidated before TLBSYNC, so that a TLBSYNC
+//! forgotten, or executed on another CPU, is always seen.
+//!
+//! # Mechanism
+//!
+//! INVLPGB writes the operation into the CPU's own queue. TLBSYNC sends an NMI to every other CPU and waits until
+//! all have been through the queue. NMIs coalesce, so none is counted at the receiver: each CPU takes from its
+//! inbox whose queue it has still to read. The handler takes no lock and writes no line.
+
+use alloc::boxed::Box;
+
+use crossbeam_utils::CachePadded;
+use gupsync::atomic::{AtomicU64, Ordering};
+use gupsync::cpumask::{CpuId, CpuMask};
+use gupsync::machine::{FrameSize, Range};
+use gupsync::mm::VirtAddr;
+use gupsync::mm::tables::PAGE_SIZE;
+use spin::Once;
+
+use crate::tlb::{self, form};
+use crate::traps::TrapFrame;
+use crate::{apic, percpu, run};
+
+/// Operations between two TLBSYNCs; one more waits as if by TLBSYNC.
+const QUEUE: usize = 64;
+
+const INVLPGB: [u8; 3] = [0x0f, 0x01, 0xfe];
+const TLBSYNC: [u8; 3] = [0x0f, 0x01, 0xff];
+
+struct Cpu {
+    /// Whose queue this CPU has still to read.
+    inbox: CpuMask,
+    /// What this CPU wants invalidated: rAX, ECX and EDX of each INVLPGB.
+    queue: [[AtomicU64; 3]; QUEUE],
+    queued: AtomicU64,
+    /// CPUs that have not read the queue yet.
+    outstanding: AtomicU64,
+    /// The PCID that this CPU's translations belong to, whether the hardware tags them or not.
+    pcid: AtomicU64,
+}
+
+static CPUS: Once<Box<[CachePadded<Cpu>]>> = Once::new();
+
+/// Makes the queues.
+pub fn init(cpus: usize) {
+    let zero = || AtomicU64::new(0);
+    let cpu = || Cpu {
+        inbox: CpuMask::new(cpus),
+        queue: core::array::from_fn(|_| core::array::from_fn(|_| zero())),
+        queued: zero(),
+        outstanding: zero(),
+        pcid: zero(),
+    };
+    CPUS.call_once(|| (0..cpus).map(|_| CachePadded::new(cpu())).collect());
+}
+
+fn cpus() -> &'static [CachePadded<Cpu>] {
+    CPUS.get().expect("the queues were made")
+}
+
+/// Notes the PCID that is about to be loaded. Before the load: an NMI in between flushes what the load drops anyway.
+pub fn set_pcid(cpu: CpuId, pcid: u64) {
+    // Relaxed: read by this CPU's own NMI handler.
+    cpus()[cpu.0].pcid.store(pcid, Ordering::Relaxed);
+}
+
+/// In the #UD handler: carries out the instruction if it is one of the two.
+pub fn try_instruction(frame: &mut TrapFrame) -> bool {
+    // SAFETY: the bytes were just executed, so they can be read: the kernel's text is readable.
+    let bytes = unsafe { (frame.rip as *const [u8; 3]).read_unaligned() };
+    let me = percpu::id();
+    match bytes {
+        INVLPGB => enqueue(me, [frame.rax, frame.rcx & 0xffff_ffff, frame.rdx & 0xffff_ffff]),
+        TLBSYNC => complete(me),
+        _ => return false,
+    }
+    frame.rip += bytes.len() as u64;
+    true
+}
+
+fn enqueue(me: CpuId, registers: [u64; 3]) {
+    let own = &cpus()[me.0];
+    if own.queued.load(Ordering::Relaxed) == QUEUE as u64 {
+        complete(me);
+    }
+    let at = own.queued.load(Ordering::Relaxed);
+    for (word, value) in own.queue[at as usize].iter().zip(registers) {
+        // Relaxed, all of the queue: published by the inbox.
+        word.store(value, Ordering::Relaxed);
+    }
+    own.queued.store(at + 1, Ordering::Relaxed);
+}
+
+fn complete(me: CpuId) {
+    let all = cpus();
+    let own = &all[me.0];
+    if own.queued.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    let others = || (0..all.len()).map(CpuId).filter(|cpu| *cpu != me);
+    own.outstanding.store(all.len() as u64 - 1, Ordering::Relaxed);
+    for cpu in others() {
+        // Release: pairs with the Acquire in `on_nmi`.
+        all[cpu.0].inbox.insert(me, Ordering::Release);
+        apic::send(cpu, apic::Command::Nmi);
+        run::count_emulation_nmi(me);
+    }
+    carry_out(me, me);
+    // Acquire: pairs with the Release in `on_nmi`. Two CPUs that wait here serve each other: #UD holds off no NMI.
+    while own.outstanding.load(Ordering::Acquire) != 0 {
+        core::hint::spin_loop();
+    }
+    own.queued.store(0, Ordering::Relaxed);
+}
+
+/// In the NMI handler: reads the queues that wait for this CPU.
+pub fn on_nmi(me: CpuId) {
+    let all = cpus();
+    // Acquire: pairs with the Release in `complete`.
+    all[me.0].inbox.drain(Ordering::Acquire, |from| {
+        carry_out(me, from);
+        // Release: pairs with the Acquire in `complete`; the translations are gone.
+        all[from.0].outstanding.fetch_sub(1, Ordering::Release);
+    });
+}
+
+/// Invalidates on this CPU what `from` has queued.
+fn carry_out(me: CpuId, from: CpuId) {
+    let (own, from) = (&cpus()[me.0], &cpus()[from.0]);
+    for operation in &from.queue[..from.queued.load(Ordering::Relaxed) as usize] {
+        let [rax, ecx, edx] = operation.each_ref().map(|word| word.load(Ordering::Relaxed));
+        let pcid_matches = rax & form::PCID == 0 || edx >> 16 & 0xfff == own.pcid.load(Ordering::Relaxed);
+        // The kernel runs under ASID 0 and marks no page global.
+        let asid_matches = rax & form::ASID == 0 || edx & 0xffff == 0;
+        if !asid_matches || !(pcid_matches || rax & form::GLOBAL != 0) {
+            continue;
+        }
+        if rax & form::VA == 0 {
+            tlb::flush(Range::All);
+            continue;
+        }
+        let size = if ecx & u64::from(form::HUGE_STRIDE) != 0 { FrameSize::Huge } else { FrameSize::Small };
+        let start = VirtAddr(rax & !(PAGE_SIZE - 1));
+        tlb::flush(Range::Pages { start, pages: (ecx & 0xffff) + 1, size });
+    }
+}

@@ -1,0 +1,185 @@
+//! The machine: [`Machine`] for real CPUs.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use gupsync::atomic::AtomicU64 as Word;
+use gupsync::cpumask::CpuId;
+use gupsync::machine::{Cause, Event, FrameSize, Invlpgb, Machine, Range, Violation};
+use gupsync::mm::{Asid, Frame, MmId, Page, VirtAddr};
+use gupsync::scenario::counters::Counters;
+use x86_64::instructions::interrupts;
+
+use crate::apic::{Command, vector};
+use crate::{apic, emulate, frames, paging, tlb};
+
+static CPUS: AtomicU64 = AtomicU64::new(0);
+
+/// How many CPUs are online.
+pub fn cpus() -> usize {
+    CPUS.load(Ordering::Relaxed) as usize
+}
+
+/// Says how many CPUs are online, once they are.
+pub fn set_cpus(cpus: usize) {
+    CPUS.store(cpus as u64, Ordering::Relaxed);
+}
+
+/// Halts until `until` holds, looking after each interrupt.
+pub fn park(mut until: impl FnMut() -> bool) {
+    loop {
+        // Off while looking: an interrupt that comes after the look ends the halt.
+        interrupts::disable();
+        if until() {
+            interrupts::enable();
+            return;
+        }
+        interrupts::enable_and_hlt();
+    }
+}
+
+/// The CPUs, their interrupts, TLBs and memory, and what is counted of them.
+pub struct Hw {
+    counters: Counters,
+    invlpgb_max: u64,
+}
+
+impl Hw {
+    /// Counts from zero, for `mms` mms. One INVLPGB takes `invlpgb_max` pages at most; 0 is the CPU's own limit.
+    pub fn new(mms: usize, invlpgb_max: u64) -> Self {
+        let asked = (invlpgb_max > 0).then_some(invlpgb_max);
+        let invlpgb_max = match tlb::native_invlpgb() {
+            Some(limit) => limit.min(asked.unwrap_or(limit)),
+            // The smallest limit that a CPU with INVLPGB has: QEMU's CPUID knows none.
+            None => asked.unwrap_or(8),
+        };
+        Hw { counters: Counters::new(cpus(), mms), invlpgb_max }
+    }
+}
+
+impl Machine for Hw {
+    fn cpus(&self) -> usize {
+        cpus()
+    }
+
+    fn irqs_off<R>(&self, body: impl FnOnce() -> R) -> R {
+        interrupts::without_interrupts(body)
+    }
+
+    // Interrupts are asynchronous here: nothing to deliver by hand.
+    fn window(&self, _: CpuId, _: impl FnMut()) {}
+
+    fn wait(&self, _: CpuId, _: impl FnMut(), mut until: impl FnMut() -> bool) {
+        debug_assert!(interrupts::are_enabled(), "waiting with interrupts off");
+        while !until() {
+            core::hint::spin_loop();
+        }
+    }
+
+    fn pause(&self) {
+        core::hint::spin_loop();
+    }
+
+    fn park(&self, _: CpuId, _: impl FnMut(), until: impl FnMut() -> bool) {
+        park(until);
+    }
+
+    fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId) {
+        let (vector, event) = match cause {
+            Cause::Flush => (vector::FLUSH, Event::FlushIpi),
+            Cause::Sync => (vector::SYNC, Event::SyncIpi),
+            Cause::Other => (vector::OTHER, Event::OtherIpi),
+            Cause::Kick => (vector::KICK, Event::Kick),
+        };
+        apic::send(to, Command::Fixed(vector));
+        self.note(from, mm, event, 1);
+    }
+
+    fn acked(&self, cpu: CpuId, _: CpuId, cause: Cause, mm: MmId) {
+        let event = match cause {
+            Cause::Flush => Event::FlushAcked,
+            Cause::Sync => Event::SyncAcked,
+            Cause::Other => Event::OtherAcked,
+            Cause::Kick => unreachable!("a wake-up is not acknowledged"),
+        };
+        self.note(cpu, mm, event, 1);
+    }
+
+    fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid) {
+        emulate::set_pcid(cpu, asid.word());
+        tlb::load(root, asid);
+    }
+
+    fn flush_local(&self, _: CpuId, range: Range) {
+        tlb::flush(range);
+    }
+
+    fn invlpgb(&self, _: CpuId, what: Invlpgb) {
+        tlb::invlpgb(what);
+    }
+
+    fn tlbsync(&self, _: CpuId) {
+        tlb::tlbsync();
+    }
+
+    fn invlpgb_max(&self) -> u64 {
+        self.invlpgb_max
+    }
+
+    fn kernel_root(&self) -> Frame {
+        paging::root()
+    }
+
+    fn words(&self, frame: Frame) -> &[Word] {
+        frames::words(frame)
+    }
+
+    fn page(&self, frame: Frame) -> &Page {
+        frames::page(frame)
+    }
+
+    fn alloc(&self, size: FrameSize) -> Option<Frame> {
+        frames::alloc(size)
+    }
+
+    fn free(&self, frame: Frame, size: FrameSize) {
+        frames::free(frame, size);
+    }
+
+    fn copy(&self, from: Frame, to: Frame) {
+        frames::copy(from, to);
+    }
+
+    fn touch(&self, va: VirtAddr) -> Option<u64> {
+        tlb::touch(va)
+    }
+
+    fn write(&self, va: VirtAddr, value: u64) -> bool {
+        tlb::write(va, value)
+    }
+
+    fn note(&self, cpu: CpuId, mm: MmId, event: Event, n: u64) {
+        self.counters.add(cpu, mm, event, n);
+    }
+
+    fn counted(&self, mm: MmId, event: Event) -> u64 {
+        self.counters.sum(mm, event)
+    }
+
+    fn counted_on(&self, cpu: CpuId, mm: MmId, event: Event) -> u64 {
+        self.counters.on(cpu, mm, event)
+    }
+
+    fn forget_counts(&self) {
+        self.counters.clear();
+        apic::mark_trace();
+    }
+
+    fn caught(&self, violation: &Violation) {
+        log::warn!("caught: {violation:x?}");
+    }
+
+    fn clock(&self) -> u64 {
+        // SAFETY: every x86-64 CPU has the time-stamp counter.
+        unsafe { core::arch::x86_64::_rdtsc() }
+    }
+}

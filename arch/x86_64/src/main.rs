@@ -1,0 +1,102 @@
+//! gupsync's kernel: the scenarios of the library, on real CPUs, page tables and interrupts.
+//!
+//! Boots by the Limine protocol, brings up all CPUs, runs the comparison that its command line asks for, writes
+//! one line for each row to the serial port, and ends the machine with an exit code of its own.
+//!
+//! All `unsafe` of the kernel is here in `arch/`: the library has none.
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod acpi;
+mod apic;
+mod boot;
+mod emulate;
+mod exit;
+mod fail;
+mod frames;
+mod hw;
+mod paging;
+mod percpu;
+mod run;
+mod serial;
+mod smp;
+mod tlb;
+mod traps;
+
+use core::arch::naked_asm;
+
+use gupsync::cpumask::CpuId;
+use gupsync::scenario::report;
+use linked_list_allocator::LockedHeap;
+use spin::Once;
+
+use crate::boot::BootInfo;
+
+#[global_allocator]
+static HEAP: LockedHeap = LockedHeap::empty();
+const HEAP_BYTES: usize = 16 << 20;
+
+static BOOT: Once<BootInfo> = Once::new();
+
+/// Where the bootloader enters, on a stack of its own.
+#[unsafe(no_mangle)]
+extern "C" fn _start() -> ! {
+    serial::init();
+    traps::init_early();
+    let boot = BOOT.call_once(boot::info);
+    log::info!("gupsync {}", env!("CARGO_PKG_VERSION"));
+    serial::line(format_args!("{}{} {}", report::LOADER, boot.bootloader, boot.version));
+    frames::init(boot.hhdm, boot::regions());
+    let trampoline = frames::alloc_below_1_mib();
+    paging::init(boot, boot::regions());
+    let heap = frames::carve(HEAP_BYTES as u64);
+    // SAFETY: `carve` gave this memory to nobody else, for good.
+    unsafe { HEAP.lock().init(heap, HEAP_BYTES) };
+
+    let cpus = acpi::count_cpus(boot.rsdp);
+    assert!(cpus <= smp::MAX_CPUS, "{cpus} CPUs; this kernel runs at most {}", smp::MAX_CPUS);
+    (0..cpus).map(CpuId).for_each(percpu::map_stacks);
+    emulate::init(cpus);
+    apic::init();
+    set_up(CpuId(0));
+    smp::start_others(cpus, trampoline, start_other);
+    hw::set_cpus(cpus);
+    let mode = if apic::is_x2apic() { "x2APIC" } else { "xAPIC" };
+    log::info!("{cpus} CPUs online, {mode}, {} MiB free", frames::untouched() >> 20);
+    enter_on(percpu::stack_top(CpuId(0)), main)
+}
+
+/// What every CPU does to itself.
+fn set_up(id: CpuId) {
+    paging::enter();
+    percpu::init(id);
+    traps::init();
+    apic::enable(id);
+    tlb::init();
+}
+
+/// Where the other CPUs enter, each on its own stack.
+extern "C" fn start_other(id: usize) -> ! {
+    let id = CpuId(id);
+    set_up(id);
+    smp::report_online();
+    x86_64::instructions::interrupts::enable();
+    run::serve(id)
+}
+
+/// The first CPU, on its own stack.
+extern "C" fn main() -> ! {
+    x86_64::instructions::interrupts::enable();
+    let cmdline = BOOT.get().expect("booted").cmdline;
+    log::info!("command line: {cmdline}");
+    exit::exit(run::all(cmdline))
+}
+
+/// Leaves the current stack for good.
+#[unsafe(naked)]
+extern "C" fn enter_on(stack: u64, function: extern "C" fn() -> !) -> ! {
+    naked_asm!("mov rsp, rdi", "xor ebp, ebp", "push 0", "jmp rsi")
+}

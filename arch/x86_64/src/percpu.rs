@@ -1,0 +1,82 @@
+//! What belongs to one CPU: its number, its GDT and TSS, and its stacks. An NMI and a double fault have stacks of
+//! their own, in order whatever has happened to the one in use.
+
+use alloc::boxed::Box;
+use core::arch::asm;
+
+use gupsync::cpumask::CpuId;
+use x86_64::VirtAddr;
+use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
+use x86_64::instructions::tables::load_tss;
+use x86_64::registers::model_specific::GsBase;
+use x86_64::registers::segmentation::SegmentSelector;
+use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
+use x86_64::structures::tss::TaskStateSegment;
+
+use crate::paging;
+
+/// Index of the NMI's stack in the TSS.
+pub const NMI_STACK: u16 = 0;
+/// Index of the double fault's.
+pub const FAULT_STACK: u16 = 1;
+
+/// Ordinary, NMI and double fault.
+const STACKS: u64 = 3;
+
+/// What GS points to.
+#[repr(C)]
+struct PerCpu {
+    id: usize,
+}
+
+/// Maps the stacks of a CPU that is about to start.
+pub fn map_stacks(id: CpuId) {
+    for which in 0..STACKS {
+        paging::map_stack(id.0 as u64 * STACKS + which);
+    }
+}
+
+/// The upper end of a CPU's ordinary stack.
+pub fn stack_top(id: CpuId) -> u64 {
+    paging::stack_top(id.0 as u64 * STACKS)
+}
+
+/// Sets up this CPU, whose stacks are mapped.
+pub fn init(id: CpuId) {
+    let mut tss = TaskStateSegment::new();
+    for (which, index) in [(1, NMI_STACK), (2, FAULT_STACK)] {
+        let top = paging::stack_top(id.0 as u64 * STACKS + which);
+        tss.interrupt_stack_table[usize::from(index)] = VirtAddr::new(top);
+    }
+    let tss: &'static TaskStateSegment = Box::leak(Box::new(tss));
+    let gdt = Box::leak(Box::new(GlobalDescriptorTable::new()));
+    let code = gdt.append(Descriptor::kernel_code_segment());
+    let data = gdt.append(Descriptor::kernel_data_segment());
+    let task = gdt.append(Descriptor::tss_segment(tss));
+    gdt.load();
+    // SAFETY: `code` is a 64-bit code segment of the GDT just loaded.
+    unsafe { CS::set_reg(code) };
+    // SAFETY: `data` is a data segment of the GDT just loaded.
+    unsafe { SS::set_reg(data) };
+    for set in [DS::set_reg, ES::set_reg] {
+        // SAFETY: 64-bit code does not use these segments.
+        unsafe { set(SegmentSelector::NULL) };
+    }
+    // SAFETY: `task` is the descriptor of a TSS that lives for ever.
+    unsafe { load_tss(task) };
+    let own: &'static PerCpu = Box::leak(Box::new(PerCpu { id: id.0 }));
+    GsBase::write(VirtAddr::from_ptr(own));
+}
+
+/// The number of this CPU.
+pub fn id() -> CpuId {
+    let id: usize;
+    // SAFETY: GS points to this CPU's `PerCpu` from `init` on, which comes before anything that asks.
+    unsafe { asm!("mov {}, gs:[0]", out(reg) id, options(nostack, preserves_flags, readonly)) };
+    CpuId(id)
+}
+
+/// The same for messages, which may come before [`init`].
+pub fn id_or_boot() -> CpuId {
+    if GsBase::read().is_null() { CpuId(0) } else { id() }
+}

@@ -1,0 +1,169 @@
+//! Running a comparison: one row after the other, each with a world of its own.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+use gupsync::cpumask::CpuId;
+use gupsync::machine::{Event, Machine};
+use gupsync::mm::MmId;
+use gupsync::scenario::report::{self, ExitCode};
+use gupsync::scenario::row::Status;
+use gupsync::scenario::spec::{self, Backend, Spec};
+use gupsync::scenario::{Row, Run};
+
+use crate::apic::{Command, vector};
+use crate::hw::Hw;
+use crate::{apic, fail, frames, hw, percpu, serial, tlb};
+
+/// The run under way. Null between runs.
+static CURRENT: AtomicPtr<Run<Hw>> = AtomicPtr::new(ptr::null_mut());
+/// Odd while a run is on. CPUs sleep until it changes.
+static PHASE: AtomicU64 = AtomicU64::new(0);
+/// CPUs that have seen the end of the last run.
+static BACK: AtomicU64 = AtomicU64::new(0);
+
+fn current() -> Option<&'static Run<Hw>> {
+    // Acquire: pairs with the Release in `with_run`.
+    let run = CURRENT.load(Ordering::Acquire);
+    // SAFETY: null, or a run that `with_run` keeps until every CPU has reported back. A CPU reports back outside
+    // of interrupt handlers and roles, the only places that hold on to it.
+    unsafe { run.as_ref() }
+}
+
+/// A flush or sync interrupt has arrived.
+pub fn interrupt(cpu: CpuId) {
+    if let Some(run) = current() {
+        run.world.interrupt(cpu);
+    }
+}
+
+/// The emulator has sent an NMI.
+pub fn count_emulation_nmi(from: CpuId) {
+    if let Some(run) = current() {
+        run.world.machine.note(from, MmId::KERNEL, Event::EmulationNmi, 1);
+    }
+}
+
+/// This CPU has taken an interrupt that calls nobody.
+pub fn count_taken(event: Event) {
+    if let Some(run) = current() {
+        run.world.machine.note(percpu::id(), MmId::KERNEL, event, 1);
+    }
+}
+
+fn kick_all() {
+    for cpu in (1..hw::cpus()).map(CpuId) {
+        apic::send(cpu, Command::Fixed(vector::KICK));
+    }
+}
+
+/// What every CPU but the first does for ever.
+pub fn serve(cpu: CpuId) -> ! {
+    let mut seen = 0;
+    loop {
+        // Acquire: pairs with the Release in `with_run`.
+        hw::park(|| PHASE.load(Ordering::Acquire) != seen);
+        seen += 1;
+        if seen % 2 == 0 {
+            // Release: pairs with the Acquire in `with_run`.
+            BACK.fetch_add(1, Ordering::Release);
+        } else if let Some(run) = current() {
+            run.play(cpu);
+        }
+    }
+}
+
+/// Makes `run` the current one while `body` works with it, on the first CPU.
+fn with_run(run: Run<Hw>, body: impl FnOnce(&Run<Hw>) -> Vec<Row>) -> Vec<Row> {
+    let run = Box::into_raw(Box::new(run));
+    BACK.store(0, Ordering::Relaxed);
+    // Release: pairs with the Acquire in `current`.
+    CURRENT.store(run, Ordering::Release);
+    // Release: pairs with the Acquire in `serve`.
+    PHASE.fetch_add(1, Ordering::Release);
+    kick_all();
+    let rows = body(current().expect("just set"));
+    PHASE.fetch_add(1, Ordering::Release);
+    kick_all();
+    // Acquire: pairs with the Release in `serve`.
+    while BACK.load(Ordering::Acquire) != hw::cpus() as u64 - 1 {
+        core::hint::spin_loop();
+    }
+    CURRENT.store(ptr::null_mut(), Ordering::Relaxed);
+    // SAFETY: it came from `Box::into_raw` above. All other CPUs have reported back since it ended, and this one
+    // no longer uses it.
+    drop(unsafe { Box::from_raw(run) });
+    rows
+}
+
+/// Runs all rows that the command line asks for.
+pub fn all(cmdline: &str) -> ExitCode {
+    let specs = match spec::parse_all(cmdline)
+        .and_then(|specs| specs.into_iter().map(ready).collect::<Result<Vec<_>, _>>())
+    {
+        Ok(specs) => specs,
+        Err(error) => {
+            serial::line(format_args!("{}{error}", report::FATAL));
+            return ExitCode::Refused;
+        }
+    };
+    for spec in &specs {
+        fail::at_start(spec.fail.0);
+        for (index, policy) in spec.policy.iter().enumerate() {
+            serial::line(format_args!("{}{policy}", report::BEGIN));
+            if index + 1 == spec.policy.len() {
+                fail::at_last_row(spec.fail.0);
+            }
+            for row in one(spec, policy) {
+                let row = serde_json::to_string(&row).expect("a row is plain data");
+                serial::line(format_args!("{}{row}", report::ROW));
+            }
+        }
+    }
+    ExitCode::Done
+}
+
+/// The spec as this machine runs it.
+fn ready(mut spec: Spec) -> Result<Spec, String> {
+    spec.check(hw::cpus())?;
+    if spec.invlpgb.is_on() {
+        spec.backend = match (spec.backend, tlb::native_invlpgb()) {
+            (Backend::Native, None) => {
+                return Err("backend=native: this CPU has no INVLPGB; use backend=auto or emulated".into());
+            }
+            (Backend::Emulated, Some(_)) => {
+                return Err(
+                    "backend=emulated: this CPU has INVLPGB and does not trap; use backend=auto or native"
+                        .into(),
+                );
+            }
+            (_, Some(_)) => Backend::Native,
+            (_, None) => Backend::Emulated,
+        };
+    }
+    Ok(spec)
+}
+
+fn one(spec: &Spec, policy: &str) -> Vec<Row> {
+    let in_use = frames::in_use();
+    let machine = Hw::new(Run::<Hw>::mms(spec, hw::cpus()), spec.invlpgb_max);
+    let Some(run) = Run::new(machine, spec, policy) else {
+        return [Row::without_counts(spec, policy, hw::cpus(), Status::Memory)].into();
+    };
+    let step = (spec.ops / report::PROGRESS_STEPS).max(1);
+    let rows = with_run(run, |run| {
+        run.lead(|done| {
+            if done % step == 0 {
+                serial::line(format_args!("{}{done}", report::PROGRESS));
+            }
+        })
+    });
+    apic::mark_trace();
+    // A row that was cut short may have left a pin.
+    let good = rows.iter().all(|row| row.status == Status::Ok);
+    assert!(!good || frames::in_use() == in_use, "a run has kept memory");
+    rows
+}

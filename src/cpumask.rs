@@ -1,0 +1,141 @@
+//! Sets of CPUs: [`CpuMask`], shared and atomic, and [`CpuSet`], private to one CPU.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use crate::atomic::{AtomicU64, Ordering};
+
+const BITS: usize = u64::BITS as usize;
+
+/// The index of a CPU, from 0 up, dense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CpuId(pub usize);
+
+impl CpuId {
+    fn word(self) -> usize {
+        self.0 / BITS
+    }
+
+    fn bit(self) -> u64 {
+        1 << (self.0 % BITS)
+    }
+}
+
+impl fmt::Display for CpuId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CPU {}", self.0)
+    }
+}
+
+fn words(cpus: usize) -> usize {
+    cpus.div_ceil(BITS)
+}
+
+/// The CPUs of one word, lowest first.
+fn each(index: usize, mut word: u64, mut visit: impl FnMut(CpuId)) {
+    while word != 0 {
+        visit(CpuId(index * BITS + word.trailing_zeros() as usize));
+        word &= word - 1;
+    }
+}
+
+/// A set of CPUs that all CPUs read and change. The caller names each ordering: it is part of his protocol.
+pub struct CpuMask(Box<[AtomicU64]>);
+
+impl CpuMask {
+    /// The empty set, with room for `cpus`.
+    pub fn new(cpus: usize) -> Self {
+        CpuMask((0..words(cpus)).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// Adds `cpu`.
+    pub fn insert(&self, cpu: CpuId, order: Ordering) {
+        self.0[cpu.word()].fetch_or(cpu.bit(), order);
+    }
+
+    /// Removes `cpu`; says whether it was there.
+    pub fn remove(&self, cpu: CpuId, order: Ordering) -> bool {
+        self.0[cpu.word()].fetch_and(!cpu.bit(), order) & cpu.bit() != 0
+    }
+
+    /// Whether `cpu` is in the set.
+    pub fn contains(&self, cpu: CpuId, order: Ordering) -> bool {
+        self.0[cpu.word()].load(order) & cpu.bit() != 0
+    }
+
+    /// Visits the CPUs of the set, reading each word once.
+    pub fn for_each(&self, order: Ordering, mut visit: impl FnMut(CpuId)) {
+        for (index, word) in self.0.iter().enumerate() {
+            each(index, word.load(order), &mut visit);
+        }
+    }
+
+    /// Empties the set and visits what was in it; what others add meanwhile is either visited or stays.
+    pub fn drain(&self, order: Ordering, mut visit: impl FnMut(CpuId)) {
+        for (index, word) in self.0.iter().enumerate() {
+            // Relaxed: only saves the write to an empty word; what it misses, the interrupt that comes with it finds.
+            if word.load(Ordering::Relaxed) != 0 {
+                each(index, word.swap(0, order), &mut visit);
+            }
+        }
+    }
+
+    /// Whether nothing is in the set. A hint, out of date when it returns.
+    pub fn is_empty(&self) -> bool {
+        // Relaxed: a hint.
+        self.0.iter().all(|word| word.load(Ordering::Relaxed) == 0)
+    }
+}
+
+/// A set of CPUs that one CPU works with. The default has no room at all: it stands in while a set is lent out.
+#[derive(Clone, Debug, Default)]
+pub struct CpuSet(Box<[u64]>);
+
+impl CpuSet {
+    /// The empty set, with room for `cpus`.
+    pub fn new(cpus: usize) -> Self {
+        CpuSet((0..words(cpus)).map(|_| 0).collect())
+    }
+
+    /// Removes all.
+    pub fn clear(&mut self) {
+        self.0.fill(0);
+    }
+
+    /// Adds `cpu`.
+    pub fn insert(&mut self, cpu: CpuId) {
+        self.0[cpu.word()] |= cpu.bit();
+    }
+
+    /// Removes `cpu`.
+    pub fn remove(&mut self, cpu: CpuId) {
+        self.0[cpu.word()] &= !cpu.bit();
+    }
+
+    /// Whether `cpu` is in the set.
+    pub fn contains(&self, cpu: CpuId) -> bool {
+        self.0[cpu.word()] & cpu.bit() != 0
+    }
+
+    /// How many CPUs are in the set.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// Whether every CPU of this set is also in `other`.
+    pub fn is_subset_of(&self, other: &CpuSet) -> bool {
+        self.0.iter().zip(&other.0).all(|(a, b)| a & !b == 0)
+    }
+
+    /// Visits the CPUs of the set, lowest first.
+    pub fn for_each(&self, mut visit: impl FnMut(CpuId)) {
+        for (index, word) in self.0.iter().enumerate() {
+            each(index, *word, &mut visit);
+        }
+    }
+}

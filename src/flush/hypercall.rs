@@ -1,0 +1,53 @@
+//! Flushing by hypercall, as KVM guests do: a preempted vCPU is left to the hypervisor.
+//!
+//! # Guarantee
+//!
+//! A vCPU that was deferred uses no translation from before the flush: it drops them all before it goes on. It was
+//! not interrupted, and may have been preempted *inside* a walk: deferring it proves nothing about walkers.
+//!
+//! # Mechanism
+//!
+//! One word per vCPU, which the hypervisor sets to PREEMPTED when it takes the CPU away. Whoever flushes adds FLUSH
+//! to it and sends nothing; if the vCPU is running again by then, it is interrupted like any other.
+
+use crate::atomic::Ordering;
+use crate::cpumask::CpuId;
+use crate::machine::{Machine, Range};
+use crate::world::{IrqsOff, World};
+
+const RUNNING: u64 = 0;
+const PREEMPTED: u64 = 1;
+const PREEMPTED_FLUSH: u64 = 2;
+
+impl<M: Machine> World<M> {
+    /// Leaves the flush of `cpu` to the hypervisor, if it is preempted.
+    pub(crate) fn defer_flush(&self, cpu: CpuId) -> bool {
+        let word = &self.cpus[cpu.0].preempted;
+        // Release: pairs with the Acquire in `resume`; the change is visible to what the vCPU does after its flush.
+        // Relaxed on failure: it is interrupted then, or was deferred already by somebody who changed the word.
+        match word.compare_exchange(PREEMPTED, PREEMPTED_FLUSH, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => true,
+            // Again, for the Release: this change, too, is to be visible to the flush.
+            Err(PREEMPTED_FLUSH) => word
+                .compare_exchange(PREEMPTED_FLUSH, PREEMPTED_FLUSH, Ordering::Release, Ordering::Relaxed)
+                .is_ok(),
+            Err(_) => false,
+        }
+    }
+}
+
+impl<M: Machine> IrqsOff<'_, M> {
+    /// The hypervisor takes this vCPU away, wherever it is.
+    pub fn preempt(&self) {
+        // Release: as after an exit from the guest, what it did so far is visible to whoever finds it preempted.
+        self.state().preempted.store(PREEMPTED, Ordering::Release);
+    }
+
+    /// The hypervisor lets this vCPU go on.
+    pub fn resume(&self) {
+        // Acquire: pairs with the Release in `defer_flush`.
+        if self.state().preempted.swap(RUNNING, Ordering::Acquire) == PREEMPTED_FLUSH {
+            self.world().machine.flush_local(self.id(), Range::All);
+        }
+    }
+}

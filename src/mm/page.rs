@@ -1,0 +1,58 @@
+//! Page descriptors: reference counts, and what a detector wants to know of a table.
+
+use crate::atomic::{AtomicU64, Figure, Ordering};
+
+/// The descriptor of a frame.
+///
+/// A page is mapped with one reference. GUP-fast takes another, if there is one left to hold on to.
+pub struct Page {
+    references: AtomicU64,
+    /// For a page table: the ticket it was unlinked with. For reports only.
+    unlinked_with: Figure,
+}
+
+impl Page {
+    /// A free frame.
+    pub fn free() -> Self {
+        Page { references: AtomicU64::new(0), unlinked_with: Figure::new(0) }
+    }
+
+    /// Starts the life of a page, with the one reference of its mapping.
+    pub fn map(&self) {
+        // Release: pairs with the Acquire in `try_get`. A walker that still holds an old entry and pins the
+        // page for its new owner sees, on its re-check, that the entry is gone.
+        self.references.store(1, Ordering::Release);
+    }
+
+    /// Takes a reference unless the page is free.
+    pub fn try_get(&self) -> bool {
+        // Acquire: pairs with the Release in `map`. Relaxed on failure: nothing was pinned.
+        self.references
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |count| (count != 0).then_some(count + 1))
+            .is_ok()
+    }
+
+    /// Drops a reference; says whether it was the last.
+    pub fn put(&self) -> bool {
+        // Release: pairs with the Acquire in `is_pinned`; what the pin was used for comes before.
+        self.references.fetch_sub(1, Ordering::Release) == 1
+    }
+
+    /// Whether somebody besides the mapping holds a reference.
+    pub fn is_pinned(&self) -> bool {
+        // Acquire: pairs with the Release in `put`.
+        self.references.load(Ordering::Acquire) != 1
+    }
+
+    /// Notes the ticket a table was unlinked with.
+    pub fn set_unlinked_with(&self, ticket: u64) {
+        // Relaxed: for reports.
+        self.unlinked_with.store(ticket, Ordering::Relaxed);
+    }
+
+    /// The ticket a table was last unlinked with.
+    pub fn unlinked_with(&self) -> u64 {
+        // Relaxed: for reports.
+        self.unlinked_with.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,124 @@
+//! Collapse: the PTE table of a 2 MiB range gives way to one huge entry, as khugepaged does it.
+//!
+//! Unlink the table, flush, sync; then, and only then, look for pins and copy; put the table aside for reuse and
+//! install the huge entry. A page found pinned puts the table back: the operation was tried and has failed.
+
+use crate::atomic::{AtomicU64, Ordering};
+use crate::flush::{self, Reached, Tables};
+use crate::machine::{Caught, FrameSize, Machine, Range, Violation};
+use crate::mm::tables::{self, ENTRIES, Entry, PAGE_SIZE};
+use crate::mm::{Frame, Mm, VirtAddr};
+use crate::ops::{Operation, Step};
+use crate::policy::{self, Policy, Unlinked};
+use crate::world::Cpu;
+
+/// What the first word of a page holds once the page has been copied away.
+pub const COPIED_AWAY: u64 = 0x0ddf_ace0_0ddf_ace0;
+
+/// A collapse between two of its steps.
+pub enum Collapse {
+    /// Nothing done yet.
+    Ready {
+        /// The 2 MiB range.
+        va: VirtAddr,
+        /// Where it will live.
+        huge: Frame,
+    },
+    /// The PTE table is out of reach for walks that begin now.
+    Unlinked(Range2M, Unlinked<Frame>),
+    /// And no CPU uses a translation from it.
+    Flushed(Range2M, Unlinked<Frame>, Reached),
+    /// And no walker is inside it.
+    Synced(Range2M, Frame),
+}
+
+/// The range that is collapsed, and the entry that it was.
+#[derive(Clone, Copy, Debug)]
+pub struct Range2M {
+    va: VirtAddr,
+    huge: Frame,
+    table_entry: Entry,
+}
+
+/// How a collapse ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The range is mapped by one entry; this table is free for reuse.
+    Collapsed(Frame),
+    /// A page was pinned: everything is as before, the huge frame unused.
+    Pinned,
+}
+
+impl Operation for Collapse {
+    type Outcome = Outcome;
+
+    fn step<P: Policy, M: Machine>(self, cpu: &mut Cpu<'_, M>, mm: &Mm) -> Step<Self> {
+        let machine = &cpu.world().machine;
+        Step::Next(match self {
+            Collapse::Ready { va, huge } => {
+                let slot = pmd(machine, mm, va);
+                // Relaxed: written by this owner.
+                let table_entry = Entry(slot.load(Ordering::Relaxed));
+                assert!(table_entry.is_present() && !table_entry.is_huge(), "nothing to collapse at {va:?}");
+                let unlinked = policy::unlink(cpu, mm, table_entry.frame(), |batch| {
+                    batch.clear(slot);
+                });
+                machine.page(table_entry.frame()).set_unlinked_with(unlinked.ticket());
+                Collapse::Unlinked(Range2M { va, huge, table_entry }, unlinked)
+            }
+            Collapse::Unlinked(at, unlinked) => {
+                let range = Range::small(at.va, ENTRIES as u64);
+                let reached = flush::flush(cpu, mm, range, Tables::Freed, Some(unlinked.ticket()));
+                Collapse::Flushed(at, unlinked, reached)
+            }
+            Collapse::Flushed(at, unlinked, reached) => {
+                Collapse::Synced(at, policy::sync::<P, M, _>(cpu, mm, unlinked, reached))
+            }
+            Collapse::Synced(at, table) => return Step::Done(finish(cpu, mm, at, table)),
+        })
+    }
+}
+
+fn pmd<'m, M: Machine>(machine: &'m M, mm: &Mm, va: VirtAddr) -> &'m AtomicU64 {
+    tables::entry(machine, mm, va, 2).expect("the tables above a PTE table exist")
+}
+
+/// Nobody is inside `table` any more: isolate, copy, reuse.
+fn finish<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, at: Range2M, table: Frame) -> Outcome {
+    let machine = &cpu.world().machine;
+    let slot = pmd(machine, mm, at.va);
+    if mapped(machine, table).any(|(_, page)| machine.page(page).is_pinned()) {
+        tables::link(slot, at.table_entry);
+        return Outcome::Pinned;
+    }
+    for (index, page) in mapped(machine, table) {
+        machine.copy(page, Frame(at.huge.0 + index as u64 * PAGE_SIZE));
+        // Relaxed: whoever still reads the page is what this is here to catch.
+        machine.words(page)[0].store(COPIED_AWAY, Ordering::Relaxed);
+        if machine.page(page).put() {
+            machine.free(page, FrameSize::Small);
+        } else {
+            cpu.world().caught(Violation {
+                kind: Caught::PinnedAfterCopy,
+                cpu: cpu.id(),
+                mm: mm.id,
+                va: VirtAddr(at.va.0 + index as u64 * PAGE_SIZE),
+                table: page,
+                ticket: machine.page(table).unlinked_with(),
+            });
+        }
+    }
+    tables::fill(machine, table, Entry::POISON);
+    machine.page(at.huge).map();
+    tables::link(slot, Entry::huge(at.huge, at.va));
+    Outcome::Collapsed(table)
+}
+
+/// The pages that a table maps, with their places.
+fn mapped<M: Machine>(machine: &M, table: Frame) -> impl Iterator<Item = (usize, Frame)> + '_ {
+    machine.words(table).iter().enumerate().filter_map(|(index, slot)| {
+        // Relaxed: ordered by the sync.
+        let entry = Entry(slot.load(Ordering::Relaxed));
+        entry.is_present().then(|| (index, entry.frame()))
+    })
+}

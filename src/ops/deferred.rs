@@ -1,0 +1,38 @@
+//! Tables whose unlinker does not wait: they are freed when they may be, by whoever looks next.
+
+use crate::machine::Machine;
+use crate::mm::MmId;
+use crate::pending_gup_sync::Ticket;
+use crate::rcu::GracePeriod;
+use crate::world::Cpu;
+
+/// Unlinked tables, out of use until their ticket is covered or a grace period has elapsed, whichever comes first.
+#[must_use = "deferred tables are lost unless somebody looks after them"]
+pub struct Deferred<T> {
+    mm: MmId,
+    ticket: Ticket<T>,
+    period: GracePeriod,
+}
+
+impl<T> Deferred<T> {
+    /// Begins a grace period for the tables of `ticket`, of `mm`.
+    pub fn new<M: Machine>(cpu: &Cpu<'_, M>, mm: MmId, ticket: Ticket<T>) -> Self {
+        Deferred { mm, ticket, period: cpu.world().begin_grace_period() }
+    }
+
+    /// Gives the tables out if they may be reused.
+    ///
+    /// # Errors
+    ///
+    /// Itself, if they may not.
+    pub fn poll<M: Machine>(self, cpu: &Cpu<'_, M>) -> Result<T, Self> {
+        let Deferred { mm, ticket, period } = self;
+        match cpu.world().mm(mm).pending.redeem(ticket) {
+            Ok(tables) => Ok(tables),
+            Err(ticket) if cpu.world().has_elapsed(cpu.id(), &period) => {
+                Ok(ticket.release_on_the_word_of("a grace period"))
+            }
+            Err(ticket) => Err(Deferred { mm, ticket, period }),
+        }
+    }
+}

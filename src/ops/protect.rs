@@ -1,0 +1,50 @@
+//! Protect: pages lose the right to be written. No table is unlinked, so there is nothing to sync: a plain flush.
+
+use crate::atomic::Ordering;
+use crate::flush::{self, Tables};
+use crate::machine::{Machine, Range};
+use crate::mm::tables::{self, Entry, PAGE_SIZE};
+use crate::mm::{Mm, VirtAddr};
+use crate::ops::{Operation, Step};
+use crate::policy::Policy;
+use crate::world::Cpu;
+
+/// A protect between two of its steps.
+#[derive(Clone, Copy, Debug)]
+pub enum Protect {
+    /// Nothing done yet.
+    Ready {
+        /// The first page.
+        start: VirtAddr,
+        /// How many.
+        pages: u64,
+    },
+    /// The entries are changed; TLBs are not.
+    Changed(Range),
+}
+
+impl Operation for Protect {
+    type Outcome = ();
+
+    fn step<P: Policy, M: Machine>(self, cpu: &mut Cpu<'_, M>, mm: &Mm) -> Step<Self> {
+        match self {
+            Protect::Ready { start, pages } => {
+                let machine = &cpu.world().machine;
+                for page in 0..pages {
+                    let va = VirtAddr(start.0 + page * PAGE_SIZE);
+                    let slot = tables::entry(machine, mm, va, 1).expect("a page that is mapped has its tables");
+                    // Relaxed: written by this owner; F2 orders the change before the flush looks who must hear of it.
+                    let entry = Entry(slot.load(Ordering::Relaxed));
+                    if entry.is_present() {
+                        slot.store(entry.read_only().0, Ordering::Relaxed);
+                    }
+                }
+                Step::Next(Protect::Changed(Range::small(start, pages)))
+            }
+            Protect::Changed(range) => {
+                let _ = flush::flush(cpu, mm, range, Tables::Kept, None);
+                Step::Done(())
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Unmap: pages and their PTE tables go, through an `mmu_gather`.
+//!
+//! The gather collects what is unlinked; when it is full, and at the end, it flushes, and only then are pages freed.
+//! Tables are not freed even then, because a walker may be inside: they are *deferred*, and the operation does not
+//! wait. Where there is no memory for a gather, tables go one by one, each with a flush and a sync of its own.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use crate::atomic::Ordering;
+use crate::flush::{self, Reached, Tables};
+use crate::machine::{Machine, Range};
+use crate::mm::tables::{self, ENTRIES, Entry, HUGE_SIZE, PAGE_SIZE};
+use crate::mm::{Frame, Mm, VirtAddr};
+use crate::ops::deferred::Deferred;
+use crate::ops::{Operation, Step};
+use crate::policy::{self, Policy, Unlinked};
+use crate::world::Cpu;
+
+/// The places for pages that are there without memory for more, as in Linux (`MMU_GATHER_BUNDLE`).
+const BUNDLE: usize = 8;
+
+/// An unmap between two of its steps.
+pub struct Unmap {
+    gather: Gather,
+    state: State,
+}
+
+/// What is on its way out.
+struct Gather {
+    start: VirtAddr,
+    /// How many ranges of 2 MiB go.
+    ranges: u64,
+    /// How many pages and tables it holds before it must flush; 0 if there is no memory for any.
+    size: usize,
+    pages: Vec<Frame>,
+    done: Unmapped,
+}
+
+/// How an unmap ended.
+#[derive(Default)]
+pub struct Unmapped {
+    /// Tables that may be reused.
+    pub free: Vec<Frame>,
+    /// Tables that may be so later.
+    pub deferred: Vec<Deferred<Vec<Frame>>>,
+}
+
+enum State {
+    /// Page entries are being cleared, from this page on.
+    Pages(u64),
+    /// The gather is full of pages; afterwards it goes on from this one.
+    Full(u64),
+    /// Tables are being unlinked, from this range on.
+    Tables(u64),
+    /// Some are; afterwards it goes on from this range.
+    Unlinked(Unlinked<Vec<Frame>>, u64),
+    /// And flushed: only where there was no memory, for the sync.
+    Flushed(Unlinked<Vec<Frame>>, Reached, u64),
+}
+
+impl Unmap {
+    /// Unmaps `ranges` ranges of 2 MiB from `start`, each with a PTE table, through a gather of `size` places.
+    pub fn new(start: VirtAddr, ranges: u64, size: usize) -> Self {
+        let gather = Gather { start, ranges, size, pages: Vec::new(), done: Unmapped::default() };
+        Unmap { gather, state: State::Pages(0) }
+    }
+}
+
+impl Operation for Unmap {
+    type Outcome = Unmapped;
+
+    fn step<P: Policy, M: Machine>(self, cpu: &mut Cpu<'_, M>, mm: &Mm) -> Step<Self> {
+        let Unmap { mut gather, state } = self;
+        let next = match state {
+            State::Pages(from) => gather.clear_pages(cpu, mm, from),
+            State::Full(next) => {
+                let _ = gather.flush(cpu, mm, Tables::Kept, None);
+                State::Pages(next)
+            }
+            State::Tables(range) if range == gather.ranges => {
+                if !gather.pages.is_empty() {
+                    let _ = gather.flush(cpu, mm, Tables::Kept, None);
+                }
+                return Step::Done(gather.done);
+            }
+            State::Tables(from) => gather.unlink_tables(cpu, mm, from),
+            State::Unlinked(unlinked, next) => {
+                let reached = gather.flush(cpu, mm, Tables::Freed, Some(unlinked.ticket()));
+                if gather.size == 0 {
+                    State::Flushed(unlinked, reached, next)
+                } else {
+                    gather.done.deferred.push(Deferred::new(cpu, mm.id, unlinked.into_ticket()));
+                    State::Tables(next)
+                }
+            }
+            State::Flushed(unlinked, reached, next) => {
+                gather.done.free.append(&mut policy::sync::<P, M, _>(cpu, mm, unlinked, reached));
+                State::Tables(next)
+            }
+        };
+        Step::Next(Unmap { gather, state: next })
+    }
+}
+
+impl Gather {
+    fn range(&self, index: u64) -> VirtAddr {
+        VirtAddr(self.start.0 + index * HUGE_SIZE)
+    }
+
+    /// Clears the entries of pages until there are no more, or no room for more.
+    fn clear_pages<M: Machine>(&mut self, cpu: &Cpu<'_, M>, mm: &Mm, from: u64) -> State {
+        let machine = &cpu.world().machine;
+        let room = if self.size == 0 { BUNDLE } else { self.size };
+        for page in from..self.ranges * ENTRIES as u64 {
+            let va = VirtAddr(self.start.0 + page * PAGE_SIZE);
+            let slot = tables::entry(machine, mm, va, 1).expect("the range has its tables");
+            // Relaxed: a swap, because the MMU may write too; F2 orders it before the flush looks.
+            if Entry(slot.load(Ordering::Relaxed)).is_present() {
+                self.pages.push(Entry(slot.swap(0, Ordering::Relaxed)).frame());
+                if self.pages.len() == room {
+                    return State::Full(page + 1);
+                }
+            }
+        }
+        State::Tables(0)
+    }
+
+    /// Unlinks as many tables as there is room for.
+    fn unlink_tables<M: Machine>(&mut self, cpu: &mut Cpu<'_, M>, mm: &Mm, from: u64) -> State {
+        let machine = &cpu.world().machine;
+        let room = self.size.saturating_sub(self.pages.len()).max(1) as u64;
+        let next = self.ranges.min(from + room);
+        let slots = || {
+            let slot = |range| tables::entry(machine, mm, self.range(range), 2);
+            (from..next).map(slot).map(|slot| slot.expect("the range has its tables"))
+        };
+        // Relaxed: written by this owner.
+        let tables: Vec<_> = slots().map(|slot| Entry(slot.load(Ordering::Relaxed)).frame()).collect();
+        let unlinked = policy::unlink(cpu, mm, tables.clone(), |batch| {
+            slots().for_each(|slot| {
+                batch.clear(slot);
+            });
+        });
+        tables.iter().for_each(|&table| machine.page(table).set_unlinked_with(unlinked.ticket()));
+        State::Unlinked(unlinked, next)
+    }
+
+    /// Flushes, and frees the pages.
+    fn flush<M: Machine>(&mut self, cpu: &mut Cpu<'_, M>, mm: &Mm, tables: Tables, ticket: Option<u64>) -> Reached {
+        let range = Range::small(self.start, self.ranges * ENTRIES as u64);
+        let reached = flush::flush(cpu, mm, range, tables, ticket);
+        mem::take(&mut self.pages).into_iter().for_each(|page| cpu.world().put_page(page));
+        reached
+    }
+}

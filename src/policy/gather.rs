@@ -1,0 +1,66 @@
+//! A flag in the gather, "its flush reached the mm": the posted v3, with its reset question answered.
+//!
+//! The flag is [`Reached`]: made by the flush that follows the last unlink, and consumed by the sync of that unlink. So
+//! it is false at the start, and false again after another unlink.
+
+use alloc::sync::Arc;
+
+use crate::flush::Reached;
+use crate::machine::{Event, Machine};
+use crate::mm::Mm;
+use crate::mm::shared::SharedTable;
+use crate::pending_gup_sync::Ticket;
+use crate::policy::{Broadcast, Policy};
+use crate::world::Cpu;
+
+/// Skips the sync if the flush of this very gather was an interrupt that reached all CPUs of the mm; of a shared table,
+/// if that was so for every mm that has left.
+pub enum Gather {}
+
+impl Policy for Gather {
+    const NAME: &'static str = "gather";
+    const SAFE: bool = true;
+
+    fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, reached: Reached) -> T {
+        if reached.is_mm() {
+            cpu.note(mm.id, Event::SyncSkipped, 1);
+            ticket.release_on_the_word_of(Self::NAME)
+        } else {
+            Broadcast::sync(cpu, mm, ticket, reached)
+        }
+    }
+
+    fn owe<M: Machine>(_: &Cpu<'_, M>, _: &Mm, table: &SharedTable, _: &Ticket<()>, reached: Reached) {
+        if !reached.is_mm() {
+            table.set_missed();
+        }
+    }
+
+    fn settle<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, tables: &[Arc<SharedTable>], reached: Reached) {
+        if tables.iter().any(|table| table.is_missed()) {
+            Broadcast::settle(cpu, mm, tables, reached);
+        } else {
+            cpu.note(mm.id, Event::SyncSkipped, 1);
+        }
+    }
+}
+
+/// As it was posted: of a shared table it asks about the last flush only. Unsafe there.
+pub enum GatherPosted {}
+
+impl Policy for GatherPosted {
+    const NAME: &'static str = "gather-posted";
+    const SAFE: bool = false;
+
+    fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, reached: Reached) -> T {
+        Gather::sync(cpu, mm, ticket, reached)
+    }
+
+    fn settle<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, tables: &[Arc<SharedTable>], reached: Reached) {
+        if reached.is_mm() {
+            cpu.note(mm.id, Event::SyncSkipped, 1);
+        } else {
+            Broadcast::settle(cpu, mm, tables, reached);
+        }
+    }
+}

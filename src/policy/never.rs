@@ -1,0 +1,25 @@
+//! No sync at all: unsafe, the negative control.
+
+use alloc::sync::Arc;
+
+use crate::flush::Reached;
+use crate::machine::Machine;
+use crate::mm::Mm;
+use crate::mm::shared::SharedTable;
+use crate::pending_gup_sync::Ticket;
+use crate::policy::Policy;
+use crate::world::Cpu;
+
+/// Relies on the flush alone. Right where every flush interrupts all who walk, wrong everywhere else.
+pub enum Never {}
+
+impl Policy for Never {
+    const NAME: &'static str = "never";
+    const SAFE: bool = false;
+
+    fn sync<M: Machine, T>(_: &mut Cpu<'_, M>, _: &Mm, ticket: Ticket<T>, _: Reached) -> T {
+        ticket.release_on_the_word_of(Self::NAME)
+    }
+
+    fn settle<M: Machine>(_: &mut Cpu<'_, M>, _: &Mm, _: &[Arc<SharedTable>], _: Reached) {}
+}

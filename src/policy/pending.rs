@@ -1,0 +1,68 @@
+//! `pending_gup_sync`, per mm: this project.
+
+use alloc::sync::Arc;
+
+use crate::atomic::Ordering;
+use crate::cpumask::CpuSet;
+use crate::flush::Reached;
+use crate::machine::{Event, Machine};
+use crate::mm::Mm;
+use crate::mm::shared::SharedTable;
+use crate::pending_gup_sync::Ticket;
+use crate::policy::{Policy, kin_of};
+use crate::sync;
+use crate::world::Cpu;
+
+/// Skips the sync if any real interrupt has reached all CPUs of the mm since the unlink, whoever sent it and for
+/// whatever reason. If not, interrupts the CPUs of this mm and no other.
+pub enum Pending {}
+
+impl Policy for Pending {
+    const NAME: &'static str = "pending";
+    const SAFE: bool = true;
+
+    fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, _: Reached) -> T {
+        match mm.pending.redeem(ticket) {
+            Ok(tables) => {
+                cpu.note(mm.id, Event::SyncSkipped, 1);
+                tables
+            }
+            Err(ticket) => {
+                cpu.note(mm.id, Event::SyncSent, 1);
+                sync::round(cpu, mm);
+                mm.pending.redeem(ticket).unwrap_or_else(|ticket| {
+                    panic!("ticket {} of {:?} is not covered by the round after it", ticket.number(), mm.id)
+                })
+            }
+        }
+    }
+
+    /// If the ticket is covered, no walker of this mm is inside. If not, whoever may be is written down: a walker does
+    /// not migrate, so these CPUs suffice whatever happens later.
+    fn owe<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, table: &SharedTable, ticket: &Ticket<()>, _: Reached) {
+        if mm.pending.covers(ticket) {
+            return;
+        }
+        // Acquire: pairs with the Release in `leave`. Read after the clear (F1), as in a round.
+        mm.cpumask.for_each(Ordering::Acquire, |other| {
+            if other != cpu.id() && cpu.world().found(other, mm.id).must_ack() {
+                table.add_debt(other);
+            }
+        });
+    }
+
+    fn settle<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, tables: &[Arc<SharedTable>], _: Reached) {
+        let debts = debts(cpu, tables);
+        let event = if debts.is_empty() { Event::SyncSkipped } else { Event::SyncSent };
+        cpu.note(mm.id, event, 1);
+        sync::some(cpu, mm.id, kin_of(tables), debts);
+    }
+}
+
+/// Takes the debts of all tables, but for this CPU, which is in no walk.
+pub(crate) fn debts<M: Machine>(cpu: &mut Cpu<'_, M>, tables: &[Arc<SharedTable>]) -> CpuSet {
+    let mut debts = cpu.sets().take();
+    tables.iter().for_each(|table| table.take_debts(&mut debts));
+    debts.remove(cpu.id());
+    debts
+}

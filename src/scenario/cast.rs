@@ -1,0 +1,181 @@
+//! Who is who: the role of every CPU, and the mms there are.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::cpumask::CpuId;
+use crate::mm::{MmConfig, MmId};
+use crate::scenario::spec::{Flush, Mutator, Spec, Workload};
+
+/// What a CPU does in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Works on the mm of a team. The first team's leads the run.
+    Mutator(usize),
+    /// Walks the mm of a team and uses its translations.
+    Worker(usize),
+    /// Has the mm of a team loaded lazily.
+    Lazy(usize),
+    /// Has run the mm of a team, and has another one loaded.
+    Stale(usize),
+    /// Goes from mm to mm, walks them, is lazy in them.
+    Switcher,
+    /// Flushes the mm of a team, over and over.
+    Flusher(usize),
+    /// Runs nothing and records what interrupts it.
+    Isolated,
+    /// Halts; its interrupt handler works.
+    Bystander,
+}
+
+/// Those who work on one mm.
+#[derive(Clone, Debug)]
+pub struct TeamCast {
+    /// What rows call its mm.
+    pub name: &'static str,
+    /// The mm, and those that share tables with it.
+    pub mms: Vec<MmId>,
+    /// Who works on it.
+    pub mutator: CpuId,
+    /// Whether the mutator has it loaded.
+    pub inside: bool,
+    /// Who walks it.
+    pub workers: Range<usize>,
+    /// How many of the workers are preempted when they are held.
+    pub preempted: usize,
+    /// Whether the mm ends and begins anew every few operations, its ASID given up.
+    pub renews: bool,
+}
+
+impl TeamCast {
+    /// How many CPUs run the mm.
+    pub fn mm_cpus(&self) -> usize {
+        self.workers.len() + usize::from(self.inside)
+    }
+}
+
+/// Everybody.
+#[derive(Clone, Debug)]
+pub struct Cast {
+    /// The teams.
+    pub teams: Vec<TeamCast>,
+    /// What each mm is given, by number.
+    pub mms: Vec<MmConfig>,
+    roles: Vec<Role>,
+}
+
+/// A team to be: its name, how many CPUs run its mm, how many of them are preempted, and the rest.
+struct Wanted {
+    name: &'static str,
+    size: usize,
+    preempted: usize,
+    config: MmConfig,
+    renews: bool,
+}
+
+/// The teams that a spec asks for.
+fn wanted(spec: &Spec) -> Vec<Wanted> {
+    let config = MmConfig { trim_every: spec.trim.0.map(|every| every.0), ..MmConfig::default() };
+    let team = |name, size| Wanted { name, size, preempted: 0, config, renews: false };
+    if spec.workload != Workload::Mixed {
+        let hypercall = spec.flush == Flush::Hypercall;
+        let config = MmConfig { hypercall, ..config };
+        return [Wanted { preempted: spec.preempted, config, ..team("total", spec.mm_cpus) }].into();
+    }
+    let no_asid = MmConfig { wants_asid: false, ..config };
+    let preempted = spec.preempted.max(1);
+    let by_hypercall = MmConfig { hypercall: true, ..no_asid };
+    [
+        team("global", spec.threshold),
+        team("ipi", (spec.threshold - 1).max(1)),
+        Wanted { renews: true, ..team("transition", spec.threshold) },
+        Wanted { config: no_asid, ..team("exhausted", spec.threshold) },
+        Wanted { preempted, config: by_hypercall, ..team("hypercall", preempted + 1) },
+    ]
+    .into()
+}
+
+impl Cast {
+    /// How many CPUs a spec takes.
+    pub fn need(spec: &Spec) -> usize {
+        let outside = usize::from(spec.mutator == Mutator::Outside);
+        let teams: usize = wanted(spec).iter().map(|team| team.size + outside).sum();
+        teams + spec.lazy + spec.stale + spec.switchers + spec.flushers + spec.isolated
+    }
+
+    /// That it takes too many, in words.
+    pub(crate) fn say_need(spec: &Spec, need: usize, cpus: usize) -> String {
+        let mutator = spec.mutator;
+        let mut said = match spec.workload {
+            Workload::Mixed => format!("workload=mixed threshold={} mutator={mutator}", spec.threshold),
+            _ => format!("mm_cpus={} mutator={mutator}", spec.mm_cpus),
+        };
+        for (name, count) in [
+            ("lazy", spec.lazy),
+            ("stale", spec.stale),
+            ("switchers", spec.switchers),
+            ("flushers", spec.flushers),
+            ("isolated", spec.isolated),
+        ] {
+            if count > 0 {
+                said += &format!(" {name}={count}");
+            }
+        }
+        format!("{said} need {need} CPUs, there are {cpus}")
+    }
+
+    /// The cast of `spec` on `cpus` CPUs, which suffice.
+    pub fn new(spec: &Spec, cpus: usize) -> Self {
+        let inside = spec.mutator == Mutator::Inside;
+        let mut roles = Vec::new();
+        let (mut teams, mut mms) = (Vec::new(), Vec::new());
+        for (index, team) in wanted(spec).into_iter().enumerate() {
+            let mutator = CpuId(roles.len());
+            roles.push(Role::Mutator(index));
+            let first = roles.len();
+            let workers = first..first + team.size - usize::from(inside);
+            roles.resize(workers.end, Role::Worker(index));
+            let first = mms.len() + 1;
+            mms.resize(mms.len() + spec.sharers, team.config);
+            teams.push(TeamCast {
+                name: team.name,
+                mms: (first..=mms.len()).map(MmId::new).collect(),
+                mutator,
+                inside,
+                workers,
+                preempted: team.preempted,
+                renews: team.renews,
+            });
+        }
+        // For those who are to have something else loaded.
+        mms.push(MmConfig::default());
+        let hosts: Vec<_> = (0..teams.len()).filter(|team| !teams[*team].renews).collect();
+        let flushers = (0..spec.flushers).map(|flusher| {
+            Role::Flusher(hosts[(flusher + spec.seed as usize) % hosts.len()])
+        });
+        roles.extend((0..spec.lazy).map(|_| Role::Lazy(0)));
+        roles.extend((0..spec.stale).map(|_| Role::Stale(0)));
+        roles.extend((0..spec.switchers).map(|_| Role::Switcher));
+        roles.extend(flushers);
+        roles.resize(cpus - spec.isolated, Role::Bystander);
+        roles.resize(cpus, Role::Isolated);
+        Cast { teams, mms, roles }
+    }
+
+    /// What `cpu` has to do.
+    pub fn role(&self, cpu: CpuId) -> Role {
+        self.roles[cpu.0]
+    }
+
+    /// The CPUs whose role is one of those.
+    pub fn playing(&self, which: impl Fn(Role) -> bool) -> impl Iterator<Item = CpuId> {
+        self.roles.iter().enumerate().filter(move |(_, role)| which(**role)).map(|(cpu, _)| CpuId(cpu))
+    }
+
+    /// An mm that no team works on.
+    pub(crate) fn elsewhere(&self) -> MmId {
+        MmId::new(self.mms.len())
+    }
+}

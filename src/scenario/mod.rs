@@ -1,0 +1,25 @@
+//! What is run and measured: roles, workloads, counters, detectors. Kernel and simulator run the same scenarios.
+//!
+//! A [`Spec`] says what to run; a [`Run`] is one policy at it, on a world of its own; [`Row`]s are what came out.
+//! [`cast`] gives every CPU its role; [`team`] is how those who work on one mm keep step with each other.
+
+pub mod cast;
+pub mod choice;
+pub mod counters;
+mod guests;
+mod isolated;
+mod mutator;
+pub mod oracle;
+mod plays;
+mod ranges;
+pub mod report;
+pub mod row;
+mod run;
+pub mod spec;
+mod stage;
+pub mod team;
+mod worker;
+
+pub use row::Row;
+pub use run::Run;
+pub use spec::Spec;

@@ -1,0 +1,182 @@
+//! The mutator of a team: warm-up, then so many operations, each in a turn with all workers. The first team's leads.
+
+use alloc::vec::Vec;
+
+use crate::cpumask::CpuId;
+use crate::machine::{Cause, Machine};
+use crate::policy::{ForPolicy, Policy};
+use crate::scenario::cast::Role;
+use crate::scenario::choice::Kind;
+use crate::scenario::plays::Play;
+use crate::scenario::ranges::{self, NoMemory};
+use crate::scenario::row::Row;
+use crate::scenario::run::Run;
+use crate::scenario::stage::Phase;
+use crate::scenario::team::{Expect, Turn};
+use crate::world::Cpu;
+
+/// At the most so many operations until every CPU has joined and any ASID transition is over.
+const WARM_UP: u64 = 16;
+/// In one operation of so many, from the first on, walkers are held.
+const HOLD_EVERY: u64 = 4;
+/// After so many operations an mm that renews itself begins anew.
+const LIFE: u64 = 4;
+
+/// [`Run::lead`] and [`Run::play`] for a mutator, for a policy.
+pub(crate) struct Mutate<'r, M: Machine, F> {
+    pub(crate) run: &'r Run<M>,
+    pub(crate) cpu: CpuId,
+    pub(crate) team: usize,
+    /// Called now and then with the number of operations done.
+    pub(crate) progress: F,
+}
+
+impl<M: Machine, F: FnMut(u64)> ForPolicy for Mutate<'_, M, F> {
+    /// The rows, if it leads.
+    type Output = Vec<Row>;
+
+    fn run<P: Policy>(mut self) -> Vec<Row> {
+        let (run, leads) = (self.run, self.team == 0);
+        let mut cpu = run.world.enter(self.cpu);
+        let cpu = &mut cpu;
+        let random = run.random(self.cpu);
+        let mut play = Play::new(run, self.team, random);
+        if play.cast.inside {
+            cpu.switch_to(Some(play.mm()));
+        }
+        if !run.stage.has_no_memory() && warm_up::<P, M>(&mut play, cpu).is_err() {
+            run.stage.set_no_memory();
+        }
+        run.stage.report();
+        if leads {
+            lead_to_count(run, cpu);
+        }
+        run.stage.await_phase(cpu, Phase::Count);
+        if count::<P, M>(&mut play, cpu, &mut self.progress).is_err() {
+            run.stage.set_no_memory();
+        }
+        run.stage.report();
+        let rows = if leads { lead_to_end(run, cpu) } else { Vec::new() };
+        run.stage.await_phase(cpu, Phase::Over);
+        play.team.end();
+        kick_workers(&play, cpu);
+        cpu.switch_to(None);
+        let mm = play.mm();
+        play.ranges.give_back(cpu, mm);
+        rows
+    }
+}
+
+fn lead_to_count<M: Machine>(run: &Run<M>, cpu: &mut Cpu<'_, M>) {
+    run.stage.await_reports(cpu, run.teams.len());
+    let poses = |role| matches!(role, Role::Lazy(_) | Role::Stale(_));
+    run.stage.open(Phase::Pose);
+    run.kick(cpu, poses);
+    run.stage.await_reports(cpu, run.cast.playing(poses).count());
+    run.begin_counting();
+    run.stage.open(Phase::Count);
+    run.kick(cpu, |role| matches!(role, Role::Switcher | Role::Flusher(_) | Role::Isolated));
+}
+
+fn lead_to_end<M: Machine>(run: &Run<M>, cpu: &mut Cpu<'_, M>) -> Vec<Row> {
+    run.stage.await_reports(cpu, run.teams.len());
+    let guests = |role| matches!(role, Role::Switcher | Role::Flusher(_) | Role::Isolated);
+    run.stage.open(Phase::Stop);
+    run.stage.await_reports(cpu, run.cast.playing(guests).count());
+    let rows = run.rows();
+    run.stage.open(Phase::Over);
+    run.kick(cpu, |role| matches!(role, Role::Lazy(_) | Role::Stale(_)));
+    rows
+}
+
+fn kick_workers<M: Machine>(play: &Play<'_, M>, cpu: &Cpu<'_, M>) {
+    for worker in play.cast.workers.clone() {
+        play.run.world.machine.send(cpu.id(), CpuId(worker), Cause::Kick, play.mm().id);
+    }
+}
+
+/// Works until the mm has come to rest.
+fn warm_up<P: Policy, M: Machine>(play: &mut Play<'_, M>, cpu: &mut Cpu<'_, M>) -> Result<(), NoMemory> {
+    let kinds = play.run.spec.kinds();
+    let mut settled = false;
+    while !settled && play.turn < WARM_UP && !play.run.must_stop() {
+        let kind = kinds[play.turn as usize % kinds.len()];
+        turn::<P, M>(play, cpu, kind, false)?;
+        settled = cpu.is_settled(play.mm(), play.cast.mm_cpus());
+    }
+    if !settled && !play.run.must_stop() {
+        play.run.stage.set_unsettled();
+    }
+    Ok(())
+}
+
+fn count<P: Policy, M: Machine>(
+    play: &mut Play<'_, M>,
+    cpu: &mut Cpu<'_, M>,
+    progress: &mut impl FnMut(u64),
+) -> Result<(), NoMemory> {
+    let run = play.run;
+    let kinds = run.spec.kinds();
+    let tally = &run.tallies[play.index];
+    for op in 0..run.spec.ops {
+        if run.must_stop() {
+            break;
+        }
+        if play.cast.renews && op % LIFE == 0 {
+            renew(play, cpu);
+        }
+        // One in so many, but not always the same one: who leaves shared tables first goes by turns too.
+        let hold = op % HOLD_EVERY == op / HOLD_EVERY % HOLD_EVERY || run.spec.is_piggyback();
+        let began = run.world.machine.clock();
+        let done = turn::<P, M>(play, cpu, kinds[op as usize % kinds.len()], hold)?;
+        tally.add(run.world.machine.clock() - began, done);
+        progress(op + 1);
+    }
+    Ok(())
+}
+
+/// One turn: one operation, and every worker around it. Whether the operation could be done.
+fn turn<P: Policy, M: Machine>(
+    play: &mut Play<'_, M>,
+    cpu: &mut Cpu<'_, M>,
+    kind: Kind,
+    hold: bool,
+) -> Result<bool, NoMemory> {
+    play.turn += 1;
+    play.prepare(cpu, kind)?;
+    play.held = if hold { draw_held(play) } else { Vec::new() };
+    open(play, cpu, kind, false);
+    let operated = play.operate::<P>(cpu, kind);
+    let expect = operated.as_ref().map_or(Expect::Anything, |(expect, _)| *expect);
+    play.team.close(cpu, play.turn, expect);
+    operated.map(|(_, done)| done)
+}
+
+fn open<M: Machine>(play: &Play<'_, M>, cpu: &mut Cpu<'_, M>, kind: Kind, away: bool) {
+    let turn = Turn { number: play.turn, va: ranges::address(kind, play.turn), kind, hold: false, away };
+    play.team.open(cpu, turn, &play.held, |cpu| kick_workers(play, cpu));
+}
+
+/// Everybody leaves the mm, its ASID is given up, and everybody comes back: a process has ended, and another begins.
+fn renew<M: Machine>(play: &mut Play<'_, M>, cpu: &mut Cpu<'_, M>) {
+    play.turn += 1;
+    play.held.clear();
+    open(play, cpu, Kind::Protect, true);
+    play.team.close(cpu, play.turn, Expect::Anything);
+    cpu.switch_to(None);
+    cpu.give_up_asid(play.mm());
+    if play.cast.inside {
+        cpu.switch_to(Some(play.mm()));
+    }
+}
+
+/// Those who are held: out of the vCPUs that are preempted, if there are any.
+fn draw_held<M: Machine>(play: &mut Play<'_, M>) -> Vec<CpuId> {
+    let among = match play.cast.preempted {
+        0 => play.cast.workers.clone(),
+        preempted => play.cast.workers.start..play.cast.workers.start + preempted,
+    };
+    let count = play.run.spec.hold.min(among.len());
+    let first = if among.is_empty() { 0 } else { play.draw(among.len()) };
+    (0..count).map(|index| CpuId(among.start + (first + index) % among.len())).collect()
+}

@@ -1,0 +1,95 @@
+//! What the detectors have found: how often, and the first finding in full.
+
+use alloc::format;
+use alloc::string::String;
+
+use crate::atomic::{Figure, Ordering};
+use crate::machine::{Caught, Violation};
+
+/// The findings of one scenario.
+pub struct Oracle {
+    sync_violations: Figure,
+    stale_translations: Figure,
+    /// Who, where and which ticket, of the first; [`Oracle::CLAIMED`] is set by whoever writes the rest.
+    first: [Figure; 7],
+}
+
+impl Oracle {
+    const EMPTY: u64 = 0;
+    const CLAIMED: u64 = 1;
+    const WRITTEN: u64 = 2;
+
+    /// Nothing found.
+    pub fn new() -> Self {
+        let zero = || Figure::new(0);
+        Oracle { sync_violations: zero(), stale_translations: zero(), first: core::array::from_fn(|_| zero()) }
+    }
+
+    pub(crate) fn record(&self, violation: &Violation) {
+        let count = match violation.kind {
+            Caught::InsideReusedTable | Caught::PinnedAfterCopy => &self.sync_violations,
+            Caught::StaleTranslation => &self.stale_translations,
+        };
+        let [state, fields @ ..] = &self.first;
+        // Relaxed: the claim orders nothing, WRITTEN does.
+        if state.compare_exchange(Self::EMPTY, Self::CLAIMED, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            let values = [
+                violation.kind as u64,
+                violation.cpu.0 as u64,
+                violation.mm.word(),
+                violation.va.0,
+                violation.table.0,
+                violation.ticket,
+            ];
+            for (field, value) in fields.iter().zip(values) {
+                // Relaxed: published by WRITTEN.
+                field.store(value, Ordering::Relaxed);
+            }
+            // Release: pairs with the Acquire in `first`.
+            state.store(Self::WRITTEN, Ordering::Release);
+        }
+        // Release: pairs with the Acquire in `sync_violations` and `stale_translations`, which are read once
+        // whoever was at work has stopped.
+        count.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often a walker or a pin was where it must not be.
+    pub fn sync_violations(&self) -> u64 {
+        // Acquire: pairs with the Release in `record`.
+        self.sync_violations.load(Ordering::Acquire)
+    }
+
+    /// How often an old translation was used.
+    pub fn stale_translations(&self) -> u64 {
+        // Acquire: pairs with the Release in `record`.
+        self.stale_translations.load(Ordering::Acquire)
+    }
+
+    /// Whether anything was found.
+    pub fn has_caught(&self) -> bool {
+        self.sync_violations() + self.stale_translations() != 0
+    }
+
+    /// The first finding, in words.
+    pub fn first(&self) -> Option<String> {
+        let [state, fields @ ..] = &self.first;
+        // Acquire: pairs with the Release in `record`.
+        if state.load(Ordering::Acquire) != Self::WRITTEN {
+            return None;
+        }
+        // Relaxed: after the Acquire.
+        let [kind, cpu, mm, va, table, ticket] = fields.each_ref().map(|field| field.load(Ordering::Relaxed));
+        let what = match kind {
+            kind if kind == Caught::InsideReusedTable as u64 => "a walker was inside a table taken out of use",
+            kind if kind == Caught::PinnedAfterCopy as u64 => "a page was pinned after it had been copied away",
+            _ => "a translation was used after its flush had completed",
+        };
+        Some(format!("{what}: CPU {cpu}, mm {mm}, address {va:#x}, table {table:#x}, ticket {ticket}"))
+    }
+}
+
+impl Default for Oracle {
+    fn default() -> Self {
+        Self::new()
+    }
+}

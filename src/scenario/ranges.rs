@@ -1,0 +1,316 @@
+//! The ranges that operations work on, and their memory.
+//!
+//! Each turn has addresses of its own, next to those of the turn before, as khugepaged would go through an mm. A few
+//! turns later they are unmapped without any flush: translations may stay in a TLB, but nobody uses those addresses
+//! again until every worker has dropped its TLB; the memory waits for a grace period. So nothing but the operations
+//! interrupts anybody.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::atomic::Ordering;
+use crate::machine::{FrameSize, Machine};
+use crate::mm::shared::{Attempt, SharedTable};
+use crate::mm::tables::{self, ENTRIES, Entry, HUGE_SIZE, PAGE_SIZE};
+use crate::mm::{Frame, Mm, MmId, VirtAddr};
+use crate::ops::deferred::Deferred;
+use crate::ops::unshare::{self, TABLE_SIZE, Tables};
+use crate::rcu::GracePeriod;
+use crate::scenario::choice::Kind;
+use crate::scenario::spec::MAX_TABLES;
+use crate::world::{Cpu, World};
+
+/// How many 4 KiB pages a PTE table maps before its operation; the rest of it is holes.
+pub(crate) const PAGES: u64 = 8;
+/// How many 2 MiB pages a shared PMD table maps.
+const SHARED_PAGES: u64 = 2;
+/// How many turns a range stays mapped. At least two: in each turn the range of the one before is checked.
+const LIVE: u64 = 4;
+/// After so many turns addresses are used again: so many times [`MAX_TABLES`] shared tables fill one root entry.
+const SPAN: u64 = 128;
+/// Where PTE tables map their pages.
+const SMALL_BASE: u64 = 0x10_0000_0000;
+/// Where an mm has pages that no operation of its mutator touches.
+pub(crate) const SIBLING: VirtAddr = VirtAddr(0x20_0000_0000);
+/// Where shared tables do.
+const SHARED_BASE: u64 = 0x100_0000_0000;
+
+/// The memory of the machine does not suffice.
+#[derive(Debug)]
+pub(crate) struct NoMemory;
+
+/// Whether the addresses of turn `turn` and later were used before: who keeps translations must drop them now.
+pub(crate) fn addresses_return(turn: u64) -> bool {
+    turn.is_multiple_of(SPAN)
+}
+
+/// Where turn `turn` works.
+pub(crate) fn address(kind: Kind, turn: u64) -> VirtAddr {
+    match kind {
+        Kind::Unshare => VirtAddr(SHARED_BASE + turn % SPAN * MAX_TABLES * TABLE_SIZE),
+        _ => VirtAddr(SMALL_BASE + turn % SPAN * MAX_TABLES * HUGE_SIZE),
+    }
+}
+
+/// Address of some page of turn `turn`; `tables` tables lie there. Each such address is stored at itself.
+pub(crate) fn page_of(kind: Kind, turn: u64, tables: u64, draw: u64) -> VirtAddr {
+    let start = address(kind, turn).0;
+    match kind {
+        Kind::Unshare => {
+            let (table, page) = (draw % tables, draw / tables % SHARED_PAGES);
+            // All huge pages are one and the same; each page of it stands for one address.
+            let own = (turn % LIVE * MAX_TABLES + table) * SHARED_PAGES + page;
+            VirtAddr(start + table * TABLE_SIZE + page * HUGE_SIZE + own * PAGE_SIZE)
+        }
+        Kind::Unmap => VirtAddr(start + draw % tables * HUGE_SIZE + draw / tables % PAGES * PAGE_SIZE),
+        Kind::Collapse | Kind::Protect => VirtAddr(start + draw % PAGES * PAGE_SIZE),
+    }
+}
+
+/// What is mapped in the range of a turn once its operation is over.
+pub(crate) enum Place {
+    /// A PTE table and its pages.
+    Small(VirtAddr),
+    /// A huge page.
+    Huge(VirtAddr, Frame),
+    /// Tables that these mms have a share in.
+    Shared(Vec<(MmId, Tables)>),
+}
+
+/// What waits for a grace period.
+enum Trash {
+    Table(Frame),
+    Page(Frame),
+    Huge(Frame),
+}
+
+/// The ranges of one team.
+pub(crate) struct Ranges {
+    /// By turn, modulo [`LIVE`].
+    live: [Option<Place>; LIVE as usize],
+    trash: Vec<(GracePeriod, Vec<Trash>)>,
+    /// Tables that operations have left to be freed later.
+    pub(crate) deferred: Vec<Deferred<Vec<Frame>>>,
+    /// Tables that are free: the next range to be mapped reuses them.
+    tables: Vec<Frame>,
+    /// Huge frames that map nothing.
+    spare: Vec<Frame>,
+    /// What shared tables map.
+    shared_page: Option<Frame>,
+}
+
+impl Ranges {
+    /// None mapped yet.
+    pub(crate) fn new() -> Self {
+        Ranges {
+            live: [const { None }; LIVE as usize],
+            trash: Vec::new(),
+            deferred: Vec::new(),
+            tables: Vec::new(),
+            spare: Vec::new(),
+            shared_page: None,
+        }
+    }
+
+    /// What the range of `turn` holds from now on.
+    pub(crate) fn settle(&mut self, turn: u64, place: Place) {
+        self.live[(turn % LIVE) as usize] = Some(place);
+    }
+
+    /// Makes room for turn `turn`: takes the range away that had its place, and what may be reused out of the trash.
+    pub(crate) fn make_room<M: Machine>(&mut self, cpu: &Cpu<'_, M>, mm: &Mm, turn: u64) {
+        let place = self.live[(turn % LIVE) as usize].take();
+        let trash = place.map_or(Vec::new(), |place| take_away(cpu.world(), mm, place));
+        if !trash.is_empty() {
+            self.trash.push((cpu.world().begin_grace_period(), trash));
+        }
+        let mut kept = Vec::new();
+        for (period, trash) in self.trash.drain(..) {
+            if !cpu.world().has_elapsed(cpu.id(), &period) {
+                kept.push((period, trash));
+                continue;
+            }
+            for thing in trash {
+                match thing {
+                    Trash::Table(table) => self.tables.push(table),
+                    Trash::Huge(huge) => self.spare.push(huge),
+                    Trash::Page(page) => cpu.world().put_page(page),
+                }
+            }
+        }
+        self.trash = kept;
+        self.look_after_deferred(cpu);
+    }
+
+    /// Takes out of use what operations have left, if it may be.
+    pub(crate) fn look_after_deferred<M: Machine>(&mut self, cpu: &Cpu<'_, M>) {
+        let mut kept = Vec::new();
+        for deferred in self.deferred.drain(..) {
+            match deferred.poll(cpu) {
+                Ok(tables) => tables.into_iter().for_each(|table| {
+                    tables::fill(&cpu.world().machine, table, Entry::POISON);
+                    self.tables.push(table);
+                }),
+                Err(deferred) => kept.push(deferred),
+            }
+        }
+        self.deferred = kept;
+    }
+
+    /// A table that an operation has set free: the next range uses it.
+    pub(crate) fn give_table<M: Machine>(&mut self, machine: &M, table: Frame) {
+        tables::fill(machine, table, Entry::POISON);
+        self.tables.push(table);
+    }
+
+    /// A huge frame that maps nothing.
+    pub(crate) fn give_huge(&mut self, huge: Frame) {
+        self.spare.push(huge);
+    }
+
+    fn take_table<M: Machine>(&mut self, machine: &M) -> Result<Frame, NoMemory> {
+        let table = match self.tables.pop() {
+            Some(table) => table,
+            None => machine.alloc(FrameSize::Small).ok_or(NoMemory)?,
+        };
+        tables::fill(machine, table, Entry(0));
+        Ok(table)
+    }
+
+    /// A huge frame, zeroed when it is new.
+    pub(crate) fn take_huge<M: Machine>(&mut self, machine: &M) -> Result<Frame, NoMemory> {
+        if let Some(huge) = self.spare.pop() {
+            return Ok(huge);
+        }
+        let huge = machine.alloc(FrameSize::Huge).ok_or(NoMemory)?;
+        for page in 0..ENTRIES as u64 {
+            tables::fill(machine, Frame(huge.0 + page * PAGE_SIZE), Entry(0));
+        }
+        Ok(huge)
+    }
+
+    /// Maps a table of small pages at `va`, each holding its own address.
+    pub(crate) fn map_small<M: Machine>(&mut self, machine: &M, mm: &Mm, va: VirtAddr) -> Result<(), NoMemory> {
+        let table = self.take_table(machine)?;
+        for (index, slot) in (0..PAGES).zip(machine.words(table)) {
+            let page = machine.alloc(FrameSize::Small).ok_or(NoMemory)?;
+            // Relaxed, both: published with the table, by `link`.
+            machine.words(page)[0].store(va.0 + index * PAGE_SIZE, Ordering::Relaxed);
+            machine.page(page).map();
+            slot.store(Entry::to(page, va).0, Ordering::Relaxed);
+        }
+        tables::link(tables::entry(machine, mm, va, 2).ok_or(NoMemory)?, Entry::to(table, va));
+        Ok(())
+    }
+
+    /// Makes the shared tables of turn `turn`, `owner` the only sharer, linked nowhere.
+    pub(crate) fn make_shared<M: Machine>(
+        &mut self,
+        machine: &M,
+        owner: MmId,
+        turn: u64,
+        count: u64,
+        read_only: bool,
+    ) -> Result<Tables, NoMemory> {
+        let huge = match self.shared_page {
+            Some(huge) => huge,
+            None => {
+                let huge = self.take_huge(machine)?;
+                machine.page(huge).map();
+                *self.shared_page.insert(huge)
+            }
+        };
+        let mut made = Vec::new();
+        for index in 0..count {
+            let va = VirtAddr(address(Kind::Unshare, turn).0 + index * TABLE_SIZE);
+            let table = self.take_table(machine)?;
+            for page in 0..SHARED_PAGES {
+                let at = page_of(Kind::Unshare, turn, count, index + page * count);
+                let contents = Frame(huge.0 + (at.0 % HUGE_SIZE));
+                // Relaxed, both: published with the table, by `link`.
+                machine.words(contents)[0].store(at.0, Ordering::Relaxed);
+                let entry = Entry::huge(huge, VirtAddr(va.0 + page * HUGE_SIZE));
+                let entry = if read_only { entry.read_only() } else { entry };
+                machine.words(table)[page as usize].store(entry.0, Ordering::Relaxed);
+            }
+            made.push(Arc::new(SharedTable::new(table, va, machine.cpus(), owner)));
+        }
+        Ok(made)
+    }
+
+    /// Links `tables` in `mm`, the upper tables made if need be; joins them unless `mm` is their owner.
+    pub(crate) fn share<M: Machine>(
+        machine: &M,
+        mm: &Mm,
+        tables: &Tables,
+        is_owner: bool,
+    ) -> Result<(), NoMemory> {
+        for table in tables {
+            tables::entry(machine, mm, table.va, 3).ok_or(NoMemory)?;
+            assert!(is_owner || table.join(mm.id) == Attempt::Done, "a new table can be joined");
+            unshare::link(machine, mm, table);
+        }
+        Ok(())
+    }
+
+    /// Makes the upper tables that `mm` needs to join at turn `turn` later.
+    pub(crate) fn reserve<M: Machine>(machine: &M, mm: &Mm, tables: &Tables) -> Result<(), NoMemory> {
+        tables.iter().try_for_each(|table| tables::entry(machine, mm, table.va, 3).map(|_| ()).ok_or(NoMemory))
+    }
+
+    /// Gives back what maps nothing; the rest goes with the mms. No walker is left.
+    pub(crate) fn give_back<M: Machine>(mut self, cpu: &mut Cpu<'_, M>, mm: &Mm) {
+        for turn in 0..LIVE {
+            self.make_room(cpu, mm, turn);
+        }
+        cpu.synchronize_rcu();
+        self.make_room(cpu, mm, 0);
+        let machine = &cpu.world().machine;
+        self.tables.into_iter().for_each(|table| machine.free(table, FrameSize::Small));
+        self.spare.into_iter().chain(self.shared_page).for_each(|huge| machine.free(huge, FrameSize::Huge));
+    }
+}
+
+/// Unmaps a range, and says what may be reused after a grace period.
+fn take_away<M: Machine>(world: &World<M>, mm: &Mm, place: Place) -> Vec<Trash> {
+    let machine = &world.machine;
+    let pmd = |va| tables::entry(machine, mm, va, 2).expect("it was mapped");
+    match place {
+        Place::Small(va) => {
+            // Relaxed, here and below: written by this mutator.
+            let table = Entry(pmd(va).load(Ordering::Relaxed)).frame();
+            tables::link(pmd(va), Entry(0));
+            let page = |slot: &crate::atomic::AtomicU64| Entry(slot.load(Ordering::Relaxed)).frame();
+            let pages = machine.words(table)[..PAGES as usize].iter().map(page).map(Trash::Page);
+            pages.chain([Trash::Table(table)]).collect()
+        }
+        Place::Huge(va, huge) => {
+            tables::link(pmd(va), Entry(0));
+            check_copies(machine, huge, va);
+            [Trash::Huge(huge)].into()
+        }
+        Place::Shared(holders) => {
+            let mut frames: Vec<Frame> = Vec::new();
+            for (holder, held) in holders {
+                for table in held {
+                    let slot = tables::entry(machine, world.mm(holder), table.va, 3).expect("it was linked");
+                    tables::link(slot, Entry(0));
+                    if !frames.contains(&table.frame) {
+                        frames.push(table.frame);
+                    }
+                }
+            }
+            frames.into_iter().map(Trash::Table).collect()
+        }
+    }
+}
+
+/// Every page of the range must have arrived in the huge frame.
+fn check_copies<M: Machine>(machine: &M, huge: Frame, va: VirtAddr) {
+    for index in 0..PAGES {
+        let copy = Frame(huge.0 + index * PAGE_SIZE);
+        // Relaxed: written by this mutator.
+        let found = machine.words(copy)[0].load(Ordering::Relaxed);
+        assert_eq!(found, va.0 + index * PAGE_SIZE, "collapse lost page {index} of {va:?}");
+    }
+}

@@ -1,0 +1,41 @@
+//! What a kernel says to its host: lines on the serial port that begin with one of these, and an exit code.
+
+/// Before the bootloader's name and version.
+pub const LOADER: &str = "@loader ";
+/// Before the name of the policy whose row is beginning.
+pub const BEGIN: &str = "@begin ";
+/// Before the number of operations done in it.
+pub const PROGRESS: &str = "@progress ";
+/// How many progress lines there are in a row, about.
+pub const PROGRESS_STEPS: u64 = 20;
+/// Before a finished row, as JSON.
+pub const ROW: &str = "@row ";
+/// Before the reason of an early end.
+pub const FATAL: &str = "@fatal ";
+
+/// How the kernel ended. QEMU's own exit statuses, and those of a QEMU that was killed, are none of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ExitCode {
+    /// Every row was written.
+    Done = 0x20,
+    /// The command line was refused.
+    Refused,
+    /// The machine has too little memory to begin.
+    Memory,
+    /// The kernel panicked.
+    Panic,
+    /// An exception struck.
+    Exception,
+}
+
+impl ExitCode {
+    /// All of them.
+    pub const ALL: [ExitCode; 5] =
+        [ExitCode::Done, ExitCode::Refused, ExitCode::Memory, ExitCode::Panic, ExitCode::Exception];
+
+    /// The status with which QEMU ends when the kernel writes this code to `isa-debug-exit`.
+    pub fn qemu_status(self) -> i32 {
+        self as i32 * 2 + 1
+    }
+}

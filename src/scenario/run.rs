@@ -1,0 +1,253 @@
+//! One policy at one workload: who does what, and the rows that come out.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::SeedableRng;
+
+use crate::atomic::{Figure, Ordering};
+use crate::cpumask::CpuId;
+use crate::machine::{Cause, Event, Machine};
+use crate::mm::MmId;
+use crate::policy;
+use crate::scenario::cast::{Cast, Role};
+use crate::scenario::guests::{self, Switch};
+use crate::scenario::isolated::{self, LongestGap};
+use crate::scenario::mutator::Mutate;
+use crate::scenario::ranges::{self, Ranges};
+use crate::scenario::row::{Counts, Row, Status};
+use crate::scenario::spec::Spec;
+use crate::scenario::stage::Stage;
+use crate::scenario::team::Team;
+use crate::scenario::worker::Work;
+use crate::world::{Cpu, World};
+
+/// One policy at one workload, with a world of its own.
+pub struct Run<M: Machine> {
+    /// The world: interrupt handlers need it.
+    pub world: World<M>,
+    pub(crate) spec: Spec,
+    pub(crate) cast: Cast,
+    pub(crate) teams: Vec<Team>,
+    pub(crate) stage: Stage,
+    pub(crate) tallies: Vec<Tally>,
+    pub(crate) longest_gap: LongestGap,
+    policy: String,
+    /// Tickets taken and covered before counting began, per mm.
+    before: Vec<[Figure; 2]>,
+}
+
+/// What a mutator counts itself.
+pub(crate) struct Tally {
+    /// Operations done.
+    ops: Figure,
+    /// Those of them that had to be taken back.
+    failed: Figure,
+    /// Cycles spent in them.
+    cycles: Figure,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Tally { ops: Figure::new(0), failed: Figure::new(0), cycles: Figure::new(0) }
+    }
+
+    pub(crate) fn add(&self, cycles: u64, done: bool) {
+        // Relaxed: read after the mutator has reported.
+        self.ops.fetch_add(1, Ordering::Relaxed);
+        self.failed.fetch_add(u64::from(!done), Ordering::Relaxed);
+        self.cycles.fetch_add(cycles, Ordering::Relaxed);
+    }
+}
+
+impl<M: Machine> Run<M> {
+    /// A run of `policy`, ready to start. `None` if there is no memory for it.
+    pub fn new(machine: M, spec: &Spec, policy: &str) -> Option<Self> {
+        let cast = Cast::new(spec, machine.cpus());
+        let teams = cast.teams.iter().map(|team| Team::new(machine.cpus(), team.workers.len())).collect();
+        let world = World::new(machine, spec.flush_config(), cast.mms.iter().copied())?;
+        for team in &cast.teams {
+            Ranges::new().map_small(&world.machine, world.mm(team.mms[0]), ranges::SIBLING).ok()?;
+        }
+        let before = world.mms().iter().map(|_| [Figure::new(0), Figure::new(0)]).collect();
+        let tallies = cast.teams.iter().map(|_| Tally::new()).collect();
+        let (stage, longest_gap) = (Stage::new(), LongestGap::new());
+        let (spec, policy) = (spec.clone(), policy.to_string());
+        Some(Run { world, spec, cast, teams, stage, tallies, longest_gap, policy, before })
+    }
+
+    /// How many mms a run of `spec` has, for whoever makes its counters.
+    pub fn mms(spec: &Spec, cpus: usize) -> usize {
+        Cast::new(spec, cpus).mms.len()
+    }
+
+    /// Whether `cpu` has a part to play.
+    pub fn has_part(&self, cpu: CpuId) -> bool {
+        self.cast.role(cpu) != Role::Bystander
+    }
+
+    /// The part of the first CPU, which leads. Returns the rows when all other parts are ending.
+    ///
+    /// `progress` is called now and then with the number of operations that its team has done.
+    pub fn lead(&self, progress: impl FnMut(u64)) -> Vec<Row> {
+        let mutate = Mutate { run: self, cpu: CpuId(0), team: 0, progress };
+        policy::with(&self.policy, mutate).expect("the policy was checked")
+    }
+
+    /// The part of another CPU.
+    pub fn play(&self, cpu: CpuId) {
+        match self.cast.role(cpu) {
+            Role::Mutator(team) => {
+                policy::with(&self.policy, Mutate { run: self, cpu, team, progress: |_| () });
+            }
+            Role::Worker(team) => {
+                policy::with(&self.policy, Work { run: self, cpu, team });
+            }
+            Role::Switcher => {
+                policy::with(&self.policy, Switch { run: self, cpu });
+            }
+            Role::Lazy(team) => guests::be_lazy(self, cpu, team),
+            Role::Stale(team) => guests::be_stale(self, cpu, team),
+            Role::Flusher(team) => guests::flush_on(self, cpu, team),
+            Role::Isolated => isolated::be_isolated(self, cpu),
+            Role::Bystander => {}
+        }
+    }
+
+    /// Wakes those whose role is one of those.
+    pub(crate) fn kick(&self, cpu: &Cpu<'_, M>, which: impl Fn(Role) -> bool) {
+        self.cast
+            .playing(which)
+            .for_each(|sleeper| self.world.machine.send(cpu.id(), sleeper, Cause::Kick, MmId::KERNEL));
+    }
+
+    /// Whether there is no point in going on.
+    pub(crate) fn must_stop(&self) -> bool {
+        self.world.oracle.has_caught() || self.stage.has_no_memory() || self.stage.is_unsettled()
+    }
+
+    /// The random numbers of one CPU: the same for every policy.
+    pub(crate) fn random(&self, cpu: CpuId) -> SplitMix64 {
+        SplitMix64::seed_from_u64(self.spec.seed ^ (cpu.0 as u64) << 32)
+    }
+
+    /// What happens from now on is counted. Nobody is at work.
+    pub(crate) fn begin_counting(&self) {
+        self.world.machine.forget_counts();
+        for (mm, before) in self.world.mms().iter().zip(&self.before) {
+            let (set, cleared) = mm.pending.counts();
+            // Relaxed: read by the same CPU.
+            before[0].store(set, Ordering::Relaxed);
+            before[1].store(cleared, Ordering::Relaxed);
+        }
+    }
+
+    /// The rows: one for each team's mm if there are several, and one for all. Nobody is at work.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let status = match &self.stage {
+            stage if stage.has_no_memory() => Status::Memory,
+            _ if self.world.oracle.has_caught() => Status::Violation,
+            stage if stage.is_unsettled() => Status::Unsettled,
+            _ => Status::Ok,
+        };
+        let row = |mm: &str, mms: &[MmId], tallies: &[Tally]| {
+            let row = Row::without_counts(&self.spec, &self.policy, self.world.machine.cpus(), status);
+            if status == Status::Memory {
+                return row;
+            }
+            let counts = self.counts(mms, tallies);
+            Row { mm: mm.to_string(), counts, detail: self.world.oracle.first(), ..row }
+        };
+        let mut rows = Vec::new();
+        if self.teams.len() > 1 {
+            for (team, tally) in self.cast.teams.iter().zip(&self.tallies) {
+                let mm_cpus = team.mm_cpus() as u64;
+                rows.push(Row { mm_cpus, ..row(team.name, &team.mms, core::slice::from_ref(tally)) });
+            }
+        }
+        let all: Vec<_> = (1..=self.cast.mms.len()).map(MmId::new).chain([MmId::KERNEL]).collect();
+        let mut total = row("total", &all, &self.tallies);
+        if status != Status::Memory {
+            self.count_isolated(&mut total.counts);
+        }
+        rows.push(total);
+        rows
+    }
+
+    fn counts(&self, mms: &[MmId], tallies: &[Tally]) -> Counts {
+        let counted_for = |mm, event| self.world.machine.counted(mm, event);
+        let counted = |event| Some(mms.iter().map(|mm| counted_for(*mm, event)).sum::<u64>());
+        let (mut set, mut cleared, mut pending_before, mut pending_after) = (0, 0, 0, 0);
+        for mm in mms.iter().filter(|mm| **mm != MmId::KERNEL) {
+            let (set_now, cleared_now) = self.world.mm(*mm).pending.counts();
+            // Relaxed: written by the same CPU.
+            let [set_before, cleared_before] =
+                self.before[mm.index()].each_ref().map(|count| count.load(Ordering::Relaxed));
+            set += counted_for(*mm, Event::Set);
+            cleared += cleared_now - cleared_before;
+            pending_before += set_before - cleared_before;
+            pending_after += set_now - cleared_now;
+        }
+        // Relaxed: the mutators have reported.
+        let tally = |get: fn(&Tally) -> &Figure| {
+            tallies.iter().map(|tally| get(tally).load(Ordering::Relaxed)).sum::<u64>()
+        };
+        let ops = tally(|tally| &tally.ops);
+        Counts {
+            ops: Some(ops),
+            ops_failed: Some(tally(|tally| &tally.failed)),
+            flush_ipis: counted(Event::FlushIpi),
+            sync_ipis: counted(Event::SyncIpi),
+            other_ipis: counted(Event::OtherIpi),
+            syncs_asked: counted(Event::SyncAsked),
+            syncs_skipped: counted(Event::SyncSkipped),
+            syncs_sent: counted(Event::SyncSent),
+            pending_before: Some(pending_before),
+            pending_after: Some(pending_after),
+            set: Some(set),
+            cleared: Some(cleared),
+            cleared_by_own_flush: counted(Event::ClearedByOwnFlush),
+            cleared_by_sync: counted(Event::ClearedBySync),
+            cleared_by_other_flush: counted(Event::ClearedByOtherFlush),
+            cleared_by_other_ipi: counted(Event::ClearedByOtherIpi),
+            invlpgb_ops: counted(Event::Invlpgb),
+            tlbsyncs: counted(Event::Tlbsync),
+            emulation_nmis: counted(Event::EmulationNmi),
+            hypercalls: counted(Event::Hypercall),
+            kicks: counted(Event::Kick),
+            interrupts_taken: counted(Event::InterruptTaken),
+            flush_acks: counted(Event::FlushAcked),
+            sync_acks: counted(Event::SyncAcked),
+            other_acks: counted(Event::OtherAcked),
+            foreign_interrupts: counted(Event::ForeignInterrupt),
+            departures: counted(Event::Departed),
+            walking_at_sync: counted(Event::WalkingAtSync),
+            at_risk: counted(Event::AtRisk),
+            held_at_unlink: counted(Event::HeldAtUnlink),
+            walks: counted(Event::WalkEnd),
+            sync_violations: Some(self.world.oracle.sync_violations()),
+            stale_translations: Some(self.world.oracle.stale_translations()),
+            cycles_per_op: Some(tally(|tally| &tally.cycles) / ops.max(1)),
+            ..Counts::default()
+        }
+    }
+
+    fn count_isolated(&self, counts: &mut Counts) {
+        let isolated: Vec<_> = self.cast.playing(|role| role == Role::Isolated).collect();
+        if isolated.is_empty() {
+            return;
+        }
+        let mms = || (1..=self.cast.mms.len()).map(MmId::new).chain([MmId::KERNEL]);
+        let on = |event| {
+            let each = |cpu: &CpuId| mms().map(|mm| self.world.machine.counted_on(*cpu, mm, event)).sum::<u64>();
+            Some(isolated.iter().map(each).sum::<u64>())
+        };
+        counts.isolated_interrupts = on(Event::InterruptTaken);
+        counts.isolated_flush_requests = on(Event::FlushAcked);
+        counts.isolated_sync_requests = on(Event::SyncAcked);
+        counts.isolated_other_requests = on(Event::OtherAcked);
+        counts.isolated_nmis = on(Event::NmiTaken);
+        counts.isolated_gap = Some(self.longest_gap.get());
+    }
+}

@@ -1,0 +1,283 @@
+//! A team works on one mm: a mutator, and workers on every other CPU of the mm.
+//!
+//! # Guarantee
+//!
+//! In every turn the mutator does one operation, and each worker has completed at least one walk of the range
+//! before the turn ends. A worker that is to be *held* is inside its walk, at the table, when the mutator unlinks
+//! it, whatever the timing: it signals that it is inside, and the mutator waits for that.
+//!
+//! A held worker goes on when somebody waits for it (a request is in its inbox, or a grace period is due), or when
+//! the operation is over without anybody having asked; and in neither case at once: whoever does not await its answer
+//! is given time to do harm. So a missing sync is caught by logic and not by luck.
+
+use alloc::boxed::Box;
+use crossbeam_utils::atomic::AtomicCell;
+
+use crate::atomic::{AtomicU64, Ordering};
+use crate::cpumask::{CpuId, CpuMask};
+use crate::machine::Machine;
+use crate::mm::{Mm, VirtAddr};
+use crate::ops::{Job, Stepped};
+use crate::scenario::choice::{Kind, Workload};
+use crate::world::{Cpu, IrqsOff};
+
+/// How often a held worker that was called looks whether the table is reused before it goes on.
+const LINGER: usize = 64;
+
+/// What workers will find in the range of a turn once its operation is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Expect {
+    /// Nothing is known.
+    Anything,
+    /// Every page holds its own address.
+    Mapped,
+    /// The same, and no page can be written.
+    ReadOnly,
+    /// Nothing is mapped.
+    Nothing,
+}
+
+impl Expect {
+    fn from_word(word: u64) -> Self {
+        [Expect::Anything, Expect::Mapped, Expect::ReadOnly, Expect::Nothing][word as usize]
+    }
+}
+
+/// Something that a worker is asked to do between two walks.
+pub(crate) enum Errand {
+    /// One step of an operation: the task has migrated there.
+    Step(Job),
+    /// What a sibling of the mutator might do, for a piggyback.
+    Sibling(Workload),
+}
+
+/// The shared state of a team.
+pub struct Team {
+    workers: u64,
+    /// Number of the turn, from 1 up; [`Team::OVER`] ends the work.
+    turn: AtomicU64,
+    /// Where the operation of this turn happens.
+    va: AtomicU64,
+    /// Which operation.
+    kind: AtomicU64,
+    /// Whether workers leave the mm in this turn instead of walking it.
+    away: AtomicU64,
+    /// What the range of this turn will hold.
+    expect: AtomicU64,
+    /// Who is to be held in this turn.
+    to_hold: CpuMask,
+    /// How many are inside their walk.
+    held: AtomicU64,
+    /// The last turn in which held workers may go on by themselves.
+    released: AtomicU64,
+    /// The last turn whose operation is over.
+    operated: AtomicU64,
+    /// How many workers are through with this turn.
+    done: AtomicU64,
+    /// The CPU that has an errand, plus one.
+    sent_to: AtomicU64,
+    errand: AtomicCell<Option<Box<Errand>>>,
+    answer: AtomicCell<Option<Box<Stepped>>>,
+}
+
+/// A turn, as a worker sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn {
+    /// Its number.
+    pub(crate) number: u64,
+    /// Where the operation happens.
+    pub(crate) va: VirtAddr,
+    /// Which.
+    pub(crate) kind: Kind,
+    /// Whether this worker is to be held.
+    pub(crate) hold: bool,
+    /// Whether it is to leave the mm.
+    pub(crate) away: bool,
+}
+
+/// What a worker does next.
+pub(crate) enum Next {
+    Turn(Turn),
+    Errand(Box<Errand>),
+    Over,
+}
+
+impl Team {
+    const OVER: u64 = u64::MAX;
+
+    pub(crate) fn new(cpus: usize, workers: usize) -> Self {
+        let zero = || AtomicU64::new(0);
+        Team {
+            workers: workers as u64,
+            turn: zero(),
+            va: zero(),
+            kind: zero(),
+            away: zero(),
+            expect: zero(),
+            to_hold: CpuMask::new(cpus),
+            held: zero(),
+            released: zero(),
+            operated: zero(),
+            done: zero(),
+            sent_to: zero(),
+            errand: AtomicCell::new(None),
+            answer: AtomicCell::new(None),
+        }
+    }
+
+    /// Mutator: opens a turn, and comes back when `hold` are inside their walks.
+    pub(crate) fn open<M: Machine>(
+        &self,
+        cpu: &mut Cpu<'_, M>,
+        turn: Turn,
+        hold: &[CpuId],
+        kick: impl Fn(&mut Cpu<'_, M>),
+    ) {
+        // Relaxed, down to `turn`: its Release publishes them.
+        self.to_hold.drain(Ordering::Relaxed, |_| ());
+        hold.iter().for_each(|worker| self.to_hold.insert(*worker, Ordering::Relaxed));
+        self.va.store(turn.va.0, Ordering::Relaxed);
+        self.kind.store(turn.kind as u64, Ordering::Relaxed);
+        self.away.store(u64::from(turn.away), Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `next`.
+        self.turn.store(turn.number, Ordering::Release);
+        kick(cpu);
+        // Acquire: pairs with the Release in `hold`.
+        cpu.rest(|| self.held.load(Ordering::Acquire) == hold.len() as u64);
+    }
+
+    /// Mutator: held workers may go on by themselves, as a vCPU does that its hypervisor resumes. Comes back when
+    /// they have.
+    pub(crate) fn release<M: Machine>(&self, cpu: &mut Cpu<'_, M>, number: u64) {
+        // Release: pairs with the Acquire in `hold`.
+        self.released.store(number, Ordering::Release);
+        // Acquire: pairs with the Release in `hold`.
+        cpu.rest(|| self.held.load(Ordering::Acquire) == 0);
+    }
+
+    /// Mutator: the operation of turn `number` is over. Comes back when every worker is through with it.
+    pub(crate) fn close<M: Machine>(&self, cpu: &mut Cpu<'_, M>, number: u64, expect: Expect) {
+        // Relaxed: read after the next turn was opened.
+        self.expect.store(expect as u64, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `hold`.
+        self.operated.store(number, Ordering::Release);
+        // Acquire: pairs with the Release in `through`.
+        cpu.rest(|| self.done.load(Ordering::Acquire) == self.workers);
+    }
+
+    /// Mutator: no more turns.
+    pub(crate) fn end(&self) {
+        // Release: pairs with the Acquire in `next`.
+        self.turn.store(Self::OVER, Ordering::Release);
+    }
+
+    /// Mutator: sends `errand` to `worker`, who is not held, and waits for the answer.
+    pub(crate) fn send<M: Machine>(
+        &self,
+        cpu: &mut Cpu<'_, M>,
+        worker: CpuId,
+        errand: Errand,
+        kick: impl FnOnce(&mut Cpu<'_, M>),
+    ) -> Option<Box<Stepped>> {
+        self.errand.store(Some(Box::new(errand)));
+        // Release: pairs with the Acquire in `next`; the errand is there, and what came before it is visible.
+        self.sent_to.store(worker.0 as u64 + 1, Ordering::Release);
+        kick(cpu);
+        // Acquire: pairs with the Release in `answer`.
+        cpu.rest(|| self.sent_to.load(Ordering::Acquire) == 0);
+        self.answer.take()
+    }
+
+    /// Worker: the errand is done.
+    pub(crate) fn answer(&self, answer: Option<Box<Stepped>>) {
+        self.answer.store(answer);
+        // Release: pairs with the Acquire in `send`.
+        self.sent_to.store(0, Ordering::Release);
+    }
+
+    /// Worker: sleeps until there is an errand, or a turn after number `last`. With `nap`, lazily.
+    pub(crate) fn next<M: Machine>(&self, cpu: &mut Cpu<'_, M>, last: u64, nap: Option<&Mm>) -> Next {
+        let (me, mut number, mut sent) = (cpu.id(), last, false);
+        let mut look = || {
+            // Acquire: pairs with the Release in `send`.
+            sent = self.sent_to.load(Ordering::Acquire) == me.0 as u64 + 1;
+            // Acquire: pairs with the Release in `open` and `end`.
+            number = self.turn.load(Ordering::Acquire);
+            number != last || sent
+        };
+        if nap.is_some() {
+            cpu.go_lazy();
+        }
+        cpu.park(&mut look);
+        if let Some(mm) = nap {
+            cpu.unlazy(mm);
+        }
+        if sent {
+            return Next::Errand(self.errand.take().expect("an errand was sent"));
+        }
+        if number == Self::OVER {
+            return Next::Over;
+        }
+        let hold = self.to_hold.contains(me, Ordering::Relaxed);
+        Next::Turn(Turn { hold, ..self.now(number) })
+    }
+
+    /// The turn under way, for who is not of the team.
+    pub(crate) fn glance(&self) -> Option<Turn> {
+        // Acquire: pairs with the Release in `open`. Out of date when it returns, which does no harm.
+        let number = self.turn.load(Ordering::Acquire);
+        (number != 0 && number != Self::OVER).then(|| self.now(number))
+    }
+
+    fn now(&self, number: u64) -> Turn {
+        // Relaxed: published by `turn`.
+        let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
+        let kind = Kind::ALL[word(&self.kind) as usize];
+        Turn { number, va: VirtAddr(word(&self.va)), kind, hold: false, away: word(&self.away) != 0 }
+    }
+
+    /// Worker: what the range of the last turn holds, once there is a new one.
+    pub(crate) fn expected(&self) -> Expect {
+        // Relaxed: published by `turn`.
+        Expect::from_word(self.expect.load(Ordering::Relaxed))
+    }
+
+    /// Worker, inside its walk: stays there until somebody waits for it or the table has been reused.
+    pub(crate) fn hold<M: Machine>(&self, off: &IrqsOff<'_, M>, mm: &Mm, turn: Turn, preempted: bool) {
+        let world = off.world();
+        // Relaxed: a figure.
+        mm.held.fetch_add(1, Ordering::Relaxed);
+        if preempted {
+            off.preempt();
+        }
+        // Release: pairs with the Acquire in `open`.
+        self.held.fetch_add(1, Ordering::Release);
+        // Acquire, both: pair with the Release in `close` and in `release`.
+        let operated = || self.operated.load(Ordering::Acquire) >= turn.number;
+        let released = || self.released.load(Ordering::Acquire) >= turn.number;
+        while !operated() && !released() && !world.is_waited_for(off.id()) {
+            world.machine.pause();
+        }
+        for _ in 0..LINGER {
+            if operated() || released() {
+                break;
+            }
+            world.machine.pause();
+        }
+        if preempted {
+            off.resume();
+        }
+        // Relaxed: a figure.
+        mm.held.fetch_sub(1, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `release` and in the next `open`.
+        self.held.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Worker: through with its turn.
+    pub(crate) fn through(&self) {
+        // Release: pairs with the Acquire in `close`.
+        self.done.fetch_add(1, Ordering::Release);
+    }
+}

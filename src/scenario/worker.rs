@@ -1,0 +1,167 @@
+//! A worker: in each turn it uses its TLB, then walks the range by GUP-fast while the mutator works on it.
+
+use alloc::boxed::Box;
+
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::Rng;
+
+use crate::atomic::Ordering;
+use crate::cpumask::CpuId;
+use crate::flush;
+use crate::machine::{Caught, Machine, Range, Violation};
+use crate::mm::{Frame, Mm, VirtAddr};
+use crate::ops::protect::Protect;
+use crate::ops::{Any, Job, Stepped};
+use crate::policy::{ForPolicy, Policy};
+use crate::scenario::choice::{Kind, Workload};
+use crate::scenario::ranges::{self, PAGES};
+use crate::scenario::run::Run;
+use crate::scenario::team::{Errand, Expect, Next, Team, Turn};
+use crate::sync;
+use crate::walk::{self, Walked};
+use crate::world::Cpu;
+
+/// Up to so many walks in a turn.
+const WALKS: u64 = 2;
+
+/// [`Run::play`] for a worker, for a policy.
+pub(crate) struct Work<'r, M: Machine> {
+    pub(crate) run: &'r Run<M>,
+    pub(crate) cpu: CpuId,
+    pub(crate) team: usize,
+}
+
+impl<M: Machine> ForPolicy for Work<'_, M> {
+    type Output = ();
+
+    fn run<P: Policy>(self) {
+        let run = self.run;
+        let mut cpu = run.world.enter(self.cpu);
+        let cast = &run.cast.teams[self.team];
+        let worker = Worker {
+            run,
+            team: &run.teams[self.team],
+            mm: run.world.mm(cast.mms[0]),
+            random: run.random(self.cpu),
+            is_preempted: self.cpu.0 - cast.workers.start < cast.preempted,
+        };
+        worker.work::<P>(&mut cpu);
+    }
+}
+
+struct Worker<'r, M: Machine> {
+    run: &'r Run<M>,
+    team: &'r Team,
+    mm: &'r Mm,
+    random: SplitMix64,
+    is_preempted: bool,
+}
+
+impl<M: Machine> Worker<'_, M> {
+    fn work<P: Policy>(mut self, cpu: &mut Cpu<'_, M>) {
+        cpu.switch_to(Some(self.mm));
+        let (mut last, mut is_away) = (None, false);
+        loop {
+            let nap = (self.run.spec.naps.is_on() && !is_away).then_some(self.mm);
+            let number = last.map_or(0, |turn: Turn| turn.number);
+            match self.team.next(cpu, number, nap) {
+                Next::Over => break,
+                Next::Errand(errand) => self.team.answer(self.run_errand::<P>(cpu, *errand)),
+                Next::Turn(turn) => {
+                    if let Some(last) = last {
+                        self.check::<P>(cpu, last);
+                    }
+                    if turn.away {
+                        cpu.switch_to(None);
+                    } else {
+                        if is_away {
+                            cpu.switch_to(Some(self.mm));
+                        }
+                        self.take_turn::<P>(cpu, turn);
+                    }
+                    is_away = turn.away;
+                    self.team.through();
+                    last = Some(turn);
+                }
+            }
+        }
+        cpu.switch_to(None);
+    }
+
+    fn take_turn<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn) {
+        if ranges::addresses_return(turn.number) {
+            self.run.world.machine.flush_local(cpu.id(), Range::All);
+        }
+        // Whatever it finds: the range may be on its way already. What counts is that the TLB has it now.
+        let _ = self.run.world.machine.touch(self.draw_page(turn));
+        let mut hold = turn.hold;
+        for _ in 0..=self.random.next_u64() % WALKS {
+            self.walk::<P>(cpu, turn, hold);
+            hold = false;
+        }
+    }
+
+    fn draw_page(&mut self, turn: Turn) -> VirtAddr {
+        ranges::page_of(turn.kind, turn.number, self.run.spec.tables, self.random.next_u64())
+    }
+
+    /// Looks at the range of the last turn once more. Its operation is over, so its flush has completed.
+    fn check<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, last: Turn) {
+        let expect = self.team.expected();
+        let (machine, at) = (&self.run.world.machine, self.draw_page(last));
+        let is_right = last.away
+            || match expect {
+                Expect::Anything => true,
+                Expect::Mapped => machine.touch(at) == Some(at.0),
+                Expect::ReadOnly => machine.touch(at) == Some(at.0) && !machine.write(at, at.0),
+                Expect::Nothing => machine.touch(at).is_none(),
+            };
+        if !is_right {
+            self.caught(cpu.id(), Caught::StaleTranslation, at, Frame(0));
+        }
+        if last.kind == Kind::Unshare && !last.away {
+            self.walk::<P>(cpu, last, false);
+        }
+    }
+
+    fn walk<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn, mut hold: bool) {
+        let (world, at) = (&self.run.world, self.draw_page(turn));
+        let last_table = if turn.kind == Kind::Unshare { 2 } else { 1 };
+        let inside = |off: &_, level, _| {
+            if level == last_table && core::mem::take(&mut hold) {
+                self.team.hold(off, self.mm, turn, self.is_preempted);
+            }
+        };
+        let walked = walk::gup_fast::<P, M>(cpu, self.mm, at, inside);
+        if let Walked::Pinned { page, contents } = walked {
+            // Relaxed: the reference keeps the contents as they were when it was taken.
+            if world.machine.words(contents)[0].load(Ordering::Relaxed) != at.0 {
+                self.caught(cpu.id(), Caught::PinnedAfterCopy, at, page);
+            }
+            world.put_page(page);
+        }
+    }
+
+    fn run_errand<P: Policy>(&self, cpu: &mut Cpu<'_, M>, errand: Errand) -> Option<Box<Stepped>> {
+        match errand {
+            Errand::Step(job) => return Some(Box::new(job.step::<P, M>(cpu))),
+            Errand::Sibling(Workload::PiggybackKernel) => flush::kernel_range(cpu),
+            Errand::Sibling(Workload::PiggybackEveryone) => sync::call_everyone(cpu),
+            Errand::Sibling(_) => self.protect_elsewhere::<P>(cpu),
+        }
+        None
+    }
+
+    /// What any thread of the process may do at any time: protect pages of its own.
+    fn protect_elsewhere<P: Policy>(&self, cpu: &mut Cpu<'_, M>) {
+        let start = ranges::SIBLING;
+        let mut job = Job { mm: self.mm.id, op: Any::Protect(Protect::Ready { start, pages: PAGES }) };
+        while let Stepped::Next(next) = job.step::<P, M>(cpu) {
+            job = next;
+        }
+    }
+
+    fn caught(&self, cpu: CpuId, kind: Caught, va: VirtAddr, table: Frame) {
+        self.run.world.caught(Violation { kind, cpu, mm: self.mm.id, va, table, ticket: 0 });
+    }
+}

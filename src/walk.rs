@@ -1,0 +1,137 @@
+//! GUP-fast: reading the page tables of the loaded mm without a lock.
+//!
+//! # Guarantee
+//!
+//! [`gup_fast`] returns a page only if the page was mapped at the address while the reference was taken. It never
+//! writes to a page table and takes no lock; it holds off whoever wants to reuse a table by nothing but keeping
+//! maskable interrupts off.
+//!
+//! # Mechanism
+//!
+//! Descend, pin, look again. The page is pinned by a reference that is only taken if there is one already; then
+//! the entries that led to it are read once more, and if either has changed the reference is dropped.
+//!
+//! The walker is built once per policy ([`Policy::walk_begin`]), so that what a policy costs here can be measured.
+
+use crate::atomic::{AtomicU64, Ordering};
+use crate::machine::{Caught, Event, FrameSize, Machine, Violation};
+use crate::mm::tables::{self, Entry, HUGE_SIZE, PAGE_SIZE};
+use crate::mm::{Frame, Mm, MmId, VirtAddr};
+use crate::policy::Policy;
+use crate::world::{Cpu, IrqsOff, World};
+
+/// How a walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walked {
+    /// At a page, which the caller must give back by [`World::put_page`].
+    Pinned {
+        /// What was pinned: a page, or a huge page as a whole.
+        page: Frame,
+        /// The 4 KiB of it at the address.
+        contents: Frame,
+    },
+    /// At an entry that leads nowhere.
+    NotMapped,
+    /// At a page whose mapping changed underneath.
+    BackedOff,
+    /// In a table that belongs to somebody else: a sync was missing.
+    Caught,
+}
+
+/// Walks `mm`, which this CPU has loaded, to the page at `va`, and pins it.
+///
+/// `inside` runs in every table of the descent, the root apart, before its entry is read: a scenario may hold the
+/// walker there. It is given the level, 3 down to 1, and the table.
+pub fn gup_fast<'w, P: Policy, M: Machine>(
+    cpu: &mut Cpu<'w, M>,
+    mm: &Mm,
+    va: VirtAddr,
+    inside: impl FnMut(&IrqsOff<'w, M>, u32, Frame),
+) -> Walked {
+    cpu.irqs_off(|off| {
+        P::walk_begin(off, mm.id);
+        off.begin_walk(mm);
+        let walked = descend(off, mm, va, inside);
+        off.end_walk(mm);
+        P::walk_end(off, mm.id);
+        walked
+    })
+}
+
+fn descend<'w, M: Machine>(
+    off: &IrqsOff<'w, M>,
+    mm: &Mm,
+    va: VirtAddr,
+    mut inside: impl FnMut(&IrqsOff<'w, M>, u32, Frame),
+) -> Walked {
+    let machine = &off.world().machine;
+    let mut table = mm.root;
+    let mut above = None;
+    for level in (1..=4).rev() {
+        if level < 4 {
+            inside(off, level, table);
+        }
+        let slot = &machine.words(table)[tables::index(va, level)];
+        // Acquire: pairs with the Release in `tables::link`.
+        let entry = Entry(slot.load(Ordering::Acquire));
+        if entry == Entry::POISON || (level <= 2 && entry.is_present() && !entry.is_of(va, mm.id)) {
+            let ticket = machine.page(table).unlinked_with();
+            let (kind, cpu, mm) = (Caught::InsideReusedTable, off.id(), mm.id);
+            off.world().caught(Violation { kind, cpu, mm, va, table, ticket });
+            return Walked::Caught;
+        }
+        if !entry.is_present() {
+            return Walked::NotMapped;
+        }
+        if level == 1 || entry.is_huge() {
+            return pin(off, va, entry, [Some((slot, entry)), above]);
+        }
+        above = Some((slot, entry));
+        table = entry.frame();
+    }
+    unreachable!("level 1 always returns")
+}
+
+/// The entries that led to a page, and what they held.
+type Path<'m> = [Option<(&'m AtomicU64, Entry)>; 2];
+
+fn pin<M: Machine>(off: &IrqsOff<'_, M>, va: VirtAddr, entry: Entry, path: Path<'_>) -> Walked {
+    let page = off.world().machine.page(entry.frame());
+    if !page.try_get() {
+        return Walked::BackedOff;
+    }
+    // Relaxed: after the Acquire in `try_get`. If the page has a new owner, the entry was changed before.
+    let unchanged = path.iter().flatten().all(|(slot, entry)| slot.load(Ordering::Relaxed) == entry.0);
+    if unchanged {
+        let page = entry.frame();
+        let offset = if entry.is_huge() { (va.0 % HUGE_SIZE) & !(PAGE_SIZE - 1) } else { 0 };
+        return Walked::Pinned { page, contents: Frame(page.0 + offset) };
+    }
+    off.world().put_page(entry.frame());
+    Walked::BackedOff
+}
+
+impl<M: Machine> World<M> {
+    /// Drops a reference that a walk took, and the page with it if it was the last.
+    pub fn put_page(&self, page: Frame) {
+        if self.machine.page(page).put() {
+            self.machine.free(page, FrameSize::Small);
+        }
+    }
+}
+
+impl<M: Machine> IrqsOff<'_, M> {
+    /// Marks this CPU as walking, for the figures beside a sync. They order nothing.
+    fn begin_walk(&self, mm: &Mm) {
+        let state = self.state();
+        // Relaxed, all of it: figures, not protocol.
+        state.walk_began.store(self.world().unlink_clock.load(Ordering::Relaxed), Ordering::Relaxed);
+        state.walking.store(mm.id.word(), Ordering::Relaxed);
+        self.note(mm.id, Event::WalkBegin, 1);
+    }
+
+    fn end_walk(&self, mm: &Mm) {
+        self.state().walking.store(MmId::KERNEL.word(), Ordering::Relaxed);
+        self.note(mm.id, Event::WalkEnd, 1);
+    }
+}

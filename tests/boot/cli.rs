@@ -1,0 +1,178 @@
+//! The command line, as its users call it: bad input, broken surroundings, sudden ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use gupsync::scenario::row::Status;
+use gupsync_host::artifacts::Tree;
+use gupsync_host::document::Document;
+use libtest_mimic::Trial;
+
+use crate::trial;
+
+pub fn trials() -> Vec<Trial> {
+    let refused = |name: &str, arguments: &'static str, names: &'static str| {
+        trial(&format!("cli::{name}"), move || refuses(arguments, names))
+    };
+    vec![
+        refused("no_cpus", "compare --cpus 0", "--cpus"),
+        refused("more_mm_cpus_than_cpus", "compare --cpus 2 --mm-cpus 3", "mm_cpus=3"),
+        refused("no_operations", "compare --ops 0", "ops=0"),
+        refused("an_unknown_policy", "compare --policy broadcast,sometimes", "`sometimes` is no policy"),
+        refused("an_unknown_workload", "compare --workload expand", "`expand` is no workload"),
+        refused("too_little_memory", "compare --memory 32", "--memory 32"),
+        refused("an_unwritable_json_path", "compare --json /nonexistent/rows.json", "/nonexistent/rows.json"),
+        refused("a_folder_without_limine", "compare --limine /tmp", "/tmp"),
+        refused("bios_without_limine", "compare --limine builtin --firmware bios", "--firmware bios"),
+        refused("icount_with_many_threads", "compare --icount --accel tcg-multi", "--icount"),
+        trial("cli::no_qemu", no_qemu),
+        trial("cli::every_command_has_help_with_examples", help),
+        trial("cli::a_comparison_is_printed_and_written_down", compares),
+        trial("cli::a_qemu_killed_half_way_keeps_the_rows_before", killed_qemu),
+        trial("cli::a_killed_host_leaves_no_qemu_behind", killed_host),
+    ]
+}
+
+fn gupsync() -> Command {
+    Command::new(Tree::own().root.join("tools/gupsync"))
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).trim().to_owned()
+}
+
+fn refuses(arguments: &str, names: &str) -> Result<()> {
+    let output = gupsync().args(arguments.split(' ')).output()?;
+    let said = said(&output);
+    ensure!(!output.status.success(), "`{arguments}` was accepted");
+    ensure!(
+        said.lines().next().is_some_and(|line| line.starts_with("error: ") && line.contains(names)),
+        "{said}"
+    );
+    ensure!(output.stdout.is_empty());
+    Ok(())
+}
+
+fn no_qemu() -> Result<()> {
+    // The host program itself, with nothing on its path: the start script would install what is missing.
+    let host = std::env::current_exe()?.ancestors().nth(2).context("target")?.join("gupsync-host");
+    let host = if host.exists() { host } else { Tree::own().root.join("target/release/gupsync-host") };
+    let output = Command::new(host).arg("compare").env("PATH", "/nonexistent").output()?;
+    let said = said(&output);
+    ensure!(
+        !output.status.success() && said.contains("qemu-system-x86_64") && said.lines().count() == 1,
+        "{said}"
+    );
+    Ok(())
+}
+
+fn help() -> Result<()> {
+    for command in ["compare", "iso", "run", "test"] {
+        let output = gupsync().args([command, "--help"]).output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(output.status.success() && text.contains("Examples:"), "{command}: {text}");
+    }
+    Ok(())
+}
+
+fn read(json: &Path) -> Result<Document> {
+    serde_json::from_str(&fs::read_to_string(json)?).context("the JSON cannot be read back")
+}
+
+fn compares() -> Result<()> {
+    let work = tempfile::tempdir()?;
+    let json = work.path().join("rows.json");
+    let output = gupsync()
+        .args(["compare", "--ops", "20", "--cpus", "4", "--limine", "builtin", "--json"])
+        .arg(&json)
+        .output()?;
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{}", said(&output));
+    for policy in ["broadcast", "property", "pending"] {
+        ensure!(table.lines().filter(|line| line.starts_with(policy)).count() == 2, "{table}");
+    }
+    let document = read(&json)?;
+    ensure!(document.schema == 1 && document.rows.len() == 6 && document.loader.starts_with("gupsync-loader"));
+    ensure!(document.accel == "tcg-single" && !document.qemu.is_empty() && !document.revision.is_empty());
+    Ok(())
+}
+
+/// A comparison that takes a while, and writes its rows to `json`.
+fn start_long_comparison(json: &Path) -> Result<Child> {
+    let arguments = "compare --cpus 16 --mm-cpus 16 --invlpgb off --limine builtin --policy pending,broadcast --ops 4000 --json";
+    Ok(gupsync().args(arguments.split(' ')).arg(json).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?)
+}
+
+/// The QEMU in which `parent` has booted, once there is one.
+fn qemu_of(parent: u32) -> Result<u32> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < deadline {
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
+            let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+            let Some((name, rest)) = stat.rsplit_once(')') else { continue };
+            let is_child = rest.split_whitespace().nth(1) == Some(&parent.to_string());
+            let boots =
+                || fs::read_to_string(entry.path().join("cmdline")).is_ok_and(|line| line.contains("-cdrom"));
+            if is_child && name.contains("qemu-system") && boots() {
+                return Ok(id);
+            }
+        }
+        sleep(Duration::from_millis(50));
+    }
+    anyhow::bail!("no QEMU was started within a minute")
+}
+
+fn kill(id: u32) -> Result<()> {
+    // The shell's own: not every system has the program.
+    ensure!(Command::new("sh").args(["-c", &format!("kill -KILL {id}")]).status()?.success());
+    Ok(())
+}
+
+fn is_alive(id: u32) -> bool {
+    // A zombie is as dead as can be.
+    let stat = fs::read_to_string(PathBuf::from(format!("/proc/{id}/stat"))).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+fn killed_qemu() -> Result<()> {
+    let work = tempfile::tempdir()?;
+    let json = work.path().join("rows.json");
+    let mut host = start_long_comparison(&json)?;
+    let qemu = qemu_of(host.id())?;
+    // Until the first row is there.
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(host.stderr.take().context("piped")?));
+    let first = lines.next().context("no row came")??;
+    ensure!(first.contains("pending done, ok"), "{first}");
+    kill(qemu)?;
+    let errors: Vec<_> = lines.collect::<Result<_, _>>()?;
+    ensure!(!host.wait()?.success());
+    ensure!(
+        errors.iter().any(|line| line.contains("broadcast") && line.contains("killed by signal 9")),
+        "{errors:?}"
+    );
+    let document = read(&json)?;
+    ensure!(document.rows[0].status == Status::Ok && document.rows[0].counts.ops == Some(4000));
+    ensure!(document.rows[1].status == Status::Died && document.rows[1].counts.sync_ipis.is_none());
+    Ok(())
+}
+
+fn killed_host() -> Result<()> {
+    let work = tempfile::tempdir()?;
+    let mut host = start_long_comparison(&work.path().join("rows.json"))?;
+    let qemu = qemu_of(host.id())?;
+    host.kill()?;
+    host.wait()?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while is_alive(qemu) {
+        ensure!(Instant::now() < deadline, "QEMU {qemu} outlived its host");
+        sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! Boots in QEMU. Each test boots an ISO and looks at the rows that come back.
+//!
+//! What cannot be had here (a real Limine) is reported as ignored, with the reason, and never as passed.
+
+mod cli;
+mod counts;
+mod endings;
+mod limine;
+mod policies;
+mod trace;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use gupsync::scenario::{Row, Spec};
+use gupsync_host::artifacts::Tree;
+use gupsync_host::boot::{self, Outcome};
+use gupsync_host::image::Bootloader;
+use gupsync_host::qemu::{Accel, Firmware, Machine};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    if !arguments.list {
+        // Once, before boots in parallel want them.
+        let tree = Tree::own();
+        if let Err(error) = tree.kernel().and_then(|_| tree.loader()) {
+            eprintln!("error: {error:#}");
+            std::process::exit(1);
+        }
+    }
+    let trials = [
+        counts::trials(),
+        policies::trials(),
+        trace::trials(),
+        endings::trials(),
+        cli::trials(),
+        limine::trials(),
+    ];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
+}
+
+/// A test, under its module's name.
+fn trial(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    Trial::test(name, || test().map_err(|error| Failed::from(format!("{error:#}"))))
+}
+
+/// A machine for counting, with room for `cpus`.
+fn machine(cpus: usize) -> Machine {
+    Machine { accel: Accel::TcgSingle, icount: false, cpus, memory: 512, firmware: Firmware::Uefi, trace: None }
+}
+
+fn boot(machine: &Machine, specs: &[Spec]) -> Result<Outcome> {
+    boot_under(&Bootloader::Builtin, machine, specs, Duration::from_secs(200))
+}
+
+fn boot_under(
+    bootloader: &Bootloader,
+    machine: &Machine,
+    specs: &[Spec],
+    timeout: Duration,
+) -> Result<Outcome> {
+    boot::run(&Tree::own(), bootloader, machine, specs, timeout, |_| ())
+}
+
+/// A spec from the words of a command line.
+fn spec(words: &str) -> Spec {
+    words.parse().expect("the test's own spec")
+}
+
+/// Fails with the row unless it is what its policy promises.
+fn judge(row: &Row) -> Result<()> {
+    row.judge().map_err(|fault| anyhow::anyhow!("{fault}\n{row:#?}"))
+}

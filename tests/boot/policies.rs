@@ -1,0 +1,47 @@
+//! What policies promise: the unsafe one is caught every time, the safe ones never.
+
+use anyhow::{Result, ensure};
+use gupsync::scenario::row::Status;
+use gupsync_host::qemu::{Accel, Machine};
+use libtest_mimic::Trial;
+
+use crate::{boot, judge, machine, spec, trial};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("policies::never_is_caught_in_20_of_20_runs", never_is_caught),
+        trial("policies::never_shows_nothing_where_the_flush_interrupts", never_is_saved_by_the_flush),
+        trial("policies::safe_ones_hold_in_20_racing_runs", safe_ones_hold),
+    ]
+}
+
+fn never_is_caught() -> Result<()> {
+    let specs: Vec<_> =
+        (1..=20).map(|seed| spec(&format!("policy=never invlpgb=on mm_cpus=6 seed={seed}"))).collect();
+    let outcome = boot(&machine(8), &specs)?;
+    ensure!(outcome.rows.len() == 20);
+    for row in &outcome.rows {
+        ensure!(row.status == Status::Violation, "{row:#?}");
+        ensure!(row.counts.sync_violations.is_some_and(|count| count > 0), "{row:#?}");
+        ensure!(row.detail.as_deref().is_some_and(|detail| detail.contains("ticket")), "{row:#?}");
+        judge(row)?;
+    }
+    Ok(())
+}
+
+fn never_is_saved_by_the_flush() -> Result<()> {
+    let outcome = boot(&machine(8), &[spec("policy=never invlpgb=off mm_cpus=6 ops=200")])?;
+    outcome.rows.iter().try_for_each(judge)
+}
+
+fn safe_ones_hold() -> Result<()> {
+    let specs: Vec<_> = (1..=20)
+        .map(|seed| {
+            let invlpgb = if seed % 2 == 0 { "off" } else { "on" };
+            spec(&format!("invlpgb={invlpgb} mm_cpus=4 ops=20 seed={seed}"))
+        })
+        .collect();
+    let outcome = boot(&Machine { accel: Accel::TcgMulti, ..machine(4) }, &specs)?;
+    ensure!(outcome.rows.len() == 60);
+    outcome.rows.iter().try_for_each(judge)
+}

@@ -1,0 +1,282 @@
+//! The model's machine: CPUs are loom threads, interrupts are taken where the library says they are on.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use gupsync::atomic::AtomicU64;
+use gupsync::cpumask::CpuId;
+use gupsync::flush::FlushConfig;
+use gupsync::machine::{Cause, Event, FrameSize, Invlpgb, Machine, Range, Violation};
+use gupsync::mm::tables::{self, Entry, PAGE_SIZE};
+use gupsync::mm::{Asid, Frame, Mm, MmId, Page, VirtAddr};
+use gupsync::world::{Cpu, World};
+use loom::cell::UnsafeCell;
+use loom::thread::Thread;
+
+/// The address that all models walk: every index on the way to it is 0, so tables of one entry will do.
+pub const VA: VirtAddr = VirtAddr(0);
+
+const FRAMES: usize = 12;
+
+const UNPOISONED: &str = "nobody panics while holding it";
+
+struct Memory {
+    words: [AtomicU64; 1],
+    page: Page,
+    /// What a walker reads and a reuser writes. The mutex is not loom's, which therefore does not know it: it makes
+    /// the cell shareable, and orders nothing in the model.
+    contents: Mutex<UnsafeCell<()>>,
+}
+
+/// The machine.
+pub struct Model {
+    cpus: Vec<Core>,
+    memory: Vec<Memory>,
+    // The rest only steers the exploration. It is std's: loom neither explores it nor lets it order anything.
+    /// Frames handed out.
+    used: AtomicUsize,
+    /// Roles that are not over yet.
+    at_work: AtomicUsize,
+    /// Somebody has waited in vain: this execution is not looked at any further.
+    abandoned: AtomicBool,
+}
+
+struct Core {
+    /// Interrupts sent, or anything newer than [`Core::taken`]. Loom's: what a CPU does depends on it.
+    rung: AtomicU64,
+    /// Interrupts taken. Its own.
+    taken: AtomicUsize,
+    /// Requests sent and not acknowledged.
+    unanswered: AtomicUsize,
+    /// Its thread, once its role is over: parked until it is interrupted.
+    idle: Mutex<Option<Thread>>,
+}
+
+impl Model {
+    fn new(cpus: usize) -> Self {
+        let memory = || Memory {
+            words: [AtomicU64::new(0)],
+            page: Page::free(),
+            contents: Mutex::new(UnsafeCell::new(())),
+        };
+        let core = || Core {
+            rung: AtomicU64::new(0),
+            taken: AtomicUsize::new(0),
+            unanswered: AtomicUsize::new(0),
+            idle: Mutex::new(None),
+        };
+        Model {
+            cpus: (0..cpus).map(|_| core()).collect(),
+            memory: (0..FRAMES).map(|_| memory()).collect(),
+            // Frame 0 is the kernel's root.
+            used: AtomicUsize::new(1),
+            at_work: AtomicUsize::new(cpus),
+            abandoned: AtomicBool::new(false),
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Relaxed)
+    }
+
+    /// Wakes a CPU whose role is over. It learns what the waker has done, as from an interrupt.
+    fn wake(&self, cpu: CpuId) {
+        if let Some(thread) = self.cpus[cpu.0].idle.lock().expect(UNPOISONED).as_ref() {
+            thread.unpark();
+        }
+    }
+
+    /// The end of a role: takes interrupts until nobody is left who could send one.
+    fn rest(&self, cpu: CpuId, mut deliver: impl FnMut()) {
+        if self.at_work.fetch_sub(1, Relaxed) == 1 {
+            (0..self.cpus.len()).map(CpuId).for_each(|cpu| self.wake(cpu));
+        }
+        loop {
+            self.window(cpu, &mut deliver);
+            if self.at_work.load(Relaxed) == 0 {
+                return;
+            }
+            *self.cpus[cpu.0].idle.lock().expect(UNPOISONED) = Some(loom::thread::current());
+            loom::thread::park();
+            *self.cpus[cpu.0].idle.lock().expect(UNPOISONED) = None;
+        }
+    }
+
+    fn memory(&self, frame: Frame) -> &Memory {
+        &self.memory[(frame.0 / PAGE_SIZE) as usize]
+    }
+
+    /// A walker reads a table.
+    pub fn read(&self, frame: Frame) {
+        if self.is_abandoned() {
+            return;
+        }
+        self.memory(frame).contents.lock().expect(UNPOISONED).with(|_| ());
+    }
+
+    /// Somebody reuses a table. No fence here: it would hide what the protocol must order itself.
+    pub fn reuse(&self, frame: Frame) {
+        if self.is_abandoned() {
+            return;
+        }
+        self.memory(frame).contents.lock().expect(UNPOISONED).with_mut(|_| ());
+    }
+}
+
+impl Machine for Model {
+    fn cpus(&self) -> usize {
+        self.cpus.len()
+    }
+
+    fn irqs_off<R>(&self, body: impl FnOnce() -> R) -> R {
+        body()
+    }
+
+    fn window(&self, cpu: CpuId, mut deliver: impl FnMut()) {
+        let core = &self.cpus[cpu.0];
+        // Relaxed, here and where it is rung: an interrupt may be late, and orders nothing by itself.
+        let rung = core.rung.load(gupsync::atomic::Ordering::Relaxed) as usize;
+        if core.taken.swap(rung, Relaxed) != rung {
+            deliver();
+        }
+    }
+
+    /// Lets others get on, and looks once. Loom explores every number of turns of a spin loop, and there is no end to
+    /// that; an execution in which the look is in vain is abandoned, for there is another in which it comes later.
+    fn wait(&self, cpu: CpuId, mut deliver: impl FnMut(), mut until: impl FnMut() -> bool) {
+        self.window(cpu, &mut deliver);
+        if self.cpus[cpu.0].unanswered.load(Relaxed) != 0 {
+            loom::thread::yield_now();
+            self.window(cpu, &mut deliver);
+        }
+        if !until() {
+            self.abandoned.store(true, Relaxed);
+        }
+    }
+
+    fn pause(&self) {
+        loom::thread::yield_now();
+    }
+
+    fn park(&self, cpu: CpuId, deliver: impl FnMut(), until: impl FnMut() -> bool) {
+        self.wait(cpu, deliver, until);
+    }
+
+    fn send(&self, from: CpuId, to: CpuId, _: Cause, _: MmId) {
+        self.cpus[from.0].unanswered.fetch_add(1, Relaxed);
+        self.cpus[to.0].rung.fetch_add(1, gupsync::atomic::Ordering::Relaxed);
+        self.wake(to);
+    }
+
+    fn acked(&self, _: CpuId, sender: CpuId, _: MmId) {
+        self.cpus[sender.0].unanswered.fetch_sub(1, Relaxed);
+    }
+
+    fn load_root(&self, _: CpuId, _: Frame, _: Asid) {}
+
+    fn flush_local(&self, _: CpuId, _: Range) {}
+
+    fn invlpgb(&self, _: CpuId, _: Invlpgb) {}
+
+    fn tlbsync(&self, _: CpuId) {}
+
+    fn invlpgb_max(&self) -> u64 {
+        1
+    }
+
+    fn kernel_root(&self) -> Frame {
+        Frame(0)
+    }
+
+    fn words(&self, frame: Frame) -> &[AtomicU64] {
+        &self.memory(frame).words
+    }
+
+    fn page(&self, frame: Frame) -> &Page {
+        &self.memory(frame).page
+    }
+
+    fn alloc(&self, _: FrameSize) -> Option<Frame> {
+        let index = self.used.fetch_add(1, Relaxed);
+        (index < FRAMES).then_some(Frame(index as u64 * PAGE_SIZE))
+    }
+
+    fn free(&self, _: Frame, _: FrameSize) {}
+
+    fn copy(&self, _: Frame, _: Frame) {}
+
+    fn touch(&self, _: VirtAddr) -> Option<u64> {
+        None
+    }
+
+    fn note(&self, _: CpuId, _: MmId, _: Event, _: u64) {}
+
+    fn counted(&self, _: MmId, _: Event) -> u64 {
+        0
+    }
+
+    fn forget_counts(&self) {}
+
+    fn caught(&self, violation: &Violation) {
+        panic!("{violation:?}");
+    }
+
+    fn clock(&self) -> u64 {
+        0
+    }
+}
+
+/// A world of one mm with a PTE table at [`VA`].
+pub struct Stage {
+    pub world: World<Model>,
+    /// The PTE table.
+    pub table: Frame,
+}
+
+impl Stage {
+    /// The mm.
+    pub fn mm(&self) -> &Mm {
+        self.world.mm(MmId::new(1))
+    }
+}
+
+/// What a CPU does.
+pub type Role = fn(&Stage, &mut Cpu<'_, Model>);
+
+/// Explores all of `roles` at once, each on its CPU, with at most `preemptions` switches that nobody asked for.
+///
+/// `joined` CPUs, the first ones, have the mm loaded beforehand.
+pub fn explore(preemptions: usize, joined: usize, config: FlushConfig, roles: &'static [Role]) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 20_000;
+    builder.check(move || {
+        let world = World::new(Model::new(roles.len()), config, 1).expect("enough frames");
+        let mm = world.mm(MmId::new(1));
+        let slot = tables::entry(&world.machine, mm, VA, 2).expect("enough frames");
+        let table = world.machine.alloc(FrameSize::Small).expect("enough frames");
+        tables::link(slot, Entry::to(table, VA));
+        for cpu in 0..joined {
+            world.enter(CpuId(cpu)).switch_to(Some(mm));
+        }
+        let stage = Arc::new(Stage { table, world });
+        let threads: Vec<_> = roles
+            .iter()
+            .enumerate()
+            .map(|(index, role)| {
+                let stage = stage.clone();
+                loom::thread::spawn(move || {
+                    let mut cpu = stage.world.enter(CpuId(index));
+                    role(&stage, &mut cpu);
+                    stage.world.machine.rest(cpu.id(), || stage.world.interrupt(cpu.id()));
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().expect("a role does not panic");
+        }
+    });
+}
+
+/// A machine that flushes by interrupts.
+pub const BY_IPI: FlushConfig = FlushConfig { invlpgb: false, threshold: 1, asids: 0 };

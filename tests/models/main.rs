@@ -1,0 +1,14 @@
+//! Models of the shipped code, explored by loom.
+//!
+//! Each model sets a few CPUs to work on a world, every one in a thread of its own, and lets loom try their
+//! interleavings and all that the C++20 memory model allows. The library is compiled as it is; only its atomics are
+//! loom's ([`gupsync::atomic`]).
+//!
+//! The oracle is an `UnsafeCell` on each frame: a walker reads the cell of the table it stands in, whoever reuses a
+//! table writes it. Loom reports any pair of accesses that nothing orders. An atomic flag would not do: it would
+//! order them itself and hide what is missing.
+
+#![cfg(loom)]
+
+mod machine;
+mod reuse;

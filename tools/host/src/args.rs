@@ -1,0 +1,278 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use gupsync::scenario::Spec;
+use gupsync::scenario::spec::{
+    self, Backend, Every, Flush, List, Maybe, Mutator, PolicyName, Toggle, UnshareFlush, Workload,
+};
+
+use crate::image::Choice;
+use crate::qemu::{Accel, Firmware, Machine};
+
+/// Compares policies of GUP-fast synchronisation on a kernel that runs in QEMU.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tools/gupsync",
+    version,
+    max_term_width = 110,
+    after_help = "\
+Examples:
+  tools/gupsync compare                          all safe policies, INVLPGB off and on
+  tools/gupsync compare --cpus 64 --mm-cpus 64 --ops 10240 --invlpgb off
+  tools/gupsync test                             every test, boot tests included"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one workload under several policies and compare what they cost.
+    #[command(after_help = "\
+Examples:
+  tools/gupsync compare
+  tools/gupsync compare --cpus 16 --mm-cpus 3 --invlpgb on --json result.json
+  tools/gupsync compare --policy never,pending --invlpgb on --cpus 8 --mm-cpus 6
+  tools/gupsync compare --accel tcg-multi --cpus 4 --ops 200
+  tools/gupsync compare --workload mixed --cpus 16 --switchers 1 --flushers 1 --isolated 1 --invlpgb on
+  tools/gupsync compare --workload unshare --sharers 4 --tables 4 --policy broadcast,pending
+  tools/gupsync compare --workload protect,unmap --mm-cpus 1 --lazy 3
+  tools/gupsync compare --workload piggyback
+
+Exit status: 0 if every row is what its policy promises (`never` is to be caught where no flush
+interrupts), 1 if one is not, 2 for bad arguments.")]
+    Compare(CompareArgs),
+    /// Write a bootable ISO with the menu of limine.conf.
+    #[command(after_help = "\
+Examples:
+  tools/gupsync iso --out gupsync.iso
+  tools/gupsync iso --out gupsync.iso --limine /path/to/limine-8.2-binary")]
+    Iso(IsoArgs),
+    /// Boot once with this command line, the serial port on the terminal.
+    #[command(after_help = "\
+Examples:
+  tools/gupsync run --cmdline \"invlpgb=on mm_cpus=6 ops=10 policy=pending\"
+  tools/gupsync run --cpus 2 --cmdline \"fail=panic\"")]
+    Run(RunArgs),
+    /// Run every test: library, models, loader, and boots in QEMU.
+    #[command(after_help = "\
+Examples:
+  tools/gupsync test
+  tools/gupsync test --mutants
+  tools/gupsync test trace::                                    only tests with this in their names
+  LIMINE_DIR=/path/to/limine-8.2-binary tools/gupsync test      boots under real Limine too")]
+    Test(TestArgs),
+}
+
+/// The machine to boot.
+#[derive(Clone, Debug, Args)]
+pub struct MachineArgs {
+    /// How many CPUs the machine has.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = parse_cpus)]
+    pub cpus: usize,
+    /// Who executes the guest: tcg-single to count, tcg-multi to race, kvm if asked for.
+    #[arg(long, value_enum, default_value_t = Accel::TcgSingle)]
+    pub accel: Accel,
+    /// Count time in instructions, identical from run to run (tcg-single only).
+    #[arg(long)]
+    pub icount: bool,
+    /// Memory of the machine; by default enough for its CPUs.
+    #[arg(long, value_name = "MiB")]
+    pub memory: Option<u64>,
+    /// Stop a boot after so many seconds.
+    #[arg(long, value_name = "S", default_value_t = 300)]
+    pub timeout: u64,
+    /// Which bootloader: Limine if found (LIMINE_DIR, the system's folders) else the built-in one, or a folder.
+    #[arg(long, value_name = "auto|builtin|DIR", default_value = "auto")]
+    pub limine: Choice,
+    /// What the machine starts with.
+    #[arg(long, value_enum, default_value_t = Firmware::Uefi)]
+    pub firmware: Firmware,
+}
+
+/// The most CPUs: 255 is no xAPIC ID.
+const MAX_CPUS: usize = 255;
+
+fn parse_cpus(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(cpus @ 1..=MAX_CPUS) => Ok(cpus),
+        _ => Err(format!("use a number from 1 to {MAX_CPUS}")),
+    }
+}
+
+impl MachineArgs {
+    /// Firmware, kernel and workload take this much, in MiB, as measured with OVMF.
+    fn least_memory(&self) -> u64 {
+        72 + self.cpus as u64 / 2
+    }
+
+    /// The machine.
+    ///
+    /// # Errors
+    ///
+    /// One line that names what does not go together.
+    pub fn machine(&self) -> anyhow::Result<Machine> {
+        let least = self.least_memory();
+        let memory = self.memory.unwrap_or(512.max(least));
+        anyhow::ensure!(memory >= least, "--memory {memory}: {} CPUs need at least {least} MiB", self.cpus);
+        anyhow::ensure!(
+            !self.icount || self.accel == Accel::TcgSingle,
+            "--icount counts in tcg-single only; leave out --accel {}",
+            self.accel
+        );
+        let Self { accel, icount, cpus, firmware, .. } = *self;
+        Ok(Machine { accel, icount, cpus, memory, firmware, trace: None })
+    }
+
+    /// The hard limit of a boot.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
+/// Arguments of `compare`.
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// What is done: workloads, separated by commas; `piggyback` is all three of its kind, `all` is everything.
+    #[arg(long, value_name = "w,w,...", default_value = "collapse")]
+    pub workload: Workloads,
+    /// How many CPUs run the mm.
+    #[arg(long, value_name = "K", default_value_t = 4)]
+    pub mm_cpus: usize,
+    /// How many operations are counted.
+    #[arg(long, value_name = "M", default_value_t = 1000)]
+    pub ops: u64,
+    /// Whether the mutator has the mm loaded itself, or not (like khugepaged).
+    #[arg(long, default_value_t = Mutator::Inside)]
+    pub mutator: Mutator,
+    /// The policies, separated by commas; by default all that are safe.
+    #[arg(long, value_name = "p,p,...")]
+    pub policy: Option<List<PolicyName>>,
+    /// Whether INVLPGB is used; by default both ways, in a boot each.
+    #[arg(long, value_name = "off|on")]
+    pub invlpgb: Option<Toggle>,
+    /// Who carries INVLPGB out.
+    #[arg(long, value_name = "auto|native|emulated", default_value_t = Backend::Auto)]
+    pub backend: Backend,
+    /// How many CPUs must run an mm before it gets a global ASID [default: 4, for mixed 3].
+    #[arg(long, value_name = "T")]
+    pub threshold: Option<usize>,
+    /// How many global ASIDs there are.
+    #[arg(long, value_name = "N", default_value_t = Spec::default().asids)]
+    pub asids: usize,
+    /// The most pages that one INVLPGB takes; 0 is what the CPU says, or 8 where it is emulated.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub invlpgb_max: u64,
+    /// How an mm without a global ASID is flushed [default: ipi, for piggyback hypercall].
+    #[arg(long, value_name = "ipi|hypercall")]
+    pub flush: Option<Flush>,
+    /// Whether the flush of an unshare leaves lazy CPUs alone, as mainline does, or wakes them, as the series does.
+    #[arg(long, value_name = "mainline|series", default_value_t = UnshareFlush::Mainline)]
+    pub unshare_flush: UnshareFlush,
+    /// How often a plain flush goes to CPUs that have another mm loaded, to trim the cpumask.
+    #[arg(long, value_name = "off|every:N", default_value = "off")]
+    pub trim: Maybe<Every>,
+    /// How many CPUs have the mm loaded lazily.
+    #[arg(long, value_name = "L", default_value_t = 0)]
+    pub lazy: usize,
+    /// How many CPUs have run the mm and have another one loaded.
+    #[arg(long, value_name = "L", default_value_t = 0)]
+    pub stale: usize,
+    /// How many vCPUs of the mm are preempted inside walks [default: 0, for piggyback 1].
+    #[arg(long, value_name = "P")]
+    pub preempted: Option<usize>,
+    /// How many CPUs run nothing and record what interrupts them.
+    #[arg(long, value_name = "I", default_value_t = 0)]
+    pub isolated: usize,
+    /// How many CPUs go from mm to mm, walking and being lazy.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub switchers: usize,
+    /// How many CPUs flush an mm while its mutator works.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub flushers: usize,
+    /// How many mms share the tables that are unshared.
+    #[arg(long, value_name = "N", default_value_t = Spec::default().sharers)]
+    pub sharers: usize,
+    /// How many tables an unmap or an unshare unlinks.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub tables: u64,
+    /// How many pages and tables a gather holds; 0 is one for which there was no memory.
+    #[arg(long, value_name = "N", default_value_t = Spec::default().gather)]
+    pub gather: usize,
+    /// Whether the steps of an operation run on different CPUs.
+    #[arg(long, value_name = "off|on", default_value_t = Toggle::Off)]
+    pub migrate: Toggle,
+    /// Whether the steps of those who leave and join shared tables are interleaved.
+    #[arg(long, value_name = "off|on", default_value_t = Toggle::Off)]
+    pub interleave: Toggle,
+    /// Draws who is held inside a walk, who goes first, and where walkers walk.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Where to write the rows as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// A way to fail on purpose: what the tests of failures use.
+    #[arg(long, hide = true)]
+    pub fail: Option<spec::Fail>,
+}
+
+/// Workloads, in order.
+#[derive(Clone, Debug)]
+pub struct Workloads(pub Vec<Workload>);
+
+impl FromStr for Workloads {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const PIGGYBACK: [Workload; 3] =
+            [Workload::PiggybackProtect, Workload::PiggybackKernel, Workload::PiggybackEveryone];
+        let each = |name: &str| match name {
+            "all" => Ok(Workload::ALL.to_vec()),
+            "piggyback" => Ok(PIGGYBACK.to_vec()),
+            name => name.parse().map(|workload| vec![workload]).map_err(|error: String| error + ", piggyback, all"),
+        };
+        Ok(Workloads(text.split(',').map(each).collect::<Result<Vec<_>, _>>()?.concat()))
+    }
+}
+
+/// Arguments of `iso`.
+#[derive(Clone, Debug, Args)]
+pub struct IsoArgs {
+    /// Where to write it.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Which bootloader: Limine if found (LIMINE_DIR, the system's folders) else the built-in one, or a folder.
+    #[arg(long, value_name = "auto|builtin|DIR", default_value = "auto")]
+    pub limine: Choice,
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The kernel's command line, as in limine.conf.
+    #[arg(long, value_name = "key=value ...", default_value = "")]
+    pub cmdline: String,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// Arguments of `test`.
+#[derive(Clone, Debug, Args)]
+pub struct TestArgs {
+    /// Make every mistake of tests/mutants too, and see each of them caught.
+    #[arg(long)]
+    pub mutants: bool,
+    /// Run only the tests whose names contain this.
+    pub filter: Option<String>,
+}

@@ -1,0 +1,18 @@
+//! The host's side of gupsync: from a command line to a table of rows.
+//!
+//! [`artifacts`] builds the kernel, [`image`] puts it on an ISO with a bootloader, [`qemu`] runs that, [`boot`]
+//! reads the rows from the serial port, [`compare`] does it for every setting, and [`table`] and [`document`] say
+//! what came out.
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod artifacts;
+pub mod boot;
+pub mod compare;
+pub mod document;
+pub mod image;
+pub mod progress;
+pub mod qemu;
+pub mod suite;
+pub mod table;

@@ -1,0 +1,73 @@
+//! Progress: bars where there is a terminal, a line for each row where there is none.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use gupsync::scenario::Spec;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::boot::Word;
+
+/// The progress of all boots of a comparison.
+pub struct Progress {
+    bars: Option<MultiProgress>,
+}
+
+impl Progress {
+    /// On standard error.
+    pub fn new() -> Self {
+        Progress { bars: std::io::stderr().is_terminal().then(MultiProgress::new) }
+    }
+
+    /// The progress of one boot.
+    pub fn boot(&self, spec: &Spec) -> BootProgress {
+        let label = format!("invlpgb={}", spec.invlpgb);
+        let bar = self.bars.as_ref().map(|bars| {
+            let style = ProgressStyle::with_template("{prefix:12} {msg:20} [{bar:40}] {pos}/{len}");
+            let bar = bars.add(ProgressBar::new(spec.ops));
+            bar.set_style(style.expect("the template is right").progress_chars("=> "));
+            bar.set_prefix(label.clone());
+            bar.set_message("booting");
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        BootProgress { label, bar }
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The progress of one boot.
+pub struct BootProgress {
+    label: String,
+    bar: Option<ProgressBar>,
+}
+
+impl BootProgress {
+    /// Shows what the kernel says.
+    pub fn hear(&self, word: Word<'_>) {
+        match (&self.bar, word) {
+            (Some(bar), Word::Begin(policy)) => {
+                bar.set_message(policy.to_owned());
+                bar.set_position(0);
+            }
+            (Some(bar), Word::Progress(done)) => bar.set_position(done),
+            (None, Word::Row(row)) => {
+                eprintln!("{}: {} done, {}", self.label, row.policy, row.status.name());
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for BootProgress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Running QEMU: typed arguments, a hard timeout, and an end that cannot be taken for another.
+
+use std::fmt;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use gupsync::scenario::report::ExitCode;
+
+const PROGRAM: &str = "qemu-system-x86_64";
+
+/// Where distributions keep OVMF: code and variables.
+const OVMF: &[(&str, &str)] = &[
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+    ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+];
+
+/// Who executes the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Accel {
+    /// One thread for all CPUs: for counting.
+    TcgSingle,
+    /// A thread for each: for racing.
+    TcgMulti,
+    /// The host's CPU.
+    Kvm,
+}
+
+impl fmt::Display for Accel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Accel::TcgSingle => "tcg-single",
+            Accel::TcgMulti => "tcg-multi",
+            Accel::Kvm => "kvm",
+        })
+    }
+}
+
+/// What the machine starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Firmware {
+    /// OVMF.
+    Uefi,
+    /// SeaBIOS.
+    Bios,
+}
+
+/// A machine.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Who executes.
+    pub accel: Accel,
+    /// Whether time is counted in instructions.
+    pub icount: bool,
+    /// How many CPUs.
+    pub cpus: usize,
+    /// Memory, in MiB.
+    pub memory: u64,
+    /// Firmware.
+    pub firmware: Firmware,
+    /// Where to write a trace of interrupts taken and APIC registers written.
+    pub trace: Option<PathBuf>,
+}
+
+/// How a machine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The kernel said so itself.
+    Kernel(ExitCode),
+    /// It was stopped when the time was over.
+    Timeout,
+    /// QEMU ended by itself: killed, refused its arguments, or the guest reset.
+    Qemu(ExitStatus),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Kernel(code) => write!(f, "the kernel ended with {code:?}"),
+            End::Timeout => f.write_str("stopped: the time was over"),
+            End::Qemu(status) => match (status.signal(), status.code()) {
+                (Some(signal), _) => write!(f, "QEMU was killed by signal {signal}"),
+                (_, Some(0)) => f.write_str("the machine was reset or switched off"),
+                _ => write!(f, "QEMU ended with {status}"),
+            },
+        }
+    }
+}
+
+/// The version of the QEMU that is installed.
+///
+/// # Errors
+///
+/// If there is none.
+pub fn version() -> Result<String> {
+    let output = Command::new(PROGRAM).arg("--version").output().with_context(missing)?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let line = said.lines().next().unwrap_or_default();
+    Ok(line.trim_start_matches("QEMU emulator version ").to_owned())
+}
+
+fn missing() -> String {
+    format!("{PROGRAM} cannot be run; install it: apt-get install qemu-system-x86 ovmf")
+}
+
+/// A child that does not outlive its owner.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Machine {
+    /// Boots an ISO and hands each line of the serial port to `on_line`, until the machine ends or `timeout` is over.
+    ///
+    /// # Errors
+    ///
+    /// If QEMU cannot be started.
+    pub fn run(&self, iso: &Path, timeout: Duration, mut on_line: impl FnMut(&str)) -> Result<End> {
+        let deadline = Instant::now() + timeout;
+        let mut child = Running(self.command(iso)?.spawn().with_context(missing)?);
+        let serial = child.0.stdout.take().expect("it is piped");
+        let mut errors = child.0.stderr.take().expect("it is piped");
+        let (lines, received) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(serial).split(b'\n') {
+                let Ok(line) = line else { break };
+                if lines.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
+                    break;
+                }
+            }
+        });
+        loop {
+            match received.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => on_line(&line),
+                Err(RecvTimeoutError::Timeout) => return Ok(End::Timeout),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let status = child.0.wait()?;
+        let kernel = ExitCode::ALL.into_iter().find(|code| status.code() == Some(code.qemu_status()));
+        if kernel.is_none() && status.code() == Some(1) {
+            let mut said = String::new();
+            errors.read_to_string(&mut said)?;
+            bail!("QEMU refused: {}", said.trim());
+        }
+        Ok(kernel.map_or(End::Qemu(status), End::Kernel))
+    }
+
+    fn command(&self, iso: &Path) -> Result<Command> {
+        // Ends QEMU with this process, however that ends.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", PROGRAM]);
+        if self.accel == Accel::Kvm && !Path::new("/dev/kvm").exists() {
+            bail!("--accel kvm: there is no /dev/kvm here; use tcg-single or tcg-multi");
+        }
+        command.args(["-nodefaults", "-machine", "q35", "-display", "none", "-serial", "stdio", "-no-reboot"]);
+        command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-boot", "menu=on,splash-time=0"]);
+        command.args(["-smp", &self.cpus.to_string(), "-m", &self.memory.to_string()]);
+        command.args(match self.accel {
+            Accel::TcgSingle => ["-accel", "tcg,thread=single", "-cpu", "max"],
+            Accel::TcgMulti => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+            Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
+        });
+        if self.icount {
+            command.args(["-icount", "shift=3,sleep=off"]);
+        }
+        if let Some(trace) = &self.trace {
+            command.args(["-trace", "apic_mem_writel", "-d", "int", "-D"]).arg(trace);
+        }
+        if self.firmware == Firmware::Uefi {
+            let found = OVMF.iter().find(|(code, vars)| Path::new(code).is_file() && Path::new(vars).is_file());
+            let Some((code, vars)) = found else {
+                bail!("no OVMF firmware found; install it: apt-get install ovmf")
+            };
+            command.args(["-drive", &format!("if=pflash,format=raw,unit=0,readonly=on,file={code}")]);
+            command.args(["-drive", &format!("if=pflash,format=raw,unit=1,snapshot=on,file={vars}")]);
+        }
+        command.arg("-cdrom").arg(iso);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(command)
+    }
+}
