@@ -144,7 +144,7 @@ fn turn<P: Policy, M: Machine>(
 ) -> Result<bool, NoMemory> {
     play.turn += 1;
     play.prepare(cpu, kind)?;
-    play.held = if hold { draw_held(play) } else { Vec::new() };
+    play.held = if hold && play.is_mapped(kind) { draw_held(play) } else { Vec::new() };
     open(play, cpu, kind, false);
     let operated = play.operate::<P>(cpu, kind);
     let expect = operated.as_ref().map_or(Expect::Anything, |(expect, _)| *expect);

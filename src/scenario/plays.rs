@@ -79,6 +79,11 @@ impl<'r, M: Machine> Play<'r, M> {
         self.run.world.mm(self.cast.mms[0])
     }
 
+    /// Whether a walker of the mm can be inside the tables of this turn's operation.
+    pub(crate) fn is_mapped(&self, kind: Kind) -> bool {
+        kind != Kind::Unshare || self.sharing.iter().any(|(mm, _)| *mm == self.mm().id)
+    }
+
     pub(crate) fn draw(&mut self, below: usize) -> usize {
         (self.random.next_u64() % below as u64) as usize
     }
@@ -267,12 +272,17 @@ impl<'r, M: Machine> Play<'r, M> {
     fn cast_parts(&mut self, interleave: bool) -> Vec<Part> {
         let mut parts = Vec::new();
         let last = self.sharing.len() - 1;
-        for index in 0..=last {
-            let survives = if interleave { self.draw(2) == 0 } else { index == last && self.turn % 2 == 0 };
-            let leaves = !interleave || !survives || self.draw(2) == 0;
-            let leave = leaves.then_some(Act::Leave);
-            let todo = leave.into_iter().chain(survives.then_some(Act::Survive)).collect();
-            parts.push(Part { mm: self.sharing[index].0, todo, job: None, waits: false });
+        // At most one can survive, and where steps are interleaved it need not leave afterwards.
+        let survivor = match interleave {
+            true => self.draw(2 * self.sharing.len()),
+            false => last + (self.turn % 2) as usize,
+        };
+        let stays = interleave && self.draw(2) == 0;
+        for (index, (mm, _)) in self.sharing.iter().enumerate() {
+            let survives = (index == survivor).then_some(Act::Survive);
+            let leaves = (index != survivor || !stays).then_some(Act::Leave);
+            let todo = leaves.into_iter().chain(survives).collect();
+            parts.push(Part { mm: *mm, todo, job: None, waits: false });
         }
         let joiners = self.joiners.iter();
         parts.extend(joiners.map(|(mm, _)| Part { mm: *mm, todo: [Act::Join].into(), job: None, waits: false }));

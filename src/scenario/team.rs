@@ -63,8 +63,8 @@ pub struct Team {
     kind: AtomicU64,
     /// Whether workers leave the mm in this turn instead of walking it.
     away: AtomicU64,
-    /// What the range of this turn will hold.
-    expect: AtomicU64,
+    /// What the range of a turn holds once its operation is over, for odd turns and for even ones.
+    expect: [AtomicU64; 2],
     /// Who is to be held in this turn.
     to_hold: CpuMask,
     /// How many are inside their walk.
@@ -114,7 +114,7 @@ impl Team {
             va: zero(),
             kind: zero(),
             away: zero(),
-            expect: zero(),
+            expect: [zero(), zero()],
             to_hold: CpuMask::new(cpus),
             held: zero(),
             released: zero(),
@@ -159,8 +159,8 @@ impl Team {
 
     /// Mutator: the operation of turn `number` is over. Comes back when every worker is through with it.
     pub(crate) fn close<M: Machine>(&self, cpu: &mut Cpu<'_, M>, number: u64, expect: Expect) {
-        // Relaxed: read after the next turn was opened.
-        self.expect.store(expect as u64, Ordering::Relaxed);
+        // Relaxed: read after the next turn was opened, and before that is closed.
+        self.expect[number as usize % 2].store(expect as u64, Ordering::Relaxed);
         // Release: pairs with the Acquire in `hold`.
         self.operated.store(number, Ordering::Release);
         // Acquire: pairs with the Release in `through`.
@@ -238,10 +238,10 @@ impl Team {
         Turn { number, va: VirtAddr(word(&self.va)), kind, hold: false, away: word(&self.away) != 0 }
     }
 
-    /// Worker: what the range of the last turn holds, once there is a new one.
-    pub(crate) fn expected(&self) -> Expect {
+    /// Worker: what the range of turn `number`, the last one, holds.
+    pub(crate) fn expected(&self, number: u64) -> Expect {
         // Relaxed: published by `turn`.
-        Expect::from_word(self.expect.load(Ordering::Relaxed))
+        Expect::from_word(self.expect[number as usize % 2].load(Ordering::Relaxed))
     }
 
     /// Worker, inside its walk: stays there until somebody waits for it or the table has been reused.

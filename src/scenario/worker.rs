@@ -107,7 +107,7 @@ impl<M: Machine> Worker<'_, M> {
 
     /// Looks at the range of the last turn once more. Its operation is over, so its flush has completed.
     fn check<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, last: Turn) {
-        let expect = self.team.expected();
+        let expect = self.team.expected(last.number);
         let (machine, at) = (&self.run.world.machine, self.draw_page(last));
         let is_right = last.away
             || match expect {
