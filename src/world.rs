@@ -33,11 +33,7 @@ pub struct World<M: Machine> {
 
 impl<M: Machine> World<M> {
     /// A world with an address space for each of `mms`, loaded nowhere. `None` if there is no memory for their roots.
-    pub fn new(
-        machine: M,
-        config: FlushConfig,
-        mms: impl IntoIterator<Item = MmConfig>,
-    ) -> Option<Self> {
+    pub fn new(machine: M, config: FlushConfig, mms: impl IntoIterator<Item = MmConfig>) -> Option<Self> {
         let cpus = machine.cpus();
         let mms = (1..)
             .zip(mms)

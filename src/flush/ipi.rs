@@ -34,8 +34,7 @@ pub(crate) fn flush<M: Machine>(
             if found.must_ack() {
                 need.insert(other);
             }
-            let concerned =
-                tables == Tables::Freed || found.must_flush() || trim && found == Found::Elsewhere;
+            let concerned = tables == Tables::Freed || found.must_flush() || trim && found == Found::Elsewhere;
             if concerned && mm.config.hypercall && world.defer_flush(other) {
                 deferred += 1;
             } else if concerned {

@@ -163,11 +163,13 @@ impl<M: Machine> Cpu<'_, M> {
         asids.take()
     }
 
-    /// `mm` is at its end, or begins anew: its global ASID, if any, is given up. No CPU has it loaded.
-    pub fn give_up_asid(&mut self, mm: &Mm) {
+    /// `mm` has come to its end, and begins anew: no CPU is of it, and its global ASID, if any, is given up. No CPU has it
+    /// loaded.
+    pub fn renew(&mut self, mm: &Mm) {
+        // Relaxed, here and below: whoever loads the mm next has been told so by the caller.
+        mm.cpumask.drain(Ordering::Relaxed, |_| ());
         let asid = mm.asid.now();
         if asid.is_global() {
-            // Relaxed: whoever loads the mm next has been told so by the caller.
             mm.asid.0.store(Asid::LOCAL.0, Ordering::Relaxed);
             self.world().asids.free(asid);
         }

@@ -77,7 +77,8 @@ pub struct SharedTable {
     missed: AtomicU64,
     /// The mms that share it, or have shared it.
     kin: AtomicU64,
-    /// `World::unlink_clock` when an mm unlinked it; 0 while it has not. For the figures beside a sync.
+    /// `World::unlink_clock` when an mm unlinked it with a ticket that its flush did not cover; else 0. For the figures
+    /// beside a sync.
     unlinked_at: [Figure; MAX_MMS],
 }
 
@@ -234,10 +235,12 @@ impl SharedTable {
         self.unlinked_at[mm.index()].store(clock, Ordering::Relaxed);
     }
 
-    /// When `mm` unlinked it.
+    /// When `mm` unlinked it; 0 if it did not, and for the kernel.
     pub(crate) fn unlinked_at(&self, mm: MmId) -> u64 {
         // Relaxed: a figure.
-        self.unlinked_at[mm.index()].load(Ordering::Relaxed)
+        self.unlinked_at
+            .get((mm.word() as usize).wrapping_sub(1))
+            .map_or(0, |clock| clock.load(Ordering::Relaxed))
     }
 }
 

@@ -147,7 +147,13 @@ impl Gather {
     }
 
     /// Flushes, and frees the pages.
-    fn flush<M: Machine>(&mut self, cpu: &mut Cpu<'_, M>, mm: &Mm, tables: Tables, ticket: Option<u64>) -> Reached {
+    fn flush<M: Machine>(
+        &mut self,
+        cpu: &mut Cpu<'_, M>,
+        mm: &Mm,
+        tables: Tables,
+        ticket: Option<u64>,
+    ) -> Reached {
         let range = Range::small(self.start, self.ranges * ENTRIES as u64);
         let reached = flush::flush(cpu, mm, range, tables, ticket);
         mem::take(&mut self.pages).into_iter().for_each(|page| cpu.world().put_page(page));

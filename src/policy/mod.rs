@@ -99,7 +99,8 @@ pub fn sync<P: Policy, M: Machine, T>(
     unlinked: Unlinked<T>,
     reached: Reached,
 ) -> T {
-    note_walkers(cpu, mm.id, |walked| (walked == mm.id).then_some(unlinked.clock));
+    let is_due = !mm.pending.covers(&unlinked.ticket);
+    note_walkers(cpu, mm.id, |walked| (is_due && walked == mm.id).then_some(unlinked.clock));
     P::sync(cpu, mm, unlinked.ticket, reached)
 }
 
@@ -112,7 +113,9 @@ pub fn owe<P: Policy, M: Machine>(
     reached: Reached,
 ) {
     for table in tables {
-        table.set_unlinked_at(mm.id, unlinked.clock);
+        if !mm.pending.covers(&unlinked.ticket) {
+            table.set_unlinked_at(mm.id, unlinked.clock);
+        }
         P::owe(cpu, mm, table, &unlinked.ticket, reached);
     }
 }
@@ -125,8 +128,8 @@ pub fn settle<P: Policy, M: Machine>(
     reached: Reached,
 ) {
     let kin = kin_of(tables);
-    let unlinked_at = |walked| tables.iter().map(|table| table.unlinked_at(walked)).max().unwrap_or(0);
-    note_walkers(cpu, mm.id, |walked| kin.contains(walked).then(|| unlinked_at(walked)));
+    let unlinked_at = |walked| tables.iter().map(|table| table.unlinked_at(walked)).max();
+    note_walkers(cpu, mm.id, |walked| unlinked_at(walked).filter(|clock| kin.contains(walked) && *clock != 0));
     P::settle(cpu, mm, tables, reached);
     tables.iter().for_each(|table| table.own());
 }
@@ -136,8 +139,8 @@ fn kin_of(tables: &[Arc<SharedTable>]) -> Kin {
     tables.iter().map(|table| table.kin()).fold(Kin::NONE, Kin::and)
 }
 
-/// Counts the CPUs inside a walk of an mm for which `unlinked_at` knows a clock, and those of them whose walk began
-/// before it.
+/// Counts the CPUs inside a walk of an mm that has unlinked the tables at a clock that `unlinked_at` knows, and has not
+/// seen its ticket covered; and those of them whose walk began before that.
 fn note_walkers<M: Machine>(cpu: &Cpu<'_, M>, mm: MmId, unlinked_at: impl Fn(MmId) -> Option<u64>) {
     let (mut walking, mut at_risk) = (0, 0);
     for state in &cpu.world().cpus {

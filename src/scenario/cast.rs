@@ -47,6 +47,8 @@ pub struct TeamCast {
     pub preempted: usize,
     /// Whether the mm ends and begins anew every few operations, its ASID given up.
     pub renews: bool,
+    /// Whether switchers and flushers may load it. Not if it ends, nor if it is to stay below the threshold.
+    pub has_guests: bool,
 }
 
 impl TeamCast {
@@ -73,12 +75,13 @@ struct Wanted {
     preempted: usize,
     config: MmConfig,
     renews: bool,
+    has_guests: bool,
 }
 
 /// The teams that a spec asks for.
 fn wanted(spec: &Spec) -> Vec<Wanted> {
     let config = MmConfig { trim_every: spec.trim.0.map(|every| every.0), ..MmConfig::default() };
-    let team = |name, size| Wanted { name, size, preempted: 0, config, renews: false };
+    let team = |name, size| Wanted { name, size, preempted: 0, config, renews: false, has_guests: true };
     if spec.workload != Workload::Mixed {
         let hypercall = spec.flush == Flush::Hypercall;
         let config = MmConfig { hypercall, ..config };
@@ -89,8 +92,8 @@ fn wanted(spec: &Spec) -> Vec<Wanted> {
     let by_hypercall = MmConfig { hypercall: true, ..no_asid };
     [
         team("global", spec.threshold),
-        team("ipi", (spec.threshold - 1).max(1)),
-        Wanted { renews: true, ..team("transition", spec.threshold) },
+        Wanted { has_guests: false, ..team("ipi", (spec.threshold - 1).max(1)) },
+        Wanted { renews: true, has_guests: false, ..team("transition", spec.threshold) },
         Wanted { config: no_asid, ..team("exhausted", spec.threshold) },
         Wanted { preempted, config: by_hypercall, ..team("hypercall", preempted + 1) },
     ]
@@ -147,14 +150,15 @@ impl Cast {
                 workers,
                 preempted: team.preempted,
                 renews: team.renews,
+                has_guests: team.has_guests,
             });
         }
         // For those who are to have something else loaded.
         mms.push(MmConfig::default());
-        let hosts: Vec<_> = (0..teams.len()).filter(|team| !teams[*team].renews).collect();
-        let flushers = (0..spec.flushers).map(|flusher| {
-            Role::Flusher(hosts[(flusher + spec.seed as usize) % hosts.len()])
-        });
+        let has_guests = |team: &usize| teams[*team].has_guests;
+        let hosts: Vec<_> = (0..teams.len()).filter(has_guests).collect();
+        let flushers = (0..spec.flushers)
+            .map(|flusher| Role::Flusher(hosts[(flusher + spec.seed as usize) % hosts.len()]));
         roles.extend((0..spec.lazy).map(|_| Role::Lazy(0)));
         roles.extend((0..spec.stale).map(|_| Role::Stale(0)));
         roles.extend((0..spec.switchers).map(|_| Role::Switcher));

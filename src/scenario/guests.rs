@@ -82,7 +82,7 @@ impl<M: Machine> ForPolicy for Switch<'_, M> {
         cpu.park(|| run.stage.is_open(Phase::Count));
         while !run.stage.is_open(Phase::Stop) {
             let team = (random.next_u64() % run.teams.len() as u64) as usize;
-            if run.cast.teams[team].renews {
+            if !run.cast.teams[team].has_guests {
                 continue;
             }
             let mm = run.world.mm(run.cast.teams[team].mms[0]);

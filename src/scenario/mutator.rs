@@ -12,7 +12,7 @@ use crate::scenario::ranges::{self, NoMemory};
 use crate::scenario::row::Row;
 use crate::scenario::run::Run;
 use crate::scenario::stage::Phase;
-use crate::scenario::team::{Expect, Turn};
+use crate::scenario::team::{Expect, Part, Turn};
 use crate::world::Cpu;
 
 /// At the most so many operations until every CPU has joined and any ASID transition is over.
@@ -145,29 +145,35 @@ fn turn<P: Policy, M: Machine>(
     play.turn += 1;
     play.prepare(cpu, kind)?;
     play.held = if hold && play.is_mapped(kind) { draw_held(play) } else { Vec::new() };
-    open(play, cpu, kind, false);
+    open(play, cpu, kind, Part::Walk);
     let operated = play.operate::<P>(cpu, kind);
     let expect = operated.as_ref().map_or(Expect::Anything, |(expect, _)| *expect);
     play.team.close(cpu, play.turn, expect);
     operated.map(|(_, done)| done)
 }
 
-fn open<M: Machine>(play: &Play<'_, M>, cpu: &mut Cpu<'_, M>, kind: Kind, away: bool) {
-    let turn = Turn { number: play.turn, va: ranges::address(kind, play.turn), kind, hold: false, away };
+fn open<M: Machine>(play: &Play<'_, M>, cpu: &mut Cpu<'_, M>, kind: Kind, part: Part) {
+    let turn = Turn { number: play.turn, va: ranges::address(kind, play.turn), kind, hold: false, part };
     play.team.open(cpu, turn, &play.held, |cpu| kick_workers(play, cpu));
 }
 
 /// Everybody leaves the mm, its ASID is given up, and everybody comes back: a process has ended, and another begins.
 fn renew<M: Machine>(play: &mut Play<'_, M>, cpu: &mut Cpu<'_, M>) {
-    play.turn += 1;
-    play.held.clear();
-    open(play, cpu, Kind::Protect, true);
-    play.team.close(cpu, play.turn, Expect::Anything);
+    together(play, cpu, Part::Leave);
     cpu.switch_to(None);
-    cpu.give_up_asid(play.mm());
+    cpu.renew(play.mm());
     if play.cast.inside {
         cpu.switch_to(Some(play.mm()));
     }
+    together(play, cpu, Part::Return);
+}
+
+/// A turn without an operation.
+fn together<M: Machine>(play: &mut Play<'_, M>, cpu: &mut Cpu<'_, M>, part: Part) {
+    play.turn += 1;
+    play.held.clear();
+    open(play, cpu, Kind::Protect, part);
+    play.team.close(cpu, play.turn, Expect::Anything);
 }
 
 /// Those who are held: out of the vCPUs that are preempted, if there are any.

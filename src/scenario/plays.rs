@@ -159,7 +159,8 @@ impl<'r, M: Machine> Play<'r, M> {
                 Ok((Expect::ReadOnly, true))
             }
             Kind::Unmap => {
-                let Ended::Unmap(unmapped) = self.finish::<P>(cpu, Unmap::new(va, spec.tables, spec.gather)) else {
+                let Ended::Unmap(unmapped) = self.finish::<P>(cpu, Unmap::new(va, spec.tables, spec.gather))
+                else {
                     unreachable!("an unmap ends as one")
                 };
                 for table in unmapped.free {
@@ -197,12 +198,7 @@ impl<'r, M: Machine> Play<'r, M> {
         }
     }
 
-    fn send(
-        &self,
-        cpu: &mut Cpu<'_, M>,
-        worker: CpuId,
-        errand: Errand,
-    ) -> Option<Box<Stepped>> {
+    fn send(&self, cpu: &mut Cpu<'_, M>, worker: CpuId, errand: Errand) -> Option<Box<Stepped>> {
         let mm = self.mm().id;
         self.team.send(cpu, worker, errand, |cpu| {
             self.run.world.machine.send(cpu.id(), worker, Cause::Kick, mm);
@@ -285,7 +281,12 @@ impl<'r, M: Machine> Play<'r, M> {
             parts.push(Part { mm: *mm, todo, job: None, waits: false });
         }
         let joiners = self.joiners.iter();
-        parts.extend(joiners.map(|(mm, _)| Part { mm: *mm, todo: [Act::Join].into(), job: None, waits: false }));
+        parts.extend(joiners.map(|(mm, _)| Part {
+            mm: *mm,
+            todo: [Act::Join].into(),
+            job: None,
+            waits: false,
+        }));
         parts
     }
 

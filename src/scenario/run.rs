@@ -240,7 +240,8 @@ impl<M: Machine> Run<M> {
         }
         let mms = || (1..=self.cast.mms.len()).map(MmId::new).chain([MmId::KERNEL]);
         let on = |event| {
-            let each = |cpu: &CpuId| mms().map(|mm| self.world.machine.counted_on(*cpu, mm, event)).sum::<u64>();
+            let each =
+                |cpu: &CpuId| mms().map(|mm| self.world.machine.counted_on(*cpu, mm, event)).sum::<u64>();
             Some(isolated.iter().map(each).sum::<u64>())
         };
         counts.isolated_interrupts = on(Event::InterruptTaken);

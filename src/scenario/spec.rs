@@ -15,7 +15,6 @@ use crate::flush::{FlushConfig, Tables};
 use crate::scenario::cast::Cast;
 pub use crate::scenario::choice::*;
 
-
 fn number<N: FromStr>(text: &str) -> Result<N, String> {
     text.parse().map_err(|_| format!("`{text}` is not a number that fits"))
 }

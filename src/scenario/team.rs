@@ -44,6 +44,18 @@ impl Expect {
     }
 }
 
+/// What workers do in a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Part {
+    /// They walk the range.
+    Walk,
+    /// They leave the mm.
+    Leave,
+    /// They come back to it.
+    Return,
+}
+
 /// Something that a worker is asked to do between two walks.
 pub(crate) enum Errand {
     /// One step of an operation: the task has migrated there.
@@ -61,8 +73,8 @@ pub struct Team {
     va: AtomicU64,
     /// Which operation.
     kind: AtomicU64,
-    /// Whether workers leave the mm in this turn instead of walking it.
-    away: AtomicU64,
+    /// What workers do in this turn.
+    part: AtomicU64,
     /// What the range of a turn holds once its operation is over, for odd turns and for even ones.
     expect: [AtomicU64; 2],
     /// Who is to be held in this turn.
@@ -92,8 +104,8 @@ pub(crate) struct Turn {
     pub(crate) kind: Kind,
     /// Whether this worker is to be held.
     pub(crate) hold: bool,
-    /// Whether it is to leave the mm.
-    pub(crate) away: bool,
+    /// What workers do.
+    pub(crate) part: Part,
 }
 
 /// What a worker does next.
@@ -113,7 +125,7 @@ impl Team {
             turn: zero(),
             va: zero(),
             kind: zero(),
-            away: zero(),
+            part: zero(),
             expect: [zero(), zero()],
             to_hold: CpuMask::new(cpus),
             held: zero(),
@@ -139,7 +151,7 @@ impl Team {
         hold.iter().for_each(|worker| self.to_hold.insert(*worker, Ordering::Relaxed));
         self.va.store(turn.va.0, Ordering::Relaxed);
         self.kind.store(turn.kind as u64, Ordering::Relaxed);
-        self.away.store(u64::from(turn.away), Ordering::Relaxed);
+        self.part.store(turn.part as u64, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
         // Release: pairs with the Acquire in `next`.
         self.turn.store(turn.number, Ordering::Release);
@@ -228,14 +240,15 @@ impl Team {
     pub(crate) fn glance(&self) -> Option<Turn> {
         // Acquire: pairs with the Release in `open`. Out of date when it returns, which does no harm.
         let number = self.turn.load(Ordering::Acquire);
-        (number != 0 && number != Self::OVER).then(|| self.now(number))
+        (number != 0 && number != Self::OVER).then(|| self.now(number)).filter(|turn| turn.part == Part::Walk)
     }
 
     fn now(&self, number: u64) -> Turn {
         // Relaxed: published by `turn`.
         let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
         let kind = Kind::ALL[word(&self.kind) as usize];
-        Turn { number, va: VirtAddr(word(&self.va)), kind, hold: false, away: word(&self.away) != 0 }
+        let part = [Part::Walk, Part::Leave, Part::Return][word(&self.part) as usize];
+        Turn { number, va: VirtAddr(word(&self.va)), kind, hold: false, part }
     }
 
     /// Worker: what the range of turn `number`, the last one, holds.

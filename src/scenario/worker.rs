@@ -16,7 +16,7 @@ use crate::policy::{ForPolicy, Policy};
 use crate::scenario::choice::{Kind, Workload};
 use crate::scenario::ranges::{self, PAGES};
 use crate::scenario::run::Run;
-use crate::scenario::team::{Errand, Expect, Next, Team, Turn};
+use crate::scenario::team::{Errand, Expect, Next, Part, Team, Turn};
 use crate::sync;
 use crate::walk::{self, Walked};
 use crate::world::Cpu;
@@ -68,18 +68,15 @@ impl<M: Machine> Worker<'_, M> {
                 Next::Over => break,
                 Next::Errand(errand) => self.team.answer(self.run_errand::<P>(cpu, *errand)),
                 Next::Turn(turn) => {
-                    if let Some(last) = last {
+                    if let Some(last) = last.filter(|last: &Turn| last.part == Part::Walk) {
                         self.check::<P>(cpu, last);
                     }
-                    if turn.away {
-                        cpu.switch_to(None);
-                    } else {
-                        if is_away {
-                            cpu.switch_to(Some(self.mm));
-                        }
-                        self.take_turn::<P>(cpu, turn);
+                    match turn.part {
+                        Part::Walk => self.take_turn::<P>(cpu, turn),
+                        Part::Leave => cpu.switch_to(None),
+                        Part::Return => cpu.switch_to(Some(self.mm)),
                     }
-                    is_away = turn.away;
+                    is_away = turn.part == Part::Leave;
                     self.team.through();
                     last = Some(turn);
                 }
@@ -109,17 +106,16 @@ impl<M: Machine> Worker<'_, M> {
     fn check<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, last: Turn) {
         let expect = self.team.expected(last.number);
         let (machine, at) = (&self.run.world.machine, self.draw_page(last));
-        let is_right = last.away
-            || match expect {
-                Expect::Anything => true,
-                Expect::Mapped => machine.touch(at) == Some(at.0),
-                Expect::ReadOnly => machine.touch(at) == Some(at.0) && !machine.write(at, at.0),
-                Expect::Nothing => machine.touch(at).is_none(),
-            };
+        let is_right = match expect {
+            Expect::Anything => true,
+            Expect::Mapped => machine.touch(at) == Some(at.0),
+            Expect::ReadOnly => machine.touch(at) == Some(at.0) && !machine.write(at, at.0),
+            Expect::Nothing => machine.touch(at).is_none(),
+        };
         if !is_right {
             self.caught(cpu.id(), Caught::StaleTranslation, at, Frame(0));
         }
-        if last.kind == Kind::Unshare && !last.away {
+        if last.kind == Kind::Unshare {
             self.walk::<P>(cpu, last, false);
         }
     }

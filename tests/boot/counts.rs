@@ -36,10 +36,10 @@ fn exact(n: u64, k: u64, m: u64) -> Result<()> {
         }
     }
     let outcome = boot(&machine(n as usize), &specs)?;
-    let asked = specs.iter().flat_map(|spec| spec.policies.iter().map(move |policy| (spec, policy)));
+    let asked = specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, policy)));
     ensure!(outcome.rows.len() == asked.clone().count());
     for (row, (spec, policy)) in outcome.rows.iter().zip(asked) {
-        ensure!(row.policy == *policy, "{row:#?}");
+        ensure!(row.policy == **policy, "{row:#?}");
         judge(row)?;
         check(row, spec, n, k, m)?;
     }

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use gupsync::atomic::AtomicU64;
 use gupsync::cpumask::CpuId;
-use gupsync::flush::FlushConfig;
+use gupsync::flush::{FlushConfig, Tables};
 use gupsync::machine::{Cause, Event, FrameSize, Invlpgb, Machine, Range, Violation};
 use gupsync::mm::tables::{self, Entry, PAGE_SIZE};
-use gupsync::mm::{Asid, Frame, Mm, MmId, Page, VirtAddr};
+use gupsync::mm::{Asid, Frame, Mm, MmConfig, MmId, Page, VirtAddr};
 use gupsync::world::{Cpu, World};
 use loom::cell::UnsafeCell;
 use loom::thread::Thread;
@@ -168,7 +168,7 @@ impl Machine for Model {
         self.wake(to);
     }
 
-    fn acked(&self, _: CpuId, sender: CpuId, _: MmId) {
+    fn acked(&self, _: CpuId, sender: CpuId, _: Cause, _: MmId) {
         self.cpus[sender.0].unanswered.fetch_sub(1, Relaxed);
     }
 
@@ -209,9 +209,17 @@ impl Machine for Model {
         None
     }
 
+    fn write(&self, _: VirtAddr, _: u64) -> bool {
+        false
+    }
+
     fn note(&self, _: CpuId, _: MmId, _: Event, _: u64) {}
 
     fn counted(&self, _: MmId, _: Event) -> u64 {
+        0
+    }
+
+    fn counted_on(&self, _: CpuId, _: MmId, _: Event) -> u64 {
         0
     }
 
@@ -251,7 +259,7 @@ pub fn explore(preemptions: usize, joined: usize, config: FlushConfig, roles: &'
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
     builder.check(move || {
-        let world = World::new(Model::new(roles.len()), config, 1).expect("enough frames");
+        let world = World::new(Model::new(roles.len()), config, [MmConfig::default()]).expect("enough frames");
         let mm = world.mm(MmId::new(1));
         let slot = tables::entry(&world.machine, mm, VA, 2).expect("enough frames");
         let table = world.machine.alloc(FrameSize::Small).expect("enough frames");
@@ -279,4 +287,5 @@ pub fn explore(preemptions: usize, joined: usize, config: FlushConfig, roles: &'
 }
 
 /// A machine that flushes by interrupts.
-pub const BY_IPI: FlushConfig = FlushConfig { invlpgb: false, threshold: 1, asids: 0 };
+pub const BY_IPI: FlushConfig =
+    FlushConfig { invlpgb: false, threshold: 1, asids: 0, hypercall: false, unshare_flush: Tables::Kept };

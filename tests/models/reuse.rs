@@ -26,7 +26,11 @@ fn flush_for_another_reason(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 }
 
 fn walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    walk::gup_fast::<Pending, _>(cpu, stage.mm(), VA, |_, table| stage.world.machine.read(table));
+    walk::gup_fast::<Pending, _>(cpu, stage.mm(), VA, |_, level, table| {
+        if level == 1 {
+            stage.world.machine.read(table);
+        }
+    });
 }
 
 fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {

@@ -9,18 +9,25 @@
 //! - `Kernel`: the comparison in which the kernel's own detectors must catch it, in 20 of 20 runs.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use gupsync::scenario::Spec;
+use gupsync::scenario::cast::Cast;
 use gupsync::scenario::row::Status;
 use gupsync_host::artifacts::Tree;
 use gupsync_host::boot;
 use gupsync_host::image::Bootloader;
 use gupsync_host::qemu::{Accel, Firmware, Machine};
 use libtest_mimic::{Arguments, Failed, Trial};
+
+/// So many mutants are made and run at a time. Each place has a tree and target folders of its own, which its next mutant
+/// takes over: cargo tells what has changed by time stamps, so a tree is never built beside one that is being changed.
+const PLACES: usize = 2;
 
 /// Each mutant must be caught in every one of so many runs.
 const RUNS: u64 = 20;
@@ -46,13 +53,35 @@ struct Mutant {
 }
 
 fn main() {
-    let arguments = Arguments::from_args();
+    let arguments = Arguments { test_threads: Some(PLACES), ..Arguments::from_args() };
     let trials = mutants().expect("tests/mutants can be read").into_iter().map(|mutant| {
         Trial::test(mutant.name.clone(), move || {
-            mutant.is_caught().map_err(|error| Failed::from(format!("{error:#}")))
+            let place = Place::take();
+            mutant.is_caught(&place.0).map_err(|error| Failed::from(format!("{error:#}")))
         })
     });
     libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+static FREE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Where one mutant at a time is made.
+struct Place(PathBuf);
+
+impl Place {
+    fn take() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let free = FREE.lock().expect("nobody panics while holding it").pop();
+        let new =
+            || Tree::own().root.join("target/mutants").join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
+        Place(free.unwrap_or_else(new))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        FREE.lock().expect("nobody panics while holding it").push(self.0.clone());
+    }
 }
 
 fn mutants() -> Result<Vec<Mutant>> {
@@ -87,9 +116,8 @@ impl Mutant {
         Ok(Mutant { name, loom, kernel, patches: patches.to_owned() })
     }
 
-    fn is_caught(&self) -> Result<()> {
-        let work = Tree::own().root.join("target/mutants");
-        let root = work.join(&self.name);
+    fn is_caught(&self, work: &Path) -> Result<()> {
+        let root = work.join("tree");
         self.make(&root)?;
         if let Some(model) = &self.loom {
             loom_catches(&root, &work.join("loom"), model)?;
@@ -183,7 +211,7 @@ fn loom_catches(root: &Path, target: &Path, model: &str) -> Result<()> {
 fn kernel_catches(tree: &Tree, words: &str) -> Result<()> {
     let spec = |seed| format!("{words} seed={seed}").parse::<Spec>().map_err(anyhow::Error::msg);
     let specs = (1..=RUNS).map(spec).collect::<Result<Vec<_>>>()?;
-    let cpus = specs[0].busy_cpus() + 1;
+    let cpus = Cast::need(&specs[0]) + 1;
     let machine = Machine {
         accel: Accel::TcgSingle,
         icount: false,

@@ -77,9 +77,10 @@ pub fn invlpgb(what: Invlpgb) {
         Invlpgb::Of { asid, range } => {
             let (address, count) = match range {
                 Range::All => (0, 0),
-                Range::Pages { start, pages, size } => {
-                    (start.0 | form::VA, (pages as u32 - 1) | if size == FrameSize::Huge { form::HUGE_STRIDE } else { 0 })
-                }
+                Range::Pages { start, pages, size } => (
+                    start.0 | form::VA,
+                    (pages as u32 - 1) | if size == FrameSize::Huge { form::HUGE_STRIDE } else { 0 },
+                ),
             };
             (address | form::PCID | form::ASID, count, (asid.word() as u32) << 16)
         }

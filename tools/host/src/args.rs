@@ -239,7 +239,9 @@ impl FromStr for Workloads {
         let each = |name: &str| match name {
             "all" => Ok(Workload::ALL.to_vec()),
             "piggyback" => Ok(PIGGYBACK.to_vec()),
-            name => name.parse().map(|workload| vec![workload]).map_err(|error: String| error + ", piggyback, all"),
+            name => {
+                name.parse().map(|workload| vec![workload]).map_err(|error: String| error + ", piggyback, all")
+            }
         };
         Ok(Workloads(text.split(',').map(each).collect::<Result<Vec<_>, _>>()?.concat()))
     }
