@@ -238,11 +238,14 @@ impl<'r, M: Machine> Play<'r, M> {
                     continue;
                 }
                 Stepped::Next(job) => part.job = Some(job),
-                Stepped::Done(ended) => self.note_end(part.mm, ended),
+                Stepped::Done(ended) => {
+                    self.note_end(part.mm, ended);
+                    // Freed as early as may be: what is still walked then is caught.
+                    self.ranges.look_after_deferred(cpu);
+                }
             }
             parts.iter_mut().for_each(|part| part.waits = false);
         }
-        self.ranges.look_after_deferred(cpu);
         let mm = self.mm();
         let mut holders = core::mem::take(&mut self.sharing);
         self.joiners.clear();
