@@ -15,6 +15,7 @@ mod ranges;
 pub mod report;
 pub mod row;
 mod run;
+mod sharing;
 pub mod spec;
 mod stage;
 pub mod team;

@@ -126,7 +126,8 @@ fn count<P: Policy, M: Machine>(
             renew(play, cpu);
         }
         // One in so many, but not always the same one: who leaves shared tables first goes by turns too.
-        let hold = op % HOLD_EVERY == op / HOLD_EVERY % HOLD_EVERY || run.spec.is_piggyback();
+        let holds_always = run.spec.is_piggyback() || run.spec.interleave.is_on();
+        let hold = holds_always || op % HOLD_EVERY == op / HOLD_EVERY % HOLD_EVERY;
         let began = run.world.machine.clock();
         let done = turn::<P, M>(play, cpu, kinds[op as usize % kinds.len()], hold)?;
         tally.add(run.world.machine.clock() - began, done);

@@ -12,7 +12,7 @@ use crate::mm::{Mm, MmId};
 use crate::ops::collapse::{Collapse, Outcome};
 use crate::ops::protect::Protect;
 use crate::ops::unmap::Unmap;
-use crate::ops::unshare::{Join, Leave, Survive, Tables};
+use crate::ops::unshare::Tables;
 use crate::ops::{Any, Ended, Job, Stepped};
 use crate::policy::Policy;
 use crate::scenario::cast::TeamCast;
@@ -36,26 +36,9 @@ pub(crate) struct Play<'r, M: Machine> {
     /// The workers that are held in it.
     pub(crate) held: Vec<CpuId>,
     /// The shared tables of the turn, and who has a share.
-    sharing: Vec<(MmId, Tables)>,
+    pub(crate) sharing: Vec<(MmId, Tables)>,
     /// The mms that will want to join.
-    joiners: Vec<(MmId, Tables)>,
-}
-
-/// Something that an mm does with shared tables.
-#[derive(Clone, Copy)]
-enum Act {
-    Leave,
-    Survive,
-    Join,
-}
-
-/// All that one mm does with the shared tables of a turn.
-struct Part {
-    mm: MmId,
-    /// From the end.
-    todo: Vec<Act>,
-    job: Option<Job>,
-    waits: bool,
+    pub(crate) joiners: Vec<(MmId, Tables)>,
 }
 
 impl<'r, M: Machine> Play<'r, M> {
@@ -100,29 +83,6 @@ impl<'r, M: Machine> Play<'r, M> {
             }),
             Kind::Unshare => self.prepare_sharing(),
         }
-    }
-
-    fn prepare_sharing(&mut self) -> Result<(), NoMemory> {
-        let (world, spec, mms) = (&self.run.world, &self.run.spec, &self.cast.mms);
-        // Where steps are interleaved, some do not share at first; two do.
-        let sharers = if spec.interleave.is_on() { 2 + self.draw(mms.len() - 1) } else { mms.len() };
-        let first = self.draw(mms.len());
-        let mut order: Vec<_> = (0..mms.len()).map(|index| mms[(first + index) % mms.len()]).collect();
-        if !spec.interleave.is_on() {
-            order.clone_from(mms);
-            order.rotate_right(self.turn as usize % mms.len());
-        }
-        let tables = self.ranges.make_shared(&world.machine, order[0], self.turn, spec.tables, false)?;
-        for (index, id) in order.iter().enumerate() {
-            if index < sharers {
-                Ranges::share(&world.machine, world.mm(*id), &tables, index == 0)?;
-                self.sharing.push((*id, tables.clone()));
-            } else {
-                Ranges::reserve(&world.machine, world.mm(*id), &tables)?;
-                self.joiners.push((*id, tables.clone()));
-            }
-        }
-        Ok(())
     }
 
     /// Does the operation; says what workers will find, and whether it could be done.
@@ -190,7 +150,7 @@ impl<'r, M: Machine> Play<'r, M> {
     }
 
     /// One step, here or on another CPU.
-    fn step<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, job: Job) -> Stepped {
+    pub(crate) fn step<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, job: Job) -> Stepped {
         let elsewhere = if self.run.spec.migrate.is_on() { self.draw_free_worker() } else { None };
         match elsewhere {
             Some(worker) => *self.send(cpu, worker, Errand::Step(job)).expect("a step has led somewhere"),
@@ -217,104 +177,5 @@ impl<'r, M: Machine> Play<'r, M> {
         self.team.release(cpu, self.turn);
         let sibling = CpuId(self.cast.workers.end - 1);
         self.send(cpu, sibling, Errand::Sibling(self.run.spec.workload));
-    }
-
-    /// Everybody does his part with the shared tables of this turn.
-    fn unshare<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>) -> Result<(Expect, bool), NoMemory> {
-        let interleave = self.run.spec.interleave.is_on();
-        let mut parts = self.cast_parts(interleave);
-        // Whoever waits is tried again once somebody else has got on.
-        while !parts.iter().all(|part| part.waits) {
-            let who = if interleave { self.draw(parts.len()) } else { 0 };
-            let part = &mut parts[who];
-            let Some(job) = part.job.take().or_else(|| self.begin(part.mm, part.todo.pop()?)) else {
-                parts.remove(who);
-                continue;
-            };
-            match self.step::<P>(cpu, job) {
-                Stepped::Wait(job) => {
-                    part.job = Some(job);
-                    part.waits = true;
-                    continue;
-                }
-                Stepped::Next(job) => part.job = Some(job),
-                Stepped::Done(ended) => {
-                    self.note_end(part.mm, ended);
-                    // Freed as early as may be: what is still walked then is caught.
-                    self.ranges.look_after_deferred(cpu);
-                }
-            }
-            parts.iter_mut().for_each(|part| part.waits = false);
-        }
-        let mm = self.mm();
-        let mut holders = core::mem::take(&mut self.sharing);
-        self.joiners.clear();
-        let tables = self.run.spec.tables;
-        let held = holders.iter().find(|(id, _)| *id == mm.id).map_or(0, |(_, held)| held.len());
-        let mut expect = match held {
-            0 => Expect::Nothing,
-            all if all == tables as usize => Expect::Mapped,
-            _ => Expect::Anything,
-        };
-        if expect == Expect::Nothing && self.turn % 3 == 0 {
-            // The mm had not unmapped but protected the range: the next access finds a table of its own.
-            let own = self.ranges.make_shared(&self.run.world.machine, mm.id, self.turn, tables, true)?;
-            Ranges::share(&self.run.world.machine, mm, &own, true)?;
-            holders.push((mm.id, own));
-            expect = Expect::ReadOnly;
-        }
-        self.ranges.settle(self.turn, Place::Shared(holders));
-        Ok((expect, true))
-    }
-
-    /// Who does what with the shared tables of this turn.
-    fn cast_parts(&mut self, interleave: bool) -> Vec<Part> {
-        let mut parts = Vec::new();
-        let last = self.sharing.len() - 1;
-        // At most one can survive, and where steps are interleaved it need not leave afterwards.
-        let survivor = match interleave {
-            true => self.draw(2 * self.sharing.len()),
-            false => last + (self.turn % 2) as usize,
-        };
-        let stays = interleave && self.draw(2) == 0;
-        for (index, (mm, _)) in self.sharing.iter().enumerate() {
-            let survives = (index == survivor).then_some(Act::Survive);
-            let leaves = (index != survivor || !stays).then_some(Act::Leave);
-            let todo = leaves.into_iter().chain(survives).collect();
-            parts.push(Part { mm: *mm, todo, job: None, waits: false });
-        }
-        let joiners = self.joiners.iter();
-        parts.extend(joiners.map(|(mm, _)| Part {
-            mm: *mm,
-            todo: [Act::Join].into(),
-            job: None,
-            waits: false,
-        }));
-        parts
-    }
-
-    /// Begins what `id` does next with the shared tables.
-    fn begin(&self, id: MmId, act: Act) -> Option<Job> {
-        let share = |sharing: &[(MmId, Tables)]| {
-            sharing.iter().find(|(who, _)| *who == id).map(|(_, tables)| tables.clone())
-        };
-        let op: Any = match act {
-            Act::Leave => Leave::new(share(&self.sharing)?).into(),
-            Act::Survive => Survive::new(share(&self.sharing)?).into(),
-            Act::Join => Join::new(share(&self.joiners)?).into(),
-        };
-        Some(Job { mm: id, op })
-    }
-
-    /// Notes who has a share now.
-    fn note_end(&mut self, id: MmId, ended: Ended) {
-        match ended {
-            Ended::Leave(left) => {
-                self.sharing.retain(|(who, _)| *who != id);
-                self.ranges.deferred.extend(left);
-            }
-            Ended::Join(joined) if !joined.is_empty() => self.sharing.push((id, joined)),
-            _ => {}
-        }
     }
 }

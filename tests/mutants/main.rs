@@ -223,7 +223,14 @@ fn kernel_catches(tree: &Tree, words: &str) -> Result<()> {
     let outcome = boot::run(tree, &Bootloader::Builtin, &machine, &specs, Duration::from_secs(200), |_| ())?;
     let survivors: Vec<_> = outcome.rows.iter().filter(|row| row.status != Status::Violation).collect();
     if let Some(row) = survivors.first() {
-        bail!("{} of {} runs caught nothing, the first of them: {row:#?}", survivors.len(), outcome.rows.len());
+        let said = row.detail.as_deref().unwrap_or("nothing");
+        bail!(
+            "{} of {} runs caught nothing; the first of them, seed {}, was {}: {said}",
+            survivors.len(),
+            outcome.rows.len(),
+            row.seed,
+            row.status.name()
+        );
     }
     Ok(())
 }

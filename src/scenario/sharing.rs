@@ -1,0 +1,198 @@
+//! A turn with shared tables: several mms join, leave and survive, one after the other or step by step in between.
+
+use alloc::vec::Vec;
+
+use crate::machine::{Caught, Machine, Violation};
+use crate::mm::MmId;
+use crate::mm::tables::Entry;
+use crate::ops::unshare::{Join, Leave, Survive, Tables};
+use crate::ops::{Any, Ended, Job, Stepped};
+use crate::policy::Policy;
+use crate::scenario::plays::Play;
+use crate::scenario::ranges::{NoMemory, Place, Ranges};
+use crate::scenario::team::Expect;
+use crate::world::Cpu;
+
+/// Something that an mm does with shared tables.
+#[derive(Clone, Copy)]
+enum Act {
+    Leave,
+    Survive,
+    Join,
+}
+
+/// All that one mm does with the shared tables of a turn.
+struct Part {
+    mm: MmId,
+    /// From the end.
+    todo: Vec<Act>,
+    job: Option<Job>,
+    /// Whether it can go on only when another has got on.
+    waits: bool,
+    /// After so many steps it is the last to be chosen.
+    slow_after: u64,
+}
+
+impl Part {
+    fn new(mm: MmId, acts: impl IntoIterator<Item = Act>) -> Self {
+        Part { mm, todo: acts.into_iter().collect(), job: None, waits: false, slow_after: u64::MAX }
+    }
+}
+
+/// One part in so many steps of which is slow: more than any has.
+const STEPS: usize = 10;
+
+impl<M: Machine> Play<'_, M> {
+    /// Makes the shared tables of this turn, and shares them among those who do from the start.
+    pub(crate) fn prepare_sharing(&mut self) -> Result<(), NoMemory> {
+        let (world, spec, mms) = (&self.run.world, &self.run.spec, &self.cast.mms);
+        let mut order = mms.clone();
+        let sharers = if spec.interleave.is_on() {
+            order.rotate_right(self.draw(mms.len()));
+            2 + self.draw(mms.len() - 1)
+        } else {
+            order.rotate_right(self.turn as usize % mms.len());
+            mms.len()
+        };
+        let tables = self.ranges.make_shared(&world.machine, order[0], self.turn, spec.tables, false)?;
+        for (index, id) in order.iter().enumerate() {
+            if index < sharers {
+                Ranges::share(&world.machine, world.mm(*id), &tables, index == 0)?;
+                self.sharing.push((*id, tables.clone()));
+            } else {
+                Ranges::reserve(&world.machine, world.mm(*id), &tables)?;
+                self.joiners.push((*id, tables.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody does his part with the shared tables of this turn.
+    pub(crate) fn unshare<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>) -> Result<(Expect, bool), NoMemory> {
+        let interleave = self.run.spec.interleave.is_on();
+        let mut parts = self.cast_parts(interleave);
+        // Whoever waits is tried again once somebody else has got on.
+        while !parts.iter().all(|part| part.waits) {
+            let who = if interleave { self.choose(&parts) } else { 0 };
+            let part = &mut parts[who];
+            let Some(job) = part.job.take().or_else(|| self.begin(part.mm, part.todo.pop()?)) else {
+                parts.remove(who);
+                continue;
+            };
+            part.slow_after = part.slow_after.saturating_sub(1);
+            match self.step::<P>(cpu, job) {
+                Stepped::Wait(job) => {
+                    part.job = Some(job);
+                    part.waits = true;
+                    continue;
+                }
+                Stepped::Next(job) => part.job = Some(job),
+                Stepped::Done(ended) => {
+                    self.note_end(part.mm, ended);
+                    // Freed as early as may be: what is still walked then is caught.
+                    self.ranges.look_after_deferred(cpu);
+                }
+            }
+            parts.iter_mut().for_each(|part| part.waits = false);
+        }
+        self.joiners.clear();
+        let holders = core::mem::take(&mut self.sharing);
+        self.check_shares(cpu, &holders);
+        self.leave_behind(holders)
+    }
+
+    /// Who does what with the shared tables of this turn.
+    fn cast_parts(&mut self, interleave: bool) -> Vec<Part> {
+        let last = self.sharing.len() - 1;
+        // At most one can survive, and where steps are interleaved it need not leave afterwards.
+        let survivor = match interleave {
+            true => self.draw(2 * self.sharing.len()),
+            false => last + (self.turn % 2) as usize,
+        };
+        let stays = interleave && self.draw(2) == 0;
+        let sharers = self.sharing.iter().enumerate().map(|(index, (mm, _))| {
+            let survives = (index == survivor).then_some(Act::Survive);
+            let leaves = (index != survivor || !stays).then_some(Act::Leave);
+            Part::new(*mm, leaves.into_iter().chain(survives))
+        });
+        let joiners = self.joiners.iter().map(|(mm, _)| Part::new(*mm, [Act::Join]));
+        let mut parts: Vec<_> = sharers.chain(joiners).collect();
+        // In most turns one of them is held up somewhere, until nobody else can go on.
+        let (slow, after) = (self.draw(parts.len() + 1), self.draw(STEPS));
+        if let Some(part) = parts.get_mut(slow) {
+            part.slow_after = after as u64;
+        }
+        parts
+    }
+
+    /// Who takes the next step: anybody who does not wait, the slow one last.
+    fn choose(&mut self, parts: &[Part]) -> usize {
+        let ready = |slow: bool| {
+            let is_ready = move |part: &Part| !part.waits && (slow || part.slow_after > 0);
+            (0..parts.len()).filter(|index| is_ready(&parts[*index])).collect::<Vec<_>>()
+        };
+        let mut ready_now = ready(false);
+        if ready_now.is_empty() {
+            ready_now = ready(true);
+        }
+        ready_now[self.draw(ready_now.len())]
+    }
+
+    /// Begins what `id` does next with the shared tables.
+    fn begin(&self, id: MmId, act: Act) -> Option<Job> {
+        let share = |sharing: &[(MmId, Tables)]| {
+            sharing.iter().find(|(who, _)| *who == id).map(|(_, tables)| tables.clone())
+        };
+        let op: Any = match act {
+            Act::Leave => Leave::new(share(&self.sharing)?).into(),
+            Act::Survive => Survive::new(share(&self.sharing)?).into(),
+            Act::Join => Join::new(share(&self.joiners)?).into(),
+        };
+        Some(Job { mm: id, op })
+    }
+
+    /// Notes who has a share now.
+    fn note_end(&mut self, id: MmId, ended: Ended) {
+        match ended {
+            Ended::Leave(left) => {
+                self.sharing.retain(|(who, _)| *who != id);
+                self.ranges.deferred.extend(left);
+            }
+            Ended::Join(joined) if !joined.is_empty() => self.sharing.push((id, joined)),
+            _ => {}
+        }
+    }
+
+    /// Looks, as each mm's next page fault would, whether the tables that it has a share in are still what it shares.
+    fn check_shares(&self, cpu: &Cpu<'_, M>, holders: &[(MmId, Tables)]) {
+        let (world, cpu) = (cpu.world(), cpu.id());
+        for (mm, table) in holders.iter().flat_map(|(mm, held)| held.iter().map(move |table| (*mm, table))) {
+            // Relaxed: written by this mutator.
+            let entry = Entry(world.machine.words(table.frame)[0].load(crate::atomic::Ordering::Relaxed));
+            if !entry.is_of(table.va, mm) {
+                let (kind, table, va) = (Caught::InsideReusedTable, table.frame, table.va);
+                world.caught(Violation { kind, cpu, mm, va, table, ticket: 0 });
+            }
+        }
+    }
+
+    /// The turn is over: what workers will find, and who holds what.
+    fn leave_behind(&mut self, mut holders: Vec<(MmId, Tables)>) -> Result<(Expect, bool), NoMemory> {
+        let (mm, tables) = (self.mm(), self.run.spec.tables);
+        let held = holders.iter().find(|(id, _)| *id == mm.id).map_or(0, |(_, held)| held.len());
+        let mut expect = match held {
+            0 => Expect::Nothing,
+            all if all == tables as usize => Expect::Mapped,
+            _ => Expect::Anything,
+        };
+        if expect == Expect::Nothing && self.turn.is_multiple_of(3) {
+            // The mm had not unmapped but protected the range: the next access finds a table of its own.
+            let own = self.ranges.make_shared(&self.run.world.machine, mm.id, self.turn, tables, true)?;
+            Ranges::share(&self.run.world.machine, mm, &own, true)?;
+            holders.push((mm.id, own));
+            expect = Expect::ReadOnly;
+        }
+        self.ranges.settle(self.turn, Place::Shared(holders));
+        Ok((expect, true))
+    }
+}
