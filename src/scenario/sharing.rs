@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::atomic::Ordering;
 use crate::machine::{Caught, Machine, Violation};
 use crate::mm::MmId;
 use crate::mm::tables::Entry;
@@ -96,8 +97,8 @@ impl<M: Machine> Play<'_, M> {
             parts.iter_mut().for_each(|part| part.waits = false);
         }
         self.joiners.clear();
-        let holders = core::mem::take(&mut self.sharing);
-        self.check_shares(cpu, &holders);
+        let mut holders = core::mem::take(&mut self.sharing);
+        self.check_shares(cpu, &mut holders);
         self.leave_behind(holders)
     }
 
@@ -164,15 +165,20 @@ impl<M: Machine> Play<'_, M> {
     }
 
     /// Looks, as each mm's next page fault would, whether the tables that it has a share in are still what it shares.
-    fn check_shares(&self, cpu: &Cpu<'_, M>, holders: &[(MmId, Tables)]) {
+    /// Those that are not belong to somebody else now.
+    fn check_shares(&self, cpu: &Cpu<'_, M>, holders: &mut [(MmId, Tables)]) {
         let (world, cpu) = (cpu.world(), cpu.id());
-        for (mm, table) in holders.iter().flat_map(|(mm, held)| held.iter().map(move |table| (*mm, table))) {
-            // Relaxed: written by this mutator.
-            let entry = Entry(world.machine.words(table.frame)[0].load(crate::atomic::Ordering::Relaxed));
-            if !entry.is_of(table.va, mm) {
-                let (kind, table, va) = (Caught::InsideReusedTable, table.frame, table.va);
-                world.caught(Violation { kind, cpu, mm, va, table, ticket: 0 });
-            }
+        for (mm, held) in holders {
+            held.retain(|table| {
+                // Relaxed: written by this mutator.
+                let entry = Entry(world.machine.words(table.frame)[0].load(Ordering::Relaxed));
+                let is_own = entry.is_of(table.va, *mm);
+                if !is_own {
+                    let (kind, mm, table, va) = (Caught::InsideReusedTable, *mm, table.frame, table.va);
+                    world.caught(Violation { kind, cpu, mm, va, table, ticket: 0 });
+                }
+                is_own
+            });
         }
     }
 
