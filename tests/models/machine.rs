@@ -234,44 +234,50 @@ impl Machine for Model {
     }
 }
 
-/// A world of one mm with a PTE table at [`VA`].
-pub struct Stage {
+/// A world, and what its roles have to do with: by default the PTE table at [`VA`] of mm 1.
+pub struct Stage<T = Frame> {
     pub world: World<Model>,
-    /// The PTE table.
-    pub table: Frame,
+    pub table: T,
 }
 
-impl Stage {
-    /// The mm.
-    pub fn mm(&self) -> &Mm {
-        self.world.mm(MmId::new(1))
+impl<T> Stage<T> {
+    /// The mm of that number, from 1 up.
+    pub fn mm(&self, number: usize) -> &Mm {
+        self.world.mm(MmId::new(number))
     }
 }
 
 /// What a CPU does.
-pub type Role = fn(&Stage, &mut Cpu<'_, Model>);
+pub type Role<T = Frame> = fn(&Stage<T>, &mut Cpu<'_, Model>);
 
-/// Explores all of `roles` at once, each on its CPU, with at most `preemptions` switches that nobody asked for.
-///
-/// `joined` CPUs, the first ones, have the mm loaded beforehand.
-pub fn explore(preemptions: usize, joined: usize, config: FlushConfig, roles: &'static [Role]) {
+/// What a CPU does before the exploration begins, and what it does in it.
+pub type Part<T = Frame> = (Role<T>, Role<T>);
+
+/// The world that a model needs.
+#[derive(Clone, Copy)]
+pub struct Setting<T = Frame> {
+    pub config: FlushConfig,
+    pub mms: &'static [MmConfig],
+    pub table: fn(&World<Model>) -> T,
+}
+
+/// Explores all of `parts` at once, each on its CPU, with at most `preemptions` switches that nobody asked for.
+pub fn explore<T: Send + Sync + 'static>(preemptions: usize, setting: Setting<T>, parts: &'static [Part<T>]) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
     builder.check(move || {
-        let world = World::new(Model::new(roles.len()), config, [MmConfig::default()]).expect("enough frames");
-        let mm = world.mm(MmId::new(1));
-        let slot = tables::entry(&world.machine, mm, VA, 2).expect("enough frames");
-        let table = world.machine.alloc(FrameSize::Small).expect("enough frames");
-        tables::link(slot, Entry::to(table, VA));
-        for cpu in 0..joined {
-            world.enter(CpuId(cpu)).switch_to(Some(mm));
+        let Setting { config, mms, table } = setting;
+        let mms = mms.iter().copied();
+        let world = World::new(Model::new(parts.len()), config, mms).expect("enough frames");
+        let stage = Arc::new(Stage { table: table(&world), world });
+        for (index, (before, _)) in parts.iter().enumerate() {
+            before(&stage, &mut stage.world.enter(CpuId(index)));
         }
-        let stage = Arc::new(Stage { table, world });
-        let threads: Vec<_> = roles
+        let threads: Vec<_> = parts
             .iter()
             .enumerate()
-            .map(|(index, role)| {
+            .map(|(index, (_, role))| {
                 let stage = stage.clone();
                 loom::thread::spawn(move || {
                     let mut cpu = stage.world.enter(CpuId(index));
@@ -286,6 +292,24 @@ pub fn explore(preemptions: usize, joined: usize, config: FlushConfig, roles: &'
     });
 }
 
+/// One mm, on a machine that flushes by interrupts.
+pub const ONE_MM: Setting = Setting { config: BY_IPI, mms: &[MM], table: pte_table };
+
+/// Two of them.
+pub const TWO_MMS: Setting = Setting { mms: &[MM, MM], ..ONE_MM };
+
 /// A machine that flushes by interrupts.
 pub const BY_IPI: FlushConfig =
     FlushConfig { invlpgb: false, threshold: 1, asids: 0, hypercall: false, unshare_flush: Tables::Kept };
+
+/// An mm of which nothing special is asked.
+pub const MM: MmConfig = MmConfig { hypercall: false, wants_asid: true, trim_every: None };
+
+/// Gives mm 1 an empty PTE table at [`VA`].
+fn pte_table(world: &World<Model>) -> Frame {
+    let machine = &world.machine;
+    let slot = tables::entry(machine, world.mm(MmId::new(1)), VA, 2).expect("enough frames");
+    let table = machine.alloc(FrameSize::Small).expect("enough frames");
+    tables::link(slot, Entry::to(table, VA));
+    table
+}

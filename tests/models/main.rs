@@ -10,5 +10,11 @@
 
 #![cfg(loom)]
 
+mod grace;
+mod lazy;
 mod machine;
 mod reuse;
+mod roles;
+mod shared;
+mod switching;
+mod targeted;

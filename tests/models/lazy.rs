@@ -1,0 +1,37 @@
+//! Property: a lazy CPU may be left out of a round.
+
+use gupsync::policy::Pending;
+use gupsync::world::Cpu;
+
+use crate::machine::{Model, ONE_MM, Stage, explore};
+use crate::roles::{elsewhere, flush_freed, lazy, running, unlink_and_reuse, walk};
+
+fn come_back_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.unlazy(stage.mm(1));
+    walk::<Pending>(stage, cpu);
+}
+
+fn walk_and_go_lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    walk::<Pending>(stage, cpu);
+    cpu.go_lazy();
+}
+
+#[test]
+fn a_walker_that_was_lazy() {
+    explore(3, ONE_MM, &[(lazy, come_back_and_walk), (elsewhere, unlink_and_reuse::<Pending>)]);
+}
+
+#[test]
+fn a_walker_that_goes_lazy() {
+    explore(3, ONE_MM, &[(running, walk_and_go_lazy), (elsewhere, unlink_and_reuse::<Pending>)]);
+}
+
+/// The flush makes the walker drop the mm: the round finds another one loaded, and does not look whether it is lazy.
+#[test]
+fn a_walker_that_goes_lazy_and_is_made_to_drop_the_mm() {
+    explore(
+        2,
+        ONE_MM,
+        &[(running, walk_and_go_lazy), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush_freed)],
+    );
+}

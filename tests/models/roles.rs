@@ -1,0 +1,65 @@
+//! What the CPUs of the models do.
+
+use gupsync::flush::{self, Reached, Tables};
+use gupsync::machine::Range;
+use gupsync::mm::tables;
+use gupsync::policy::{self, Policy};
+use gupsync::walk;
+use gupsync::world::Cpu;
+
+use crate::machine::{Model, Stage, VA};
+
+/// Beforehand: nothing. The CPU has no mm loaded and never had.
+pub fn elsewhere<T>(_: &Stage<T>, _: &mut Cpu<'_, Model>) {}
+
+/// Beforehand: loads the mm.
+pub fn running<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(1)));
+}
+
+/// Beforehand: loads the mm and leaves it again. The CPU stays in its cpumask.
+pub fn gone(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(1)));
+    cpu.switch_to(None);
+}
+
+/// Beforehand: loads the mm, and goes on with a kernel thread.
+pub fn lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(1)));
+    cpu.go_lazy();
+}
+
+/// Walks to the PTE table and reads it.
+pub fn walk<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    walk_to::<P, _>(1, stage, cpu, 1);
+}
+
+/// Walks mm number `mm` to its table of `level` and reads it.
+pub fn walk_to<P: Policy, T>(level: u32, stage: &Stage<T>, cpu: &mut Cpu<'_, Model>, mm: usize) {
+    walk::gup_fast::<P, _>(cpu, stage.mm(mm), VA, |_, at, table| {
+        if at == level {
+            stage.world.machine.read(table);
+        }
+    });
+}
+
+/// Unlinks the table, syncs, reuses it. No flush of its own: as under INVLPGB.
+pub fn unlink_and_reuse<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let (mm, machine) = (stage.mm(1), &stage.world.machine);
+    let slot = tables::entry(machine, mm, VA, 2).expect("it exists");
+    let unlinked = policy::unlink(cpu, mm, stage.table, |batch| {
+        batch.clear(slot);
+    });
+    let table = policy::sync::<P, _, _>(cpu, mm, unlinked, Reached::Short);
+    machine.reuse(table);
+}
+
+/// Somebody else's flush, as after a change of last-level entries.
+pub fn flush(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let _ = flush::flush(cpu, stage.mm(1), Range::All, Tables::Kept, None);
+}
+
+/// Somebody else's flush, as after freeing a table: it interrupts all of the cpumask.
+pub fn flush_freed(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let _ = flush::flush(cpu, stage.mm(1), Range::All, Tables::Freed, None);
+}

@@ -1,0 +1,197 @@
+//! Property: no walker reads a shared table that has been reused, whoever had left it and whoever reuses it.
+//!
+//! All mms have a global ASID, so that nobody's flush reaches a walker.
+
+use std::sync::Arc;
+
+use gupsync::cpumask::CpuId;
+use gupsync::flush::{self, FlushConfig, Tables};
+use gupsync::machine::{FrameSize, Machine, Range};
+use gupsync::mm::MmId;
+use gupsync::mm::shared::{Attempt, SharedTable};
+use gupsync::ops::unshare::{self, Join, Leave, Left};
+use gupsync::ops::{Operation, Step};
+use gupsync::policy::{Pending, PendingTargeted, Policy, Targeted};
+use gupsync::sync;
+use gupsync::world::{Cpu, World};
+
+use crate::machine::{BY_IPI, MM, Model, Setting, VA, explore};
+use crate::roles::{elsewhere, running, walk_to};
+
+type Stage = crate::machine::Stage<Arc<SharedTable>>;
+
+const BY_INVLPGB: FlushConfig = FlushConfig { invlpgb: true, threshold: 0, asids: 3, ..BY_IPI };
+
+/// Two mms share a table.
+const TWO: Setting<Arc<SharedTable>> =
+    Setting { config: BY_INVLPGB, mms: &[MM, MM], table: |world| table_shared_by(2, world) };
+
+/// Three do.
+const THREE: Setting<Arc<SharedTable>> =
+    Setting { mms: &[MM, MM, MM], table: |world| table_shared_by(3, world), ..TWO };
+
+/// The third does not, yet.
+const TWO_OF_THREE: Setting<Arc<SharedTable>> = Setting { table: |world| table_shared_by(2, world), ..THREE };
+
+/// A PMD table at [`VA`] that the first `sharers` mms share; every mm has its ASID.
+fn table_shared_by(sharers: usize, world: &World<Model>) -> Arc<SharedTable> {
+    let mut cpu = world.enter(CpuId(0));
+    for mm in world.mms() {
+        // The first gives it, the second ends the transition.
+        for _ in 0..2 {
+            let _ = flush::flush(&mut cpu, mm, Range::All, Tables::Kept, None);
+        }
+    }
+    let frame = world.machine.alloc(FrameSize::Small).expect("enough frames");
+    let table = Arc::new(SharedTable::new(frame, VA, world.machine.cpus(), MmId::new(1)));
+    unshare::link(&world.machine, world.mm(MmId::new(1)), &table);
+    for mm in (2..=sharers).map(MmId::new) {
+        assert_eq!(table.join(mm), Attempt::Done);
+        unshare::link(&world.machine, world.mm(mm), &table);
+    }
+    table
+}
+
+fn running_2(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(2)));
+}
+
+fn running_3(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(3)));
+}
+
+fn walk<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    walk_to::<P, _>(2, stage, cpu, 1);
+}
+
+fn walk_2(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    walk_to::<Pending, _>(2, stage, cpu, 2);
+}
+
+fn walk_3(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    walk_to::<Pending, _>(2, stage, cpu, 3);
+}
+
+/// Does all steps of `operation`; gives up where it would have to wait.
+fn run<P: Policy, O: Operation>(
+    mut operation: O,
+    stage: &Stage,
+    cpu: &mut Cpu<'_, Model>,
+    mm: usize,
+) -> Option<O::Outcome> {
+    loop {
+        match operation.step::<P, _>(cpu, stage.mm(mm)) {
+            Step::Next(next) => operation = next,
+            Step::Wait(_) => return None,
+            Step::Done(outcome) => return Some(outcome),
+        }
+    }
+}
+
+fn leave_as<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>, mm: usize) -> Option<Left> {
+    run::<P, _>(Leave::new(vec![stage.table.clone()]), stage, cpu, mm)
+}
+
+fn leave<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let _ = leave_as::<P>(stage, cpu, 1);
+}
+
+/// The survivor, in one attempt: there is another execution in which it comes later.
+fn claim_and_reuse(stage: &Stage, _: &mut Cpu<'_, Model>) {
+    if stage.table.claim() == Attempt::Done {
+        stage.world.machine.reuse(stage.table.frame);
+    }
+}
+
+fn leave_for_a_third<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let _ = leave_as::<P>(stage, cpu, 2);
+    claim_and_reuse(stage, cpu);
+}
+
+/// The last to leave frees the table.
+fn leave_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let Some(Some(deferred)) = leave_as::<Pending>(stage, cpu, 2) else { return };
+    sync::round(cpu, stage.mm(2));
+    if let Ok(frames) = deferred.poll(cpu) {
+        frames.into_iter().for_each(|frame| stage.world.machine.reuse(frame));
+    }
+}
+
+fn both_leave_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    leave::<Pending>(stage, cpu);
+    leave_and_reuse(stage, cpu);
+}
+
+fn leave_then_claim_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    leave::<Pending>(stage, cpu);
+    claim_and_reuse(stage, cpu);
+}
+
+fn join_and_leave(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let joined = run::<Pending, _>(Join::new(vec![stage.table.clone()]), stage, cpu, 3);
+    if joined.is_some_and(|tables| !tables.is_empty()) {
+        let _ = leave_as::<Pending>(stage, cpu, 3);
+    }
+}
+
+#[test]
+fn the_survivor_reuses() {
+    explore(2, TWO, &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, claim_and_reuse)]);
+}
+
+/// The debt of the first to leave is paid by the second.
+#[test]
+fn the_third_reuses() {
+    explore(
+        2,
+        THREE,
+        &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, leave_for_a_third::<Pending>)],
+    );
+}
+
+#[test]
+fn the_third_reuses_targeted() {
+    explore(
+        2,
+        THREE,
+        &[
+            (running, walk::<Targeted>),
+            (elsewhere, leave::<Targeted>),
+            (elsewhere, leave_for_a_third::<Targeted>),
+        ],
+    );
+}
+
+#[test]
+fn the_third_reuses_pending_and_targeted() {
+    explore(
+        2,
+        THREE,
+        &[
+            (running, walk::<PendingTargeted>),
+            (elsewhere, leave::<PendingTargeted>),
+            (elsewhere, leave_for_a_third::<PendingTargeted>),
+        ],
+    );
+}
+
+#[test]
+fn the_last_to_leave_frees() {
+    explore(2, TWO, &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, leave_and_reuse)]);
+}
+
+/// As before, but the walker is of the mm that frees.
+#[test]
+fn the_last_to_leave_frees_and_has_a_walker() {
+    explore(3, TWO, &[(running_2, walk_2), (elsewhere, both_leave_and_reuse)]);
+}
+
+/// The third joins before the first leaves or after it, but not in between.
+#[test]
+fn somebody_joins() {
+    explore(
+        2,
+        TWO_OF_THREE,
+        &[(running_3, walk_3), (elsewhere, leave_then_claim_and_reuse), (elsewhere, join_and_leave)],
+    );
+}

@@ -1,0 +1,65 @@
+//! Property: a CPU that has another mm loaded may be left out of a round, and a CPU between two may not.
+
+use gupsync::policy::Pending;
+use gupsync::sync;
+use gupsync::world::Cpu;
+
+use crate::machine::{Model, ONE_MM, Stage, TWO_MMS, explore};
+use crate::roles::{elsewhere, flush_freed, gone, running, unlink_and_reuse, walk};
+
+fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(1)));
+    walk::<Pending>(stage, cpu);
+}
+
+fn walk_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    walk::<Pending>(stage, cpu);
+    cpu.switch_to(None);
+}
+
+fn walk_and_go_to_another_mm(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    walk::<Pending>(stage, cpu);
+    cpu.switch_to(Some(stage.mm(2)));
+}
+
+/// Somebody else's round.
+fn round(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    sync::round(cpu, stage.mm(1));
+}
+
+fn flush_unlink_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    flush_freed(stage, cpu);
+    unlink_and_reuse::<Pending>(stage, cpu);
+}
+
+#[test]
+fn a_walker_that_goes_away() {
+    explore(3, ONE_MM, &[(running, walk_and_go_away), (elsewhere, unlink_and_reuse::<Pending>)]);
+}
+
+#[test]
+fn a_walker_that_goes_to_another_mm() {
+    explore(3, TWO_MMS, &[(running, walk_and_go_to_another_mm), (elsewhere, unlink_and_reuse::<Pending>)]);
+}
+
+/// Its bit is set already.
+#[test]
+fn a_walker_that_was_here_before() {
+    explore(3, ONE_MM, &[(gone, join_and_walk), (elsewhere, unlink_and_reuse::<Pending>)]);
+}
+
+/// Another round makes the walker leave: this one does not find it in the cpumask.
+#[test]
+fn a_walker_that_is_made_to_leave() {
+    explore(
+        2,
+        ONE_MM,
+        &[(running, walk_and_go_away), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, round)],
+    );
+}
+
+/// The flush makes the walker leave, or finds it back.
+#[test]
+fn a_walker_that_is_made_to_leave_and_joins() {
+    explore(3, ONE_MM, &[(gone, join_and_walk), (elsewhere, flush_unlink_and_reuse)]);
+}

@@ -1,0 +1,25 @@
+//! Property: a CPU whose tracker does not name the mm may be left out.
+
+use gupsync::policy::{PendingTargeted, Targeted};
+
+use crate::machine::{ONE_MM, explore};
+use crate::roles::{elsewhere, flush, running, unlink_and_reuse, walk};
+
+#[test]
+fn a_tracked_walker() {
+    explore(3, ONE_MM, &[(running, walk::<Targeted>), (elsewhere, unlink_and_reuse::<Targeted>)]);
+}
+
+/// The flush may cover the ticket first.
+#[test]
+fn a_tracked_walker_and_a_flush() {
+    explore(
+        2,
+        ONE_MM,
+        &[
+            (running, walk::<PendingTargeted>),
+            (elsewhere, unlink_and_reuse::<PendingTargeted>),
+            (elsewhere, flush),
+        ],
+    );
+}
