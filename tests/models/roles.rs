@@ -1,5 +1,7 @@
 //! What the CPUs of the models do.
 
+use gupsync::call::Call;
+use gupsync::cpumask::CpuId;
 use gupsync::flush::{self, Reached, Tables};
 use gupsync::machine::Range;
 use gupsync::mm::tables;
@@ -52,6 +54,13 @@ pub fn unlink_and_reuse<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     });
     let table = policy::sync::<P, _, _>(cpu, mm, unlinked, Reached::Short);
     machine.reuse(table);
+}
+
+/// Calls `to`, as one of the targets of some round. The sender is of no interest: it does not wait.
+pub fn call(cpu: &mut Cpu<'_, Model>, to: CpuId, call: Call) {
+    let mut targets = cpu.sets().take();
+    targets.insert(to);
+    let _in_flight = cpu.issue(call, targets, ());
 }
 
 /// Somebody else's flush, as after a change of last-level entries.

@@ -136,14 +136,14 @@ fn join_and_leave(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 #[test]
 fn the_survivor_reuses() {
-    explore(2, TWO, &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, claim_and_reuse)]);
+    explore(3, TWO, &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, claim_and_reuse)]);
 }
 
 /// The debt of the first to leave is paid by the second.
 #[test]
 fn the_third_reuses() {
     explore(
-        2,
+        3,
         THREE,
         &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, leave_for_a_third::<Pending>)],
     );
@@ -152,7 +152,7 @@ fn the_third_reuses() {
 #[test]
 fn the_third_reuses_targeted() {
     explore(
-        2,
+        3,
         THREE,
         &[
             (running, walk::<Targeted>),
@@ -165,7 +165,7 @@ fn the_third_reuses_targeted() {
 #[test]
 fn the_third_reuses_pending_and_targeted() {
     explore(
-        2,
+        3,
         THREE,
         &[
             (running, walk::<PendingTargeted>),
@@ -177,7 +177,7 @@ fn the_third_reuses_pending_and_targeted() {
 
 #[test]
 fn the_last_to_leave_frees() {
-    explore(2, TWO, &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, leave_and_reuse)]);
+    explore(3, TWO, &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, leave_and_reuse)]);
 }
 
 /// As before, but the walker is of the mm that frees.
@@ -190,7 +190,7 @@ fn the_last_to_leave_frees_and_has_a_walker() {
 #[test]
 fn somebody_joins() {
     explore(
-        2,
+        3,
         TWO_OF_THREE,
         &[(running_3, walk_3), (elsewhere, leave_then_claim_and_reuse), (elsewhere, join_and_leave)],
     );

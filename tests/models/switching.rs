@@ -1,11 +1,12 @@
 //! Property: a CPU that has another mm loaded may be left out of a round, and a CPU between two may not.
 
+use gupsync::call::Call;
+use gupsync::cpumask::CpuId;
 use gupsync::policy::Pending;
-use gupsync::sync;
 use gupsync::world::Cpu;
 
 use crate::machine::{Model, ONE_MM, Stage, TWO_MMS, explore};
-use crate::roles::{elsewhere, flush_freed, gone, running, unlink_and_reuse, walk};
+use crate::roles::{call, elsewhere, flush_freed, gone, running, unlink_and_reuse, walk};
 
 fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     cpu.switch_to(Some(stage.mm(1)));
@@ -22,9 +23,9 @@ fn walk_and_go_to_another_mm(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     cpu.switch_to(Some(stage.mm(2)));
 }
 
-/// Somebody else's round.
-fn round(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    sync::round(cpu, stage.mm(1));
+/// What another round does to the walker.
+fn call_the_walker(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    call(cpu, CpuId(0), Call::Sync(stage.mm(1).id));
 }
 
 fn flush_unlink_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -54,7 +55,7 @@ fn a_walker_that_is_made_to_leave() {
     explore(
         2,
         ONE_MM,
-        &[(running, walk_and_go_away), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, round)],
+        &[(running, walk_and_go_away), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, call_the_walker)],
     );
 }
 
