@@ -50,6 +50,14 @@ struct Core {
     unanswered: AtomicUsize,
     /// Its thread, once its role is over: parked until it is interrupted.
     idle: Mutex<Option<Thread>>,
+    /// What it translates by. Its own.
+    mmu: Mutex<Mmu>,
+}
+
+struct Mmu {
+    root: Frame,
+    /// The page at [`VA`], if the TLB has it.
+    cached: Option<Frame>,
 }
 
 impl Model {
@@ -64,6 +72,7 @@ impl Model {
             taken: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
             idle: Mutex::new(None),
+            mmu: Mutex::new(Mmu { root: Frame(0), cached: None }),
         };
         Model {
             cpus: (0..cpus).map(|_| core()).collect(),
@@ -106,7 +115,23 @@ impl Model {
         &self.memory[(frame.0 / PAGE_SIZE) as usize]
     }
 
-    /// A walker reads a table.
+    /// A CPU reads the memory at [`VA`], if any is mapped there.
+    pub fn access(&self, cpu: CpuId) {
+        let mut mmu = self.cpus[cpu.0].mmu.lock().expect(UNPOISONED);
+        if mmu.cached.is_none() {
+            mmu.cached = self.translate(mmu.root);
+        }
+        mmu.cached.into_iter().for_each(|page| self.read(page));
+    }
+
+    fn translate(&self, root: Frame) -> Option<Frame> {
+        (1..=4).try_fold(root, |table, _| {
+            let entry = Entry(self.memory(table).words[0].load(gupsync::atomic::Ordering::Acquire));
+            entry.is_present().then(|| entry.frame())
+        })
+    }
+
+    /// Somebody reads a table or a page.
     pub fn read(&self, frame: Frame) {
         if self.is_abandoned() {
             return;
@@ -114,7 +139,7 @@ impl Model {
         self.memory(frame).contents.lock().expect(UNPOISONED).with(|_| ());
     }
 
-    /// Somebody reuses a table. No fence here: it would hide what the protocol must order itself.
+    /// Somebody reuses a table or a page. No fence here: it would hide what the protocol must order itself.
     pub fn reuse(&self, frame: Frame) {
         if self.is_abandoned() {
             return;
@@ -172,9 +197,13 @@ impl Machine for Model {
         self.cpus[sender.0].unanswered.fetch_sub(1, Relaxed);
     }
 
-    fn load_root(&self, _: CpuId, _: Frame, _: Asid) {}
+    fn load_root(&self, cpu: CpuId, root: Frame, _: Asid) {
+        *self.cpus[cpu.0].mmu.lock().expect(UNPOISONED) = Mmu { root, cached: None };
+    }
 
-    fn flush_local(&self, _: CpuId, _: Range) {}
+    fn flush_local(&self, cpu: CpuId, _: Range) {
+        self.cpus[cpu.0].mmu.lock().expect(UNPOISONED).cached = None;
+    }
 
     fn invlpgb(&self, _: CpuId, _: Invlpgb) {}
 
@@ -234,7 +263,7 @@ impl Machine for Model {
     }
 }
 
-/// A world, and what its roles have to do with: by default the PTE table at [`VA`] of mm 1.
+/// A world, and what its roles have to do with: by default a table or page of mm 1, at [`VA`].
 pub struct Stage<T = Frame> {
     pub world: World<Model>,
     pub table: T,
@@ -295,7 +324,10 @@ pub fn explore<T: Send + Sync + 'static>(preemptions: usize, setting: Setting<T>
 /// One mm, on a machine that flushes by interrupts.
 pub const ONE_MM: Setting = Setting { config: BY_IPI, mms: &[MM], table: pte_table };
 
-/// Two of them.
+/// One mm with a page at [`VA`].
+pub const ONE_PAGE: Setting = Setting { table: page, ..ONE_MM };
+
+/// Two mms.
 pub const TWO_MMS: Setting = Setting { mms: &[MM, MM], ..ONE_MM };
 
 /// A machine that flushes by interrupts.
@@ -312,4 +344,14 @@ fn pte_table(world: &World<Model>) -> Frame {
     let table = machine.alloc(FrameSize::Small).expect("enough frames");
     tables::link(slot, Entry::to(table, VA));
     table
+}
+
+/// Gives mm 1 a page at [`VA`].
+fn page(world: &World<Model>) -> Frame {
+    let machine = &world.machine;
+    let slot = tables::entry(machine, world.mm(MmId::new(1)), VA, 1).expect("enough frames");
+    let page = machine.alloc(FrameSize::Small).expect("enough frames");
+    machine.page(page).map();
+    tables::link(slot, Entry::to(page, VA));
+    page
 }

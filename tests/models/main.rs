@@ -10,6 +10,7 @@
 
 #![cfg(loom)]
 
+mod everyone;
 mod grace;
 mod lazy;
 mod machine;
@@ -17,4 +18,6 @@ mod reuse;
 mod roles;
 mod shared;
 mod switching;
+mod table;
 mod targeted;
+mod tlb;

@@ -1,5 +1,6 @@
 //! What the CPUs of the models do.
 
+use gupsync::atomic::Ordering;
 use gupsync::call::Call;
 use gupsync::cpumask::CpuId;
 use gupsync::flush::{self, Reached, Tables};
@@ -29,6 +30,21 @@ pub fn gone(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 pub fn lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     cpu.switch_to(Some(stage.mm(1)));
     cpu.go_lazy();
+}
+
+/// Beforehand: loads the mm, and its TLB has the page.
+pub fn using_it(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    running(stage, cpu);
+    stage.world.machine.access(cpu.id());
+}
+
+/// Unmaps the page, flushes, reuses it.
+pub fn unmap_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let (mm, machine) = (stage.mm(1), &stage.world.machine);
+    let slot = tables::entry(machine, mm, VA, 1).expect("it exists");
+    slot.swap(0, Ordering::Relaxed);
+    flush(stage, cpu);
+    machine.reuse(stage.table);
 }
 
 /// Walks to the PTE table and reads it.

@@ -1,0 +1,68 @@
+//! Property: no CPU uses a translation that has been flushed.
+
+use gupsync::world::Cpu;
+
+use crate::machine::{Model, ONE_PAGE, Stage, explore};
+use crate::roles::{elsewhere, unmap_and_reuse, using_it};
+
+fn using_it_lazily(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    using_it(stage, cpu);
+    cpu.go_lazy();
+}
+
+fn access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    stage.world.machine.access(cpu.id());
+}
+
+fn access_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    access(stage, cpu);
+    cpu.window();
+    access(stage, cpu);
+}
+
+fn join_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(1)));
+    access_twice(stage, cpu);
+}
+
+fn come_back_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.unlazy(stage.mm(1));
+    access_twice(stage, cpu);
+}
+
+fn access_and_go_lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    access(stage, cpu);
+    cpu.go_lazy();
+    cpu.window();
+    come_back_and_access(stage, cpu);
+}
+
+fn access_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    access(stage, cpu);
+    cpu.switch_to(None);
+}
+
+#[test]
+fn a_cpu_of_the_mm() {
+    explore(3, ONE_PAGE, &[(using_it, access_twice), (elsewhere, unmap_and_reuse)]);
+}
+
+#[test]
+fn a_cpu_that_joins() {
+    explore(3, ONE_PAGE, &[(elsewhere, join_and_access), (elsewhere, unmap_and_reuse)]);
+}
+
+#[test]
+fn a_cpu_that_was_lazy() {
+    explore(3, ONE_PAGE, &[(using_it_lazily, come_back_and_access), (elsewhere, unmap_and_reuse)]);
+}
+
+#[test]
+fn a_cpu_that_goes_lazy() {
+    explore(3, ONE_PAGE, &[(using_it, access_and_go_lazy), (elsewhere, unmap_and_reuse)]);
+}
+
+#[test]
+fn a_cpu_that_goes_away() {
+    explore(3, ONE_PAGE, &[(using_it, access_and_go_away), (elsewhere, unmap_and_reuse)]);
+}
