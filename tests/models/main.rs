@@ -12,6 +12,7 @@
 
 mod everyone;
 mod grace;
+mod hypercall;
 mod lazy;
 mod machine;
 mod reuse;
