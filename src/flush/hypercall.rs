@@ -24,12 +24,13 @@ impl<M: Machine> World<M> {
     pub(crate) fn defer_flush(&self, cpu: CpuId) -> bool {
         let word = &self.cpus[cpu.0].preempted;
         // Release: pairs with the Acquire in `resume`; the change is visible to what the vCPU does after its flush.
-        // Relaxed on failure: it is interrupted then, or was deferred already by somebody who changed the word.
-        match word.compare_exchange(PREEMPTED, PREEMPTED_FLUSH, Ordering::Release, Ordering::Relaxed) {
+        // Acquire: pairs with the Release in `preempt`; what the vCPU did with the old translations came before, and
+        // nobody awaits an ack of it. Relaxed on failure: it is interrupted then, or looked at again.
+        match word.compare_exchange(PREEMPTED, PREEMPTED_FLUSH, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => true,
-            // Again, for the Release: this change, too, is to be visible to the flush.
+            // Somebody else has deferred a flush. Both again: this change, too, is to be visible to the vCPU's flush.
             Err(PREEMPTED_FLUSH) => word
-                .compare_exchange(PREEMPTED_FLUSH, PREEMPTED_FLUSH, Ordering::Release, Ordering::Relaxed)
+                .compare_exchange(PREEMPTED_FLUSH, PREEMPTED_FLUSH, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok(),
             Err(_) => false,
         }
@@ -39,7 +40,7 @@ impl<M: Machine> World<M> {
 impl<M: Machine> IrqsOff<'_, M> {
     /// The hypervisor takes this vCPU away, wherever it is.
     pub fn preempt(&self) {
-        // Release: as after an exit from the guest, what it did so far is visible to whoever finds it preempted.
+        // Release: pairs with the Acquire in `defer_flush`.
         self.state().preempted.store(PREEMPTED, Ordering::Release);
     }
 

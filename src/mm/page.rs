@@ -34,8 +34,9 @@ impl Page {
 
     /// Drops a reference; says whether it was the last.
     pub fn put(&self) -> bool {
-        // Release: pairs with the Acquire in `is_pinned`; what the pin was used for comes before.
-        self.references.fetch_sub(1, Ordering::Release) == 1
+        // Release: pairs with the Acquire in `is_pinned`, and here; what the pin was used for comes before. Acquire: whoever
+        // drops the last one frees the page, after all that others did with it.
+        self.references.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// Whether somebody besides the mapping holds a reference.
