@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::atomic::Ordering;
-use crate::machine::{FrameSize, Machine};
+use crate::machine::{Caught, FrameSize, Machine, Violation};
 use crate::mm::shared::{Attempt, SharedTable};
 use crate::mm::tables::{self, ENTRIES, Entry, HUGE_SIZE, PAGE_SIZE};
 use crate::mm::{Frame, Mm, MmId, VirtAddr};
@@ -18,7 +18,7 @@ use crate::ops::unshare::{self, TABLE_SIZE, Tables};
 use crate::rcu::GracePeriod;
 use crate::scenario::choice::Kind;
 use crate::scenario::spec::MAX_TABLES;
-use crate::world::{Cpu, World};
+use crate::world::Cpu;
 
 /// How many 4 KiB pages a PTE table maps before its operation; the rest of it is holes.
 pub(crate) const PAGES: u64 = 8;
@@ -120,7 +120,7 @@ impl Ranges {
     /// Makes room for turn `turn`: takes the range away that had its place, and what may be reused out of the trash.
     pub(crate) fn make_room<M: Machine>(&mut self, cpu: &Cpu<'_, M>, mm: &Mm, turn: u64) {
         let place = self.live[(turn % LIVE) as usize].take();
-        let trash = place.map_or(Vec::new(), |place| take_away(cpu.world(), mm, place));
+        let trash = place.map_or(Vec::new(), |place| take_away(cpu, mm, place));
         if !trash.is_empty() {
             self.trash.push((cpu.world().begin_grace_period(), trash));
         }
@@ -272,7 +272,8 @@ impl Ranges {
 }
 
 /// Unmaps a range, and says what may be reused after a grace period.
-fn take_away<M: Machine>(world: &World<M>, mm: &Mm, place: Place) -> Vec<Trash> {
+fn take_away<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, place: Place) -> Vec<Trash> {
+    let world = cpu.world();
     let machine = &world.machine;
     let pmd = |va| tables::entry(machine, mm, va, 2).expect("it was mapped");
     match place {
@@ -295,7 +296,7 @@ fn take_away<M: Machine>(world: &World<M>, mm: &Mm, place: Place) -> Vec<Trash> 
                 for table in held {
                     let slot = tables::entry(machine, world.mm(holder), table.va, 3).expect("it was linked");
                     tables::link(slot, Entry(0));
-                    if !frames.contains(&table.frame) {
+                    if is_still_shared(cpu, holder, &table) && !frames.contains(&table.frame) {
                         frames.push(table.frame);
                     }
                 }
@@ -303,6 +304,19 @@ fn take_away<M: Machine>(world: &World<M>, mm: &Mm, place: Place) -> Vec<Trash> 
             frames.into_iter().map(Trash::Table).collect()
         }
     }
+}
+
+/// Looks, as the next page fault of `mm` would, whether a table that it has a share in is still what it shares. If not, it
+/// belongs to somebody else now.
+pub(crate) fn is_still_shared<M: Machine>(cpu: &Cpu<'_, M>, mm: MmId, table: &SharedTable) -> bool {
+    // Relaxed: written by this mutator.
+    let entry = Entry(cpu.world().machine.words(table.frame)[0].load(Ordering::Relaxed));
+    let is_own = entry.is_of(table.va, mm);
+    if !is_own {
+        let (kind, cpu_id, table, va) = (Caught::InsideReusedTable, cpu.id(), table.frame, table.va);
+        cpu.world().caught(Violation { kind, cpu: cpu_id, mm, va, table, ticket: 0 });
+    }
+    is_own
 }
 
 /// Every page of the range must have arrived in the huge frame.

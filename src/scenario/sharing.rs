@@ -2,15 +2,13 @@
 
 use alloc::vec::Vec;
 
-use crate::atomic::Ordering;
-use crate::machine::{Caught, Machine, Violation};
+use crate::machine::Machine;
 use crate::mm::MmId;
-use crate::mm::tables::Entry;
 use crate::ops::unshare::{Join, Leave, Survive, Tables};
 use crate::ops::{Any, Ended, Job, Stepped};
 use crate::policy::Policy;
 use crate::scenario::plays::Play;
-use crate::scenario::ranges::{NoMemory, Place, Ranges};
+use crate::scenario::ranges::{self, NoMemory, Place, Ranges};
 use crate::scenario::team::Expect;
 use crate::world::Cpu;
 
@@ -98,7 +96,9 @@ impl<M: Machine> Play<'_, M> {
         }
         self.joiners.clear();
         let mut holders = core::mem::take(&mut self.sharing);
-        self.check_shares(cpu, &mut holders);
+        for (mm, held) in &mut holders {
+            held.retain(|table| ranges::is_still_shared(cpu, *mm, table));
+        }
         self.leave_behind(holders)
     }
 
@@ -161,24 +161,6 @@ impl<M: Machine> Play<'_, M> {
             }
             Ended::Join(joined) if !joined.is_empty() => self.sharing.push((id, joined)),
             _ => {}
-        }
-    }
-
-    /// Looks, as each mm's next page fault would, whether the tables that it has a share in are still what it shares.
-    /// Those that are not belong to somebody else now.
-    fn check_shares(&self, cpu: &Cpu<'_, M>, holders: &mut [(MmId, Tables)]) {
-        let (world, cpu) = (cpu.world(), cpu.id());
-        for (mm, held) in holders {
-            held.retain(|table| {
-                // Relaxed: written by this mutator.
-                let entry = Entry(world.machine.words(table.frame)[0].load(Ordering::Relaxed));
-                let is_own = entry.is_of(table.va, *mm);
-                if !is_own {
-                    let (kind, mm, table, va) = (Caught::InsideReusedTable, *mm, table.frame, table.va);
-                    world.caught(Violation { kind, cpu, mm, va, table, ticket: 0 });
-                }
-                is_own
-            });
         }
     }
 
