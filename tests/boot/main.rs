@@ -2,12 +2,18 @@
 //!
 //! What cannot be had here (a real Limine) is reported as ignored, with the reason, and never as passed.
 
+mod cleared;
 mod cli;
 mod counts;
 mod endings;
 mod limine;
+mod membership;
+mod mixed;
+mod piggyback;
 mod policies;
+mod product;
 mod trace;
+mod unshare;
 
 use std::time::Duration;
 
@@ -31,6 +37,12 @@ fn main() {
     }
     let trials = [
         counts::trials(),
+        membership::trials(),
+        unshare::trials(),
+        piggyback::trials(),
+        mixed::trials(),
+        cleared::trials(),
+        product::trials(),
         policies::trials(),
         trace::trials(),
         endings::trials(),
@@ -61,6 +73,13 @@ fn boot_under(
     timeout: Duration,
 ) -> Result<Outcome> {
     boot::run(&Tree::own(), bootloader, machine, specs, timeout, |_| ())
+}
+
+/// The rows of one boot, each of them what its policy promises.
+fn judged(machine: &Machine, specs: &[Spec]) -> Result<Vec<Row>> {
+    let outcome = boot(machine, specs)?;
+    outcome.rows.iter().try_for_each(judge)?;
+    Ok(outcome.rows)
 }
 
 /// A spec from the words of a command line.

@@ -1,0 +1,249 @@
+//! Who is interrupted, exactly as Linux would have it: CPUs that run the mm, that have it loaded lazily, and that have
+//! run it and have another one loaded.
+//!
+//! N CPUs, T of them of the mm: the mutator's and T-1 others. A *round* is an interrupt to each of those T-1.
+
+use std::sync::OnceLock;
+
+use anyhow::{Result, ensure};
+use gupsync::scenario::{Row, Spec};
+use libtest_mimic::Trial;
+
+use crate::{boot, judge, judged, machine, spec, trial};
+
+/// N and T. Each size is one boot, for all cases.
+const SIZES: [(u64, u64); 4] = [(2, 2), (4, 2), (8, 4), (16, 16)];
+
+/// What the T-1 other CPUs do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Others {
+    /// They run the mm.
+    Run,
+    /// They have it loaded, lazily.
+    Lazy,
+    /// They have run it, and have another one loaded.
+    Stale,
+    /// They have never seen it.
+    Absent,
+}
+
+/// One comparison, and what it must show.
+struct Case {
+    others: Others,
+    words: &'static str,
+    ops: u64,
+    /// Rounds of flush interrupts.
+    flushes: u64,
+    /// Rounds of them that found another mm loaded.
+    foreign: u64,
+    /// Syncs that `broadcast` does; here the others do none.
+    syncs: u64,
+}
+
+const fn run(words: &'static str, ops: u64, flushes: u64, syncs: u64) -> Case {
+    Case { others: Others::Run, words, ops, flushes, foreign: 0, syncs }
+}
+
+const fn lazy(words: &'static str, ops: u64, flushes: u64) -> Case {
+    // The second flush finds the kernel's tables loaded.
+    Case { others: Others::Lazy, words, ops, flushes, foreign: flushes.saturating_sub(1), syncs: 0 }
+}
+
+const fn stale(words: &'static str, ops: u64, flushes: u64) -> Case {
+    Case { others: Others::Stale, words, ops, flushes, foreign: flushes, syncs: 0 }
+}
+
+const fn absent(words: &'static str, ops: u64, syncs: u64) -> Case {
+    Case { others: Others::Absent, words, ops, flushes: 0, foreign: 0, syncs }
+}
+
+/// By test.
+const CASES: &[(&str, &[Case])] = &[
+    ("collapse_flushes_and_mainline_syncs", &[run("workload=collapse", 12, 12, 12)]),
+    ("protect_flushes_and_nobody_syncs", &[run("workload=protect", 12, 12, 0)]),
+    ("unmap_flushes_and_nobody_syncs", &[run("workload=unmap", 12, 12, 0)]),
+    ("unshare_flushes_and_mainline_syncs_once", &[run("workload=unshare", 12, 12, 12)]),
+    ("unshare_on_one_cpu_flushes_nobody", &[absent("workload=unshare", 12, 12)]),
+    // The first flush makes them drop the mm, the second finds that they have, and they leave.
+    (
+        "lazy_cpus_are_flushed_twice_after_tables_were_freed",
+        &[
+            lazy("workload=collapse", 1, 1),
+            lazy("workload=collapse", 2, 2),
+            lazy("workload=collapse", 3, 2),
+            lazy("workload=collapse", 10, 2),
+            lazy("workload=unmap", 1, 1),
+            lazy("workload=unmap", 2, 2),
+            lazy("workload=unmap", 10, 2),
+        ],
+    ),
+    (
+        "lazy_cpus_are_spared_plain_flushes",
+        &[
+            lazy("workload=protect", 10, 0),
+            lazy("workload=protect trim=every:1", 10, 0),
+            lazy("workload=unshare", 10, 0),
+        ],
+    ),
+    (
+        "lazy_cpus_are_woken_by_the_series_unshare",
+        &[
+            lazy("workload=unshare unshare_flush=series", 1, 1),
+            lazy("workload=unshare unshare_flush=series", 2, 2),
+            lazy("workload=unshare unshare_flush=series", 10, 2),
+        ],
+    ),
+    // The first flush finds another mm loaded, and they leave.
+    (
+        "stale_cpus_are_flushed_once_after_tables_were_freed",
+        &[
+            stale("workload=collapse", 1, 1),
+            stale("workload=collapse", 10, 1),
+            stale("workload=unmap", 10, 1),
+            stale("workload=unshare unshare_flush=series", 10, 1),
+        ],
+    ),
+    (
+        "stale_cpus_are_spared_plain_flushes",
+        &[stale("workload=protect", 10, 0), stale("workload=unshare", 10, 0)],
+    ),
+    // An mm on one CPU comes to rest after one operation, which has its plain flush: counting begins with the second.
+    (
+        "stale_cpus_are_trimmed_by_one_plain_flush_in_so_many",
+        &[
+            stale("workload=protect trim=every:1", 1, 1),
+            stale("workload=protect trim=every:5", 3, 0),
+            stale("workload=protect trim=every:5", 4, 1),
+            stale("workload=protect trim=every:5", 20, 1),
+            stale("workload=unshare trim=every:5", 3, 0),
+            stale("workload=unshare trim=every:5", 4, 1),
+        ],
+    ),
+    // Each range has 8 pages and a table. A gather full of pages flushes, and goes on; then tables go, as many at a
+    // time as fit beside the pages that are left, with a flush each time. Nobody is held: whoever was inside a walk when
+    // the first flush came would be so no longer when a table goes.
+    (
+        "a_gather_flushes_as_often_as_it_fills",
+        &[
+            run("workload=unmap hold=0 gather=8", 5, 5 * (1 + 1), 0),
+            run("workload=unmap hold=0 gather=4", 5, 5 * (2 + 1), 0),
+            // 16 pages: 3 times 5, and one left beside both tables.
+            run("workload=unmap hold=0 gather=5 tables=2", 5, 5 * (3 + 1), 0),
+            // 32 pages: 10 times 3, and two left beside one table; then the other three.
+            run("workload=unmap hold=0 gather=3 tables=4", 5, 5 * (10 + 2), 0),
+            run("workload=unmap hold=0 gather=1 tables=2", 5, 5 * (16 + 2), 0),
+        ],
+    ),
+    (
+        "lazy_cpus_are_spared_what_a_gather_flushes_of_pages",
+        &[
+            // Two of its flushes are for tables.
+            lazy("workload=unmap gather=3 tables=4", 1, 2),
+            lazy("workload=unmap gather=3 tables=4", 2, 2),
+            lazy("workload=unmap gather=5 tables=2", 1, 1),
+            lazy("workload=unmap gather=0", 1, 1),
+            lazy("workload=unmap gather=0 tables=3", 1, 2),
+        ],
+    ),
+    // 8 places need no memory, so each range fills them once; then each table goes by itself.
+    (
+        "without_memory_for_a_gather_every_table_is_synced",
+        &[
+            run("workload=unmap hold=0 gather=0", 6, 6 * (1 + 1), 6),
+            run("workload=unmap hold=0 gather=0 tables=3", 6, 6 * (3 + 3), 6 * 3),
+            absent("workload=unmap gather=0 tables=2", 6, 6 * 2),
+        ],
+    ),
+];
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials: Vec<_> =
+        CASES.iter().map(|(test, _)| trial(&format!("membership::{test}"), move || each_size(test))).collect();
+    trials.push(trial("membership::invlpgb_takes_as_many_pages_as_it_can", invlpgb));
+    trials
+}
+
+impl Case {
+    fn spec(&self, t: u64) -> Spec {
+        let others = match self.others {
+            Others::Run => format!("mm_cpus={t}"),
+            Others::Lazy => format!("mm_cpus=1 lazy={}", t - 1),
+            Others::Stale => format!("mm_cpus=1 stale={}", t - 1),
+            Others::Absent => "mm_cpus=1".to_owned(),
+        };
+        // A sync of everybody makes CPUs leave too: what flushes find of lazy and stale ones is for the others to show.
+        let broadcast = if matches!(self.others, Others::Run | Others::Absent) { "broadcast," } else { "" };
+        let Case { words, ops, .. } = self;
+        spec(&format!("{words} ops={ops} {others} policy={broadcast}property,gather,pending"))
+    }
+
+    fn check(&self, row: &Row, n: u64, t: u64) -> Result<()> {
+        let is_broadcast = row.policy == "broadcast";
+        let (round, sync) = (t - 1, if is_broadcast { self.syncs * (n - 1) } else { 0 });
+        let (flush, foreign) = (self.flushes * round, self.foreign * round);
+        let counts = &row.counts;
+        ensure!(counts.ops == Some(self.ops), "{row:#?}");
+        ensure!(counts.flush_ipis == Some(flush), "flush_ipis: {flush} expected in {row:#?}");
+        ensure!(counts.sync_ipis == Some(sync), "sync_ipis: {sync} expected in {row:#?}");
+        ensure!(
+            is_broadcast || counts.foreign_interrupts == Some(foreign),
+            "foreign_interrupts: {foreign} expected in {row:#?}"
+        );
+        Ok(())
+    }
+}
+
+/// Each case, with its test.
+fn all_cases() -> impl Iterator<Item = (&'static str, &'static Case)> {
+    CASES.iter().flat_map(|(test, cases)| cases.iter().map(|case| (*test, case)))
+}
+
+/// The rows of a size, by case: whoever needs them first boots.
+fn rows(size: usize) -> Result<&'static [Vec<Row>]> {
+    static ROWS: [OnceLock<Result<Vec<Vec<Row>>, String>>; SIZES.len()] = [const { OnceLock::new() }; _];
+    let (n, t) = SIZES[size];
+    let booted = ROWS[size].get_or_init(|| {
+        let specs: Vec<_> = all_cases().map(|(_, case)| case.spec(t)).collect();
+        let outcome = boot(&machine(n as usize), &specs).map_err(|error| format!("{error:#}"))?;
+        let mut rows = outcome.rows.into_iter();
+        Ok(specs.iter().map(|spec| rows.by_ref().take(spec.policy.len()).collect()).collect())
+    });
+    booted.as_deref().map_err(|error| anyhow::anyhow!(error.clone()))
+}
+
+fn each_size(test: &str) -> Result<()> {
+    for (size, (n, t)) in SIZES.into_iter().enumerate() {
+        for ((_, case), rows) in all_cases().zip(rows(size)?).filter(|((of, _), _)| *of == test) {
+            ensure!(rows.len() == case.spec(t).policy.len());
+            rows.iter().try_for_each(|row| judge(row).and_then(|()| case.check(row, n, t)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Not to be seen in interrupts: how many instructions a flush takes.
+fn invlpgb() -> Result<()> {
+    let ops = 12;
+    // Of 512 pages nobody counts: above 33, everything is dropped at once.
+    let cases = [
+        ("workload=protect invlpgb_max=1", 8, 1),
+        ("workload=protect invlpgb_max=3", 3, 1),
+        ("workload=protect invlpgb_max=7", 2, 1),
+        ("workload=protect invlpgb_max=8", 1, 1),
+        ("workload=protect", 1, 1),
+        ("workload=collapse invlpgb_max=1", 1, 1),
+        ("workload=unmap gather=4 invlpgb_max=1", 3, 3),
+    ];
+    let specs = cases.map(|(words, ..)| spec(&format!("{words} policy=pending invlpgb=on ops={ops}")));
+    let rows = judged(&machine(8), &specs)?;
+    for (row, (_, invlpgbs, tlbsyncs)) in rows.iter().zip(cases) {
+        ensure!(
+            row.counts.invlpgb_ops == Some(ops * invlpgbs),
+            "{invlpgbs} INVLPGBs each expected in {row:#?}"
+        );
+        ensure!(row.counts.tlbsyncs == Some(ops * tlbsyncs), "{tlbsyncs} TLBSYNCs each expected in {row:#?}");
+        ensure!(row.counts.flush_ipis == Some(0), "{row:#?}");
+    }
+    ensure!(rows.len() == cases.len());
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Several mms at once, each flushed in its own way, and everybody's cost beside everybody else's.
+
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, ensure};
+use gupsync::scenario::Row;
+use gupsync::scenario::row::Counts;
+use libtest_mimic::Trial;
+
+use crate::{boot, judge, judged, machine, spec, trial};
+
+/// One row each, in this order.
+const MMS: [&str; 6] = ["global", "ipi", "transition", "exhausted", "hypercall", "total"];
+
+/// What the mms' rows add up to the total's in.
+const ADD_UP: [fn(&Counts) -> Option<u64>; 4] =
+    [|counts| counts.sync_ipis, |counts| counts.flush_ipis, |counts| counts.set, |counts| counts.ops];
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("mixed::each_mm_is_flushed_in_its_own_way", own_ways),
+        trial("mixed::pending_sends_no_more_than_its_rivals", no_more),
+        trial("mixed::guests_cost_no_more_than_their_departures", guests),
+        trial("mixed::too_few_asids", few_asids),
+    ]
+}
+
+/// What is run, all in one boot.
+const ALL: &str = "";
+const PRIVATE: &str = "operations=collapse,unmap policy=broadcast,property,gather,pending";
+const GUESTS: &str = "switchers=1 flushers=1 isolated=1";
+const ONE_ASID: &str = "asids=1";
+const RUNS: [&str; 4] = [ALL, PRIVATE, GUESTS, ONE_ASID];
+
+/// The rows of one of [`RUNS`], by policy: whoever needs some first boots.
+fn rows(of: &str) -> Result<Vec<&'static [Row]>> {
+    static ROWS: OnceLock<Result<Vec<Row>, String>> = OnceLock::new();
+    let specs = RUNS.map(|words| spec(&format!("workload=mixed threshold=3 invlpgb=on ops=200 {words}")));
+    let booted =
+        ROWS.get_or_init(|| Ok(boot(&machine(16), &specs).map_err(|error| format!("{error:#}"))?.rows));
+    let mut left = booted.as_deref().map_err(|error| anyhow::anyhow!(error.clone()))?;
+    for (words, spec) in RUNS.iter().zip(&specs) {
+        let (rows, rest) = left.split_at_checked(spec.policy.len() * MMS.len()).context("rows are missing")?;
+        if *words == of {
+            rows.iter().try_for_each(judge)?;
+            for rows in rows.chunks(MMS.len()) {
+                ensure!(rows.iter().map(|row| row.mm.as_str()).eq(MMS), "{rows:#?}");
+                ensure!(rows.iter().all(|row| row.policy == rows[0].policy), "{rows:#?}");
+            }
+            return Ok(rows.chunks(MMS.len()).collect());
+        }
+        left = rest;
+    }
+    anyhow::bail!("`{of}` was not run")
+}
+
+fn of(by_policy: &[&'static [Row]], policy: &str) -> Result<&'static [Row]> {
+    by_policy.iter().find(|rows| rows[0].policy == policy).copied().context("the policy was asked for")
+}
+
+fn count(row: &Row, of: impl Fn(&Counts) -> Option<u64>) -> Result<u64> {
+    of(&row.counts).context("a count is missing")
+}
+
+fn own_ways() -> Result<()> {
+    for rows in rows(ALL)? {
+        let [global, ipi, transition, exhausted, hypercall, total] = rows else { anyhow::bail!("{rows:#?}") };
+        for of in ADD_UP {
+            let sum = rows[..5].iter().map(|row| count(row, of)).sum::<Result<u64>>()?;
+            ensure!(sum == count(total, of)?, "{rows:#?}");
+        }
+        for row in rows {
+            let (walking, at_risk) = (row.counts.walking_at_sync, row.counts.at_risk);
+            ensure!(at_risk <= walking && at_risk.is_some(), "{row:#?}");
+        }
+        let uses = |row: &Row| {
+            let counts = &row.counts;
+            [counts.flush_ipis, counts.invlpgb_ops, counts.hypercalls]
+                .map(|count| count.is_some_and(|count| count > 0))
+        };
+        ensure!(uses(global) == [false, true, false], "{global:#?}");
+        ensure!(uses(ipi) == [true, false, false], "{ipi:#?}");
+        ensure!(uses(transition) == [true, true, false], "{transition:#?}");
+        ensure!(uses(exhausted) == [true, false, false], "{exhausted:#?}");
+        ensure!(uses(hypercall) == [true, false, true], "{hypercall:#?}");
+    }
+    Ok(())
+}
+
+fn no_more() -> Result<()> {
+    let all = rows(ALL)?;
+    // Without unshare, whose debts a broadcast pays for all mms at once, not even `gather` is ever cheaper.
+    let private = rows(PRIVATE)?;
+    let rivals = [(&all, "broadcast"), (&all, "property")];
+    let private_rivals = ["broadcast", "property", "gather"].map(|policy| (&private, policy));
+    for (rows, rival) in rivals.into_iter().chain(private_rivals) {
+        for (own, other) in of(rows, "pending")?.iter().zip(of(rows, rival)?) {
+            let costs = |row| count(row, |counts| counts.sync_ipis);
+            ensure!(costs(own)? <= costs(other)?, "{own:#?}\n{other:#?}");
+        }
+    }
+    for row in of(&all, "pending")? {
+        ensure!(row.counts.foreign_interrupts == Some(0), "{row:#?}");
+    }
+    // What must be interrupted at the least, but for a walk that ended in between.
+    let total = of(&all, "pending+targeted")?.last().context("rows")?;
+    let (sent, walking) =
+        (count(total, |counts| counts.sync_ipis)?, count(total, |counts| counts.walking_at_sync)?);
+    ensure!(sent.abs_diff(walking) * 20 <= walking, "{total:#?}");
+    Ok(())
+}
+
+fn guests() -> Result<()> {
+    let rows = rows(GUESTS)?;
+    let pending = of(&rows, "pending")?;
+    for row in pending {
+        // Who has gone elsewhere is found in the cpumask once, and leaves it.
+        let foreign = count(row, |counts| counts.foreign_interrupts)?;
+        ensure!(foreign <= count(row, |counts| counts.departures)?, "{row:#?}");
+    }
+    let total = pending.last().context("rows")?;
+    ensure!(total.counts.isolated_interrupts == Some(0), "{total:#?}");
+    let total = of(&rows, "broadcast")?.last().context("rows")?;
+    ensure!(total.counts.isolated_interrupts.is_some_and(|count| count > 0), "{total:#?}");
+    Ok(())
+}
+
+fn few_asids() -> Result<()> {
+    // Two mms want the only one.
+    let of_mms = rows(ONE_ASID)?;
+    ensure!(
+        of_mms
+            .iter()
+            .copied()
+            .flatten()
+            .any(|row| count(row, |counts| counts.invlpgb_ops).is_ok_and(|ops| ops > 0))
+    );
+    // Nobody gets one: as if there were no INVLPGB, but known to `pending` only.
+    let (n, ops) = (8, 20);
+    let specs = ["invlpgb=off", "invlpgb=on asids=0"]
+        .map(|words| spec(&format!("policy=pending,property,broadcast ops={ops} {words}")));
+    let rows = judged(&machine(n as usize), &specs)?;
+    let (without, exhausted) = rows.split_at(3);
+    for (without, exhausted) in without.iter().zip(exhausted) {
+        ensure!(exhausted.counts.flush_ipis == without.counts.flush_ipis, "{exhausted:#?}");
+        ensure!(exhausted.counts.flush_ipis == Some(3 * ops), "{exhausted:#?}");
+        ensure!(exhausted.counts.invlpgb_ops == Some(0), "{exhausted:#?}");
+        let sync_ipis = if exhausted.policy == "pending" { 0 } else { ops * (n - 1) };
+        ensure!(
+            exhausted.counts.sync_ipis == Some(sync_ipis),
+            "sync_ipis: {sync_ipis} expected in {exhausted:#?}"
+        );
+    }
+    Ok(())
+}
