@@ -69,7 +69,9 @@ impl<M: Machine> World<M> {
             _ if loaded == MmId::SWITCHING => {}
             Call::Flush(flush) if loaded == flush.mm => off.flush_own(self.mm(flush.mm), flush),
             Call::Sync(mm) if loaded == mm => {}
-            Call::Flush(FlushCall { mm, .. }) | Call::Sync(mm) => {
+            // As in Linux, only a flush trims the cpumask.
+            Call::Sync(mm) => off.note(mm, Event::ForeignInterrupt, 1),
+            Call::Flush(FlushCall { mm, .. }) => {
                 off.note(mm, Event::ForeignInterrupt, 1);
                 off.leave(self.mm(mm));
             }

@@ -9,7 +9,7 @@
 //! # Mechanism
 //!
 //! A CPU enters the cpumask when it loads the mm and *stays* in it after it has switched away or gone lazy, until
-//! a flush or sync interrupt finds another mm loaded there. Entering is therefore rare, and a round that reads a
+//! a flush interrupt finds another mm loaded there. Entering is therefore rare, and a round that reads a
 //! set bit looks at `loaded_mm` and `is_lazy` for who needs no interrupt.
 //!
 //! ```text
@@ -18,7 +18,7 @@
 //!   |     ^                     | ^                               |                             (bit stays)
 //!   |     +---switch_to(other)--+ +------------unlazy (F4)--------+
 //!   v
-//!  flush or sync interrupt: bit cleared
+//!  flush interrupt: bit cleared
 //! ```
 
 use crate::atomic::{AtomicU64, Figure, Ordering, fence};
@@ -238,7 +238,7 @@ impl<M: Machine> IrqsOff<'_, M> {
         self.state().loaded_mm.store(MmId::KERNEL.word(), Ordering::Release);
     }
 
-    /// In a flush or sync handler: another mm is loaded here, so this CPU is of `mm` no longer.
+    /// In a flush handler: another mm is loaded here, so this CPU is of `mm` no longer.
     pub(crate) fn leave(&self, mm: &Mm) {
         // Relaxed: its own bit.
         if mm.cpumask.contains(self.id(), Ordering::Relaxed) {

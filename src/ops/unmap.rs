@@ -65,6 +65,11 @@ impl Unmap {
         let gather = Gather { start, ranges, size, pages: Vec::new(), done: Unmapped::default() };
         Unmap { gather, state: State::Pages(0) }
     }
+
+    /// Whether the pages are gone, and the first table is next.
+    pub fn is_at_tables(&self) -> bool {
+        matches!(self.state, State::Tables(0))
+    }
 }
 
 impl Operation for Unmap {

@@ -70,11 +70,17 @@ impl Operation for Leave {
         let Leave { tables, state } = self;
         let machine = &cpu.world().machine;
         let next = match state {
-            Leaving::Ready => Leaving::Unlinked(policy::unlink(cpu, mm, (), |batch| {
+            Leaving::Ready => {
+                let unlinked = policy::unlink(cpu, mm, (), |batch| {
+                    for table in &tables {
+                        batch.clear(slot(machine, mm, table));
+                    }
+                });
                 for table in &tables {
-                    batch.clear(slot(machine, mm, table));
+                    machine.page(table.frame).set_unlinked_with(unlinked.ticket());
                 }
-            })),
+                Leaving::Unlinked(unlinked)
+            }
             Leaving::Unlinked(unlinked) => {
                 let pages = (tables.len() * ENTRIES) as u64;
                 let range = Range::Pages { start: tables[0].va, pages, size: FrameSize::Huge };

@@ -37,6 +37,8 @@ pub(crate) struct Play<'r, M: Machine> {
     pub(crate) held: Vec<CpuId>,
     /// The shared tables of the turn, and who has a share.
     pub(crate) sharing: Vec<(MmId, Tables)>,
+    /// Tables that the team's mm will find if it leaves the shared ones by protecting them.
+    pub(crate) own: Option<Tables>,
     /// The mms that will want to join.
     pub(crate) joiners: Vec<(MmId, Tables)>,
 }
@@ -53,6 +55,7 @@ impl<'r, M: Machine> Play<'r, M> {
             turn: 0,
             held: Vec::new(),
             sharing: Vec::new(),
+            own: None,
             joiners: Vec::new(),
         }
     }
@@ -141,6 +144,9 @@ impl<'r, M: Machine> Play<'r, M> {
             let is_flushed = matches!(job.op, Any::Collapse(Collapse::Flushed(..)));
             if is_flushed && self.run.spec.is_piggyback() {
                 self.piggyback(cpu);
+            }
+            if matches!(&job.op, Any::Unmap(unmap) if unmap.is_at_tables()) {
+                self.team.await_held(cpu, self.held.len());
             }
             match self.step::<P>(cpu, job) {
                 Stepped::Next(next) | Stepped::Wait(next) => job = next,

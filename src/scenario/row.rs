@@ -180,7 +180,8 @@ impl Row {
         let is_global = self.invlpgb == "on" && self.mm_cpus >= self.threshold && self.asids > 0;
         let is_asked = match self.policy.as_str() {
             "never" => ["collapse", "unshare"].contains(&self.workload.as_str()),
-            _ => self.workload == "unshare",
+            // With two, whoever leaves settles for himself.
+            _ => self.workload == "unshare" && self.sharers > 2,
         };
         !self.is_safe() && walkers > 0 && self.hold > 0 && is_global && is_asked
     }

@@ -54,6 +54,11 @@ impl<M: Machine> Play<'_, M> {
             mms.len()
         };
         let tables = self.ranges.make_shared(&world.machine, order[0], self.turn, spec.tables, false)?;
+        // Made now: later they would be made of what the operation has freed, and hide who is still inside.
+        self.own = match self.turn.is_multiple_of(3) {
+            true => Some(self.ranges.make_shared(&world.machine, mms[0], self.turn, spec.tables, true)?),
+            false => None,
+        };
         for (index, id) in order.iter().enumerate() {
             if index < sharers {
                 Ranges::share(&world.machine, world.mm(*id), &tables, index == 0)?;
@@ -173,12 +178,13 @@ impl<M: Machine> Play<'_, M> {
             all if all == tables as usize => Expect::Mapped,
             _ => Expect::Anything,
         };
-        if expect == Expect::Nothing && self.turn.is_multiple_of(3) {
-            // The mm had not unmapped but protected the range: the next access finds a table of its own.
-            let own = self.ranges.make_shared(&self.run.world.machine, mm.id, self.turn, tables, true)?;
-            Ranges::share(&self.run.world.machine, mm, &own, true)?;
+        if let Some(own) = self.own.take() {
+            if expect == Expect::Nothing {
+                // The mm had not unmapped but protected the range: the next access finds a table of its own.
+                Ranges::share(&self.run.world.machine, mm, &own, true)?;
+                expect = Expect::ReadOnly;
+            }
             holders.push((mm.id, own));
-            expect = Expect::ReadOnly;
         }
         self.ranges.settle(self.turn, Place::Shared(holders));
         Ok((expect, true))

@@ -156,8 +156,13 @@ impl Team {
         // Release: pairs with the Acquire in `next`.
         self.turn.store(turn.number, Ordering::Release);
         kick(cpu);
+        self.await_held(cpu, hold.len());
+    }
+
+    /// Mutator: comes back when `count` workers are held inside their walks.
+    pub(crate) fn await_held<M: Machine>(&self, cpu: &mut Cpu<'_, M>, count: usize) {
         // Acquire: pairs with the Release in `hold`.
-        cpu.rest(|| self.held.load(Ordering::Acquire) == hold.len() as u64);
+        cpu.rest(|| self.held.load(Ordering::Acquire) == count as u64);
     }
 
     /// Mutator: held workers may go on by themselves, as a vCPU does that its hypervisor resumes. Comes back when
@@ -165,8 +170,7 @@ impl Team {
     pub(crate) fn release<M: Machine>(&self, cpu: &mut Cpu<'_, M>, number: u64) {
         // Release: pairs with the Acquire in `hold`.
         self.released.store(number, Ordering::Release);
-        // Acquire: pairs with the Release in `hold`.
-        cpu.rest(|| self.held.load(Ordering::Acquire) == 0);
+        self.await_held(cpu, 0);
     }
 
     /// Mutator: the operation of turn `number` is over. Comes back when every worker is through with it.
@@ -267,8 +271,8 @@ impl Team {
         }
         // Release: pairs with the Acquire in `open`.
         self.held.fetch_add(1, Ordering::Release);
-        // Acquire, both: pair with the Release in `close` and in `release`.
-        let operated = || self.operated.load(Ordering::Acquire) >= turn.number;
+        let operated = || self.has_operated(turn);
+        // Acquire: pairs with the Release in `release`.
         let released = || self.released.load(Ordering::Acquire) >= turn.number;
         while !operated() && !released() && !world.is_waited_for(off.id()) {
             world.machine.pause();
@@ -286,6 +290,12 @@ impl Team {
         mm.held.fetch_sub(1, Ordering::Relaxed);
         // Release: pairs with the Acquire in `release` and in the next `open`.
         self.held.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Whether the operation of `turn` is over.
+    pub(crate) fn has_operated(&self, turn: Turn) -> bool {
+        // Acquire: pairs with the Release in `close`.
+        self.operated.load(Ordering::Acquire) >= turn.number
     }
 
     /// Worker: through with its turn.

@@ -91,10 +91,14 @@ impl<M: Machine> Worker<'_, M> {
         }
         // Whatever it finds: the range may be on its way already. What counts is that the TLB has it now.
         let _ = self.run.world.machine.touch(self.draw_page(turn));
-        let mut hold = turn.hold;
+        // An unmap flushes pages before it unlinks tables: who was held is called, and comes back.
+        while turn.hold && self.walk::<P>(cpu, turn, true) && turn.kind == Kind::Unmap {
+            if self.team.has_operated(turn) {
+                break;
+            }
+        }
         for _ in 0..=self.random.next_u64() % WALKS {
-            self.walk::<P>(cpu, turn, hold);
-            hold = false;
+            self.walk::<P>(cpu, turn, false);
         }
     }
 
@@ -120,7 +124,8 @@ impl<M: Machine> Worker<'_, M> {
         }
     }
 
-    fn walk<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn, mut hold: bool) {
+    /// Walks to some page of the range; with `hold`, says whether it was held on the way.
+    fn walk<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn, mut hold: bool) -> bool {
         let (world, at) = (&self.run.world, self.draw_page(turn));
         let last_table = if turn.kind == Kind::Unshare { 2 } else { 1 };
         let inside = |off: &_, level, _| {
@@ -136,6 +141,7 @@ impl<M: Machine> Worker<'_, M> {
             }
             world.put_page(page);
         }
+        !hold
     }
 
     fn run_errand<P: Policy>(&self, cpu: &mut Cpu<'_, M>, errand: Errand) -> Option<Box<Stepped>> {
