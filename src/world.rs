@@ -84,7 +84,10 @@ impl<M: Machine> World<M> {
 
 impl<M: Machine> Drop for World<M> {
     fn drop(&mut self) {
-        self.mms.iter().for_each(|mm| tables::free_all(&self.machine, mm.root));
+        // After a violation nobody knows which tables are whose.
+        if !self.oracle.has_caught() {
+            self.mms.iter().for_each(|mm| tables::free_all(&self.machine, mm.root));
+        }
     }
 }
 

@@ -266,7 +266,10 @@ impl Ranges {
         cpu.synchronize_rcu();
         self.make_room(cpu, mm, 0);
         let machine = &cpu.world().machine;
-        self.tables.into_iter().for_each(|table| machine.free(table, FrameSize::Small));
+        if !cpu.world().oracle.has_caught() {
+            // After a violation nobody knows whose they are.
+            self.tables.into_iter().for_each(|table| machine.free(table, FrameSize::Small));
+        }
         self.spare.into_iter().chain(self.shared_page).for_each(|huge| machine.free(huge, FrameSize::Huge));
     }
 }

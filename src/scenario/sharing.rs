@@ -48,7 +48,7 @@ impl<M: Machine> Play<'_, M> {
         let mut order = mms.clone();
         let sharers = if spec.interleave.is_on() {
             order.rotate_right(self.draw(mms.len()));
-            2 + self.draw(mms.len() - 1)
+            1 + self.draw(mms.len())
         } else {
             order.rotate_right(self.turn as usize % mms.len());
             mms.len()
