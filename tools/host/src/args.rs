@@ -10,7 +10,7 @@ use gupsync::scenario::spec::{
     self, Backend, Every, Flush, List, Maybe, Mutator, PolicyName, Toggle, UnshareFlush, Workload,
 };
 
-use crate::image::Choice;
+use crate::image::{Bootloader, Choice};
 use crate::qemu::{Accel, Firmware, Machine};
 
 /// Compares policies of GUP-fast synchronisation on a kernel that runs in QEMU.
@@ -48,7 +48,20 @@ Examples:
 
 Exit status: 0 if every row is what its policy promises (`never` is to be caught where no flush
 interrupts), 1 if one is not, 2 for bad arguments.")]
-    Compare(CompareArgs),
+    Compare(Box<CompareArgs>),
+    /// Run scenarios drawn at random, and make the first that fails as simple as it can be.
+    #[command(
+        mut_arg("cpus", |cpus| cpus.default_value("4")),
+        mut_arg("timeout", |timeout| timeout.default_value("120")),
+        after_help = "\
+Examples:
+  tools/gupsync stress                                          a minute, four CPUs
+  tools/gupsync stress --minutes 60 --accel tcg-multi --seed 7
+  tools/gupsync stress --minutes 0 --cpus 16                    one boot
+
+The same seed and number of CPUs give the same scenarios in the same order. Exit status: 0 if every
+row is what its policy promises and every boot ended well, 1 if not, 2 for bad arguments.")]
+    Stress(StressArgs),
     /// Write a bootable ISO with the menu of limine.conf.
     #[command(after_help = "\
 Examples:
@@ -129,6 +142,17 @@ impl MachineArgs {
         );
         let Self { accel, icount, cpus, firmware, .. } = *self;
         Ok(Machine { accel, icount, cpus, memory, firmware, trace: None })
+    }
+
+    /// The bootloader, found.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there, or does not go with the firmware.
+    pub fn bootloader(&self) -> anyhow::Result<Bootloader> {
+        let bootloader = Bootloader::find(&self.limine)?;
+        bootloader.check(self.firmware)?;
+        Ok(bootloader)
     }
 
     /// The hard limit of a boot.
@@ -245,6 +269,20 @@ impl FromStr for Workloads {
         };
         Ok(Workloads(text.split(',').map(each).collect::<Result<Vec<_>, _>>()?.concat()))
     }
+}
+
+/// Arguments of `stress`.
+#[derive(Clone, Debug, Args)]
+pub struct StressArgs {
+    /// No boot is begun after so many minutes; 0 is one boot.
+    #[arg(long, value_name = "M", default_value_t = 1)]
+    pub minutes: u64,
+    /// Draws the scenarios.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
 }
 
 /// Arguments of `iso`.
