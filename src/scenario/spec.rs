@@ -177,16 +177,17 @@ impl Spec {
     ///
     /// One line that names the input and the remedy.
     pub fn check(&self, cpus: usize) -> Result<(), String> {
+        let Spec { tables, sharers, .. } = self;
         let rules = [
-            (self.mm_cpus == 0, "mm_cpus=0: an mm needs at least one CPU"),
-            (self.ops == 0, "ops=0: nothing to count; use at least 1"),
-            (self.threshold == 0, "threshold=0: use at least 1, or invlpgb=off"),
-            (self.tables == 0 || self.tables > MAX_TABLES, "tables: use 1 to 4"),
-            (self.sharers < 2 || self.sharers > MAX_SHARERS, "sharers: use 2 to 6"),
-            (self.policy.is_empty(), "policy: name at least one"),
+            (self.mm_cpus == 0, "mm_cpus=0: an mm needs at least one CPU".to_owned()),
+            (self.ops == 0, "ops=0: nothing to count; use at least 1".to_owned()),
+            (self.threshold == 0, "threshold=0: use at least 1, or invlpgb=off".to_owned()),
+            (!(1..=MAX_TABLES).contains(tables), format!("tables={tables}: use 1 to {MAX_TABLES}")),
+            (!(2..=MAX_SHARERS).contains(sharers), format!("sharers={sharers}: use 2 to {MAX_SHARERS}")),
+            (self.policy.is_empty(), "policy: name at least one".to_owned()),
         ];
-        if let Some((_, what)) = rules.iter().find(|(broken, _)| *broken) {
-            return Err((*what).to_owned());
+        if let Some((_, what)) = rules.into_iter().find(|(broken, _)| *broken) {
+            return Err(what);
         }
         if self.preempted > 0 && self.workload != Workload::Mixed {
             if self.flush != Flush::Hypercall {

@@ -7,8 +7,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use gupsync::policy;
 use gupsync::scenario::row::Status;
+use gupsync::scenario::spec::PolicyName;
 use gupsync_host::artifacts::Tree;
 use gupsync_host::document::Document;
 use libtest_mimic::Trial;
@@ -25,6 +25,14 @@ pub fn trials() -> Vec<Trial> {
         refused("no_operations", "compare --ops 0", "ops=0"),
         refused("an_unknown_policy", "compare --policy broadcast,sometimes", "`sometimes` is no policy"),
         refused("an_unknown_workload", "compare --workload expand", "`expand` is no workload"),
+        refused("an_unknown_workload_in_a_list", "compare --workload unmap,expand", "`expand` is no workload"),
+        refused("a_piggyback_without_a_sibling", "compare --workload piggyback --mm-cpus 2", "mm_cpus=2"),
+        refused("preempted_without_hypercalls", "compare --preempted 1", "preempted=1"),
+        refused("trimming_every_0", "compare --trim every:0", "every:0"),
+        refused("an_only_sharer", "compare --workload unshare --sharers 1", "sharers=1"),
+        refused("no_tables", "compare --workload unmap --tables 0", "tables=0"),
+        refused("mixed_on_8_cpus", "compare --workload mixed --cpus 8", "workload=mixed threshold=3"),
+        refused("a_seed_that_is_no_number", "stress --seed first", "--seed"),
         refused("too_little_memory", "compare --memory 32", "--memory 32"),
         refused("an_unwritable_json_path", "compare --json /nonexistent/rows.json", "/nonexistent/rows.json"),
         refused("a_folder_without_limine", "compare --limine /tmp", "/tmp"),
@@ -32,6 +40,7 @@ pub fn trials() -> Vec<Trial> {
         refused("icount_with_many_threads", "compare --icount --accel tcg-multi", "--icount"),
         trial("cli::no_qemu", no_qemu),
         trial("cli::every_command_has_help_with_examples", help),
+        trial("cli::a_stress_of_no_minutes_is_one_boot", stresses),
         trial("cli::a_comparison_is_printed_and_written_down", compares),
         trial("cli::a_qemu_killed_half_way_keeps_the_rows_before", killed_qemu),
         trial("cli::a_killed_host_leaves_no_qemu_behind", killed_host),
@@ -72,10 +81,20 @@ fn no_qemu() -> Result<()> {
 }
 
 fn help() -> Result<()> {
-    for command in ["compare", "iso", "run", "test"] {
+    for command in ["compare", "stress", "iso", "run", "test"] {
         let output = gupsync().args([command, "--help"]).output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         ensure!(output.status.success() && text.contains("Examples:"), "{command}: {text}");
+    }
+    Ok(())
+}
+
+fn stresses() -> Result<()> {
+    let output = gupsync().args(["stress", "--minutes", "0", "--cpus", "8", "--limine", "builtin"]).output()?;
+    let totals = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{}", said(&output));
+    for words in ["boots 1, scenarios ", "violations 0, lost acks 0", " seconds"] {
+        ensure!(totals.contains(words) && totals.lines().count() == 1, "{totals}");
     }
     Ok(())
 }
@@ -93,13 +112,15 @@ fn compares() -> Result<()> {
         .output()?;
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "{}", said(&output));
-    for policy in policy::safe_names() {
-        ensure!(table.lines().filter(|line| line.starts_with(&format!("{policy} "))).count() == 2, "{table}");
+    let safe = PolicyName::safe();
+    for policy in safe.iter() {
+        let of_policy = |line: &&str| line.split(' ').next() == Some(policy);
+        ensure!(table.lines().filter(of_policy).count() == 2, "{policy}: {table}");
     }
     let document = read(&json)?;
     ensure!(
         document.schema == 1
-            && document.rows.len() == 2 * policy::safe_names().count()
+            && document.rows.len() == 2 * safe.len()
             && document.loader.starts_with("gupsync-loader")
     );
     ensure!(document.accel == "tcg-single" && !document.qemu.is_empty() && !document.revision.is_empty());
@@ -154,7 +175,7 @@ fn killed_qemu() -> Result<()> {
     // Until the first row is there.
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(host.stderr.take().context("piped")?));
     let first = lines.next().context("no row came")??;
-    ensure!(first.contains("pending done, ok"), "{first}");
+    ensure!(first.contains("collapse pending done, ok"), "{first}");
     kill(qemu)?;
     let errors: Vec<_> = lines.collect::<Result<_, _>>()?;
     ensure!(!host.wait()?.success());

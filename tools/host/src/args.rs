@@ -1,8 +1,9 @@
 //! The command line.
 
+mod machine;
+
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use gupsync::scenario::Spec;
@@ -11,7 +12,7 @@ use gupsync::scenario::spec::{
 };
 
 use crate::image::Choice;
-use crate::qemu::{Accel, Firmware, Machine};
+pub use machine::MachineArgs;
 
 /// Compares policies of GUP-fast synchronisation on a kernel that runs in QEMU.
 #[derive(Debug, Parser)]
@@ -48,7 +49,20 @@ Examples:
 
 Exit status: 0 if every row is what its policy promises (`never` is to be caught where no flush
 interrupts), 1 if one is not, 2 for bad arguments.")]
-    Compare(CompareArgs),
+    Compare(Box<CompareArgs>),
+    /// Run scenarios drawn at random, and make the first that fails as simple as it can be.
+    #[command(
+        mut_arg("cpus", |cpus| cpus.default_value("4")),
+        mut_arg("timeout", |timeout| timeout.default_value("120")),
+        after_help = "\
+Examples:
+  tools/gupsync stress                                          a minute, four CPUs
+  tools/gupsync stress --minutes 60 --accel tcg-multi --seed 7
+  tools/gupsync stress --minutes 0 --cpus 16                    one boot
+
+The same seed and number of CPUs give the same scenarios in the same order. Exit status: 0 if every
+row is what its policy promises and every boot ended well, 1 if not, 2 for bad arguments.")]
+    Stress(StressArgs),
     /// Write a bootable ISO with the menu of limine.conf.
     #[command(after_help = "\
 Examples:
@@ -69,72 +83,6 @@ Examples:
   tools/gupsync test trace::                                    only tests with this in their names
   LIMINE_DIR=/path/to/limine-8.2-binary tools/gupsync test      boots under real Limine too")]
     Test(TestArgs),
-}
-
-/// The machine to boot.
-#[derive(Clone, Debug, Args)]
-pub struct MachineArgs {
-    /// How many CPUs the machine has.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = parse_cpus)]
-    pub cpus: usize,
-    /// Who executes the guest: tcg-single to count, tcg-multi to race, kvm if asked for.
-    #[arg(long, value_enum, default_value_t = Accel::TcgSingle)]
-    pub accel: Accel,
-    /// Count time in instructions, identical from run to run (tcg-single only).
-    #[arg(long)]
-    pub icount: bool,
-    /// Memory of the machine; by default enough for its CPUs.
-    #[arg(long, value_name = "MiB")]
-    pub memory: Option<u64>,
-    /// Stop a boot after so many seconds.
-    #[arg(long, value_name = "S", default_value_t = 300)]
-    pub timeout: u64,
-    /// Which bootloader: Limine if found (LIMINE_DIR, the system's folders) else the built-in one, or a folder.
-    #[arg(long, value_name = "auto|builtin|DIR", default_value = "auto")]
-    pub limine: Choice,
-    /// What the machine starts with.
-    #[arg(long, value_enum, default_value_t = Firmware::Uefi)]
-    pub firmware: Firmware,
-}
-
-/// The most CPUs: 255 is no xAPIC ID.
-const MAX_CPUS: usize = 255;
-
-fn parse_cpus(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(cpus @ 1..=MAX_CPUS) => Ok(cpus),
-        _ => Err(format!("use a number from 1 to {MAX_CPUS}")),
-    }
-}
-
-impl MachineArgs {
-    /// Firmware, kernel and workload take this much, in MiB, as measured with OVMF.
-    fn least_memory(&self) -> u64 {
-        72 + self.cpus as u64 / 2
-    }
-
-    /// The machine.
-    ///
-    /// # Errors
-    ///
-    /// One line that names what does not go together.
-    pub fn machine(&self) -> anyhow::Result<Machine> {
-        let least = self.least_memory();
-        let memory = self.memory.unwrap_or(512.max(least));
-        anyhow::ensure!(memory >= least, "--memory {memory}: {} CPUs need at least {least} MiB", self.cpus);
-        anyhow::ensure!(
-            !self.icount || self.accel == Accel::TcgSingle,
-            "--icount counts in tcg-single only; leave out --accel {}",
-            self.accel
-        );
-        let Self { accel, icount, cpus, firmware, .. } = *self;
-        Ok(Machine { accel, icount, cpus, memory, firmware, trace: None })
-    }
-
-    /// The hard limit of a boot.
-    pub fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout)
-    }
 }
 
 /// Arguments of `compare`.
@@ -245,6 +193,20 @@ impl FromStr for Workloads {
         };
         Ok(Workloads(text.split(',').map(each).collect::<Result<Vec<_>, _>>()?.concat()))
     }
+}
+
+/// Arguments of `stress`.
+#[derive(Clone, Debug, Args)]
+pub struct StressArgs {
+    /// No boot is begun after so many minutes; 0 is one boot.
+    #[arg(long, value_name = "M", default_value_t = 1)]
+    pub minutes: u64,
+    /// Draws the scenarios.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
 }
 
 /// Arguments of `iso`.

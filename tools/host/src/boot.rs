@@ -14,8 +14,8 @@ use crate::qemu::{End, Machine};
 /// What the kernel says while it runs.
 #[derive(Clone, Copy, Debug)]
 pub enum Word<'a> {
-    /// It has begun a policy.
-    Begin(&'a str),
+    /// It has begun a policy of a spec.
+    Begin(&'a Spec, &'a str),
     /// It has done so many operations of it.
     Progress(u64),
     /// It has finished a row.
@@ -52,16 +52,17 @@ pub fn run(
     let iso = work.path().join("gupsync.iso");
     let config = image::one_entry(&image::menu(tree)?, &cmdline(specs));
     image::write(tree, bootloader, &config, &iso)?;
-    let mut heard = Heard::default();
+    let asked: Vec<_> =
+        specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, &**policy))).collect();
+    let mut heard = Heard { asked: &asked, ..Heard::default() };
     let end = machine.run(&iso, timeout, |line| heard.line(line, &mut listen))?;
     if let Some(error) = heard.unreadable {
         return Err(error);
     }
     let mut rows = heard.rows;
-    let asked = specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, policy)));
     // The row of all mms is the last one of its run.
     let finished = rows.iter().filter(|row| row.mm == "total").count();
-    for (spec, policy) in asked.skip(finished) {
+    for (spec, policy) in asked.iter().copied().skip(finished) {
         let (status, reason) = match end {
             End::Timeout => (Status::Timeout, end.to_string()),
             End::Kernel(ExitCode::Memory) => (Status::Memory, heard.fatal.clone().unwrap_or_default()),
@@ -79,17 +80,22 @@ fn cmdline(specs: &[Spec]) -> String {
 }
 
 #[derive(Default)]
-struct Heard {
+struct Heard<'a> {
+    asked: &'a [(&'a Spec, &'a str)],
+    begun: usize,
     rows: Vec<Row>,
     loader: Option<String>,
     fatal: Option<String>,
     unreadable: Option<anyhow::Error>,
 }
 
-impl Heard {
+impl Heard<'_> {
     fn line(&mut self, line: &str, listen: &mut impl FnMut(Word<'_>)) {
-        if let Some(policy) = line.strip_prefix(report::BEGIN) {
-            listen(Word::Begin(policy));
+        if line.starts_with(report::BEGIN) {
+            if let Some((spec, policy)) = self.asked.get(self.begun) {
+                listen(Word::Begin(spec, policy));
+            }
+            self.begun += 1;
         } else if let Some(done) = line.strip_prefix(report::PROGRESS) {
             listen(Word::Progress(done.parse().unwrap_or(0)));
         } else if let Some(json) = line.strip_prefix(report::ROW) {

@@ -75,7 +75,7 @@ pub fn run(args: &CompareArgs) -> Result<bool> {
     let sink = args.json.as_deref().map(Sink::open).transpose()?;
     let qemu = qemu::version()?;
     let tree = Tree::own();
-    let bootloader = find_bootloader(args)?;
+    let bootloader = args.machine.bootloader()?;
     // Built once, before the boots that share it.
     tree.kernel()?;
     let outcomes = boot_all(args, &tree, &bootloader, &machine, &boots)?;
@@ -100,12 +100,6 @@ pub fn run(args: &CompareArgs) -> Result<bool> {
         sink.write(&Document { schema: SCHEMA, revision, dirty, qemu, accel, loader, rows })?;
     }
     Ok(good)
-}
-
-fn find_bootloader(args: &CompareArgs) -> Result<Bootloader> {
-    let bootloader = Bootloader::find(&args.machine.limine)?;
-    bootloader.check(args.machine.firmware)?;
-    Ok(bootloader)
 }
 
 /// Boots all specs; two at a time where one thread serves a whole machine.

@@ -206,3 +206,31 @@ fn run(command: &mut Command) -> Result<()> {
     ensure!(output.status.success(), "{name} failed: {}", said.trim());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use gupsync::scenario::spec;
+
+    use super::*;
+
+    #[test]
+    fn every_entry_of_the_menu_can_be_run_on_16_cpus() {
+        let menu = menu(&Tree::own()).expect("limine.conf");
+        let cmdlines: Vec<_> = menu.lines().filter_map(|line| line.trim().strip_prefix("cmdline: ")).collect();
+        assert_eq!(cmdlines.len(), menu.lines().filter(|line| line.starts_with('/')).count());
+        for spec in cmdlines.into_iter().flat_map(|cmdline| spec::parse_all(cmdline).expect(cmdline)) {
+            assert_eq!(spec.check(16), Ok(()), "{spec}");
+        }
+    }
+
+    #[test]
+    fn one_entry_has_the_command_line_it_is_given() {
+        let config = one_entry(&menu(&Tree::own()).expect("limine.conf"), "ops=7");
+        assert_eq!(config.matches("cmdline:").count(), 1);
+        assert!(
+            config.starts_with('#')
+                && config.contains("timeout: 0\n")
+                && config.contains("    cmdline: ops=7\n")
+        );
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! [`artifacts`] builds the kernel, [`image`] puts it on an ISO with a bootloader, [`qemu`] runs that, [`boot`]
 //! reads the rows from the serial port, [`compare`] does it for every setting, and [`table`] and [`document`] say
-//! what came out.
+//! what came out. [`stress`] does it for scenarios drawn at random, until one fails.
 
 #![forbid(unsafe_code)]
 
@@ -14,5 +14,6 @@ pub mod document;
 pub mod image;
 pub mod progress;
 pub mod qemu;
+pub mod stress;
 pub mod suite;
 pub mod table;

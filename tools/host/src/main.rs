@@ -11,11 +11,12 @@ use gupsync_host::args::{Cli, Command, IsoArgs, RunArgs};
 use gupsync_host::artifacts::Tree;
 use gupsync_host::image::{self, Bootloader};
 use gupsync_host::qemu::End;
-use gupsync_host::{compare, suite};
+use gupsync_host::{compare, stress, suite};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Compare(args) => compare::run(&args),
+        Command::Stress(args) => stress::run(&args),
         Command::Iso(args) => iso(&args),
         Command::Run(args) => run(&args),
         Command::Test(args) => suite::run(&args),
@@ -41,8 +42,7 @@ fn iso(args: &IsoArgs) -> Result<bool> {
 fn run(args: &RunArgs) -> Result<bool> {
     let tree = Tree::own();
     let machine = args.machine.machine()?;
-    let bootloader = Bootloader::find(&args.machine.limine)?;
-    bootloader.check(args.machine.firmware)?;
+    let bootloader = args.machine.bootloader()?;
     let work = tempfile::tempdir()?;
     let iso = work.path().join("gupsync.iso");
     let config = image::one_entry(&image::menu(&tree)?, &args.cmdline);

@@ -23,7 +23,7 @@ impl Progress {
     pub fn boot(&self, spec: &Spec) -> BootProgress {
         let label = format!("invlpgb={}", spec.invlpgb);
         let bar = self.bars.as_ref().map(|bars| {
-            let style = ProgressStyle::with_template("{prefix:12} {msg:20} [{bar:40}] {pos}/{len}");
+            let style = ProgressStyle::with_template("{prefix:12} {msg:36} [{bar:40}] {pos}/{len}");
             let bar = bars.add(ProgressBar::new(spec.ops));
             bar.set_style(style.expect("the template is right").progress_chars("=> "));
             bar.set_prefix(label.clone());
@@ -51,13 +51,14 @@ impl BootProgress {
     /// Shows what the kernel says.
     pub fn hear(&self, word: Word<'_>) {
         match (&self.bar, word) {
-            (Some(bar), Word::Begin(policy)) => {
-                bar.set_message(policy.to_owned());
+            (Some(bar), Word::Begin(spec, policy)) => {
+                bar.set_message(format!("{} {policy}", spec.workload));
+                bar.set_length(spec.ops);
                 bar.set_position(0);
             }
             (Some(bar), Word::Progress(done)) => bar.set_position(done),
-            (None, Word::Row(row)) => {
-                eprintln!("{}: {} done, {}", self.label, row.policy, row.status.name());
+            (None, Word::Row(row)) if row.mm == "total" => {
+                eprintln!("{}: {} {} done, {}", self.label, row.workload, row.policy, row.status.name());
             }
             _ => {}
         }
