@@ -204,6 +204,11 @@ pub trait Machine: Sync {
     /// Everything this CPU wrote before is visible to the handler.
     fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId);
 
+    /// Wakes all of `sleepers`, for a scenario's sake: nobody acknowledges it.
+    fn wake(&self, from: CpuId, sleepers: impl Iterator<Item = CpuId> + Clone, mm: MmId) {
+        sleepers.for_each(|sleeper| self.send(from, sleeper, Cause::Kick, mm));
+    }
+
     /// Counts that `cpu` has carried out a request of `sender`'s for `mm` and acknowledged it.
     fn acked(&self, cpu: CpuId, sender: CpuId, cause: Cause, mm: MmId);
 

@@ -133,7 +133,7 @@ impl<M: Machine> Cpu<'_, M> {
         if !config.invlpgb
             || !mm.config.wants_asid
             || mm.asid.now().is_global()
-            || self.count(mm, |found| found == Found::Running) < config.threshold
+            || self.running(mm) < config.threshold
         {
             return;
         }
@@ -175,16 +175,17 @@ impl<M: Machine> Cpu<'_, M> {
         }
     }
 
-    /// How many CPUs are `found` so now.
-    fn count(&self, mm: &Mm, found: impl Fn(Found) -> bool) -> usize {
-        let mut count = 0;
+    /// How many CPUs run `mm` now.
+    fn running(&self, mm: &Mm) -> usize {
+        let mut running = 0;
         // Relaxed: a decision about speed.
-        mm.cpumask
-            .for_each(Ordering::Relaxed, |cpu| count += usize::from(found(self.world().found(cpu, mm.id))));
-        count
+        mm.cpumask.for_each(Ordering::Relaxed, |cpu| {
+            running += usize::from(self.world().found(cpu, mm.id) == Found::Running);
+        });
+        running
     }
 
-    /// Whether `mm` has come to rest: `cpus` CPUs have it loaded, and it has the ASID that it will keep.
+    /// Whether `mm` has come to rest: `cpus` CPUs run it, and it has the ASID that it will keep.
     pub fn is_settled(&self, mm: &Mm, cpus: usize) -> bool {
         let world = self.world();
         let config = &world.config;
@@ -193,8 +194,7 @@ impl<M: Machine> Cpu<'_, M> {
             && mm.config.wants_asid
             && cpus >= config.threshold
             && (has_one || world.asids.any_left());
-        let loaded = self.count(mm, |found| matches!(found, Found::Running | Found::Lazy));
-        loaded == cpus && !mm.asid.is_in_transition() && gets_one == has_one
+        self.running(mm) == cpus && !mm.asid.is_in_transition() && gets_one == has_one
     }
 
     /// Whether every CPU that has `mm` loaded has it under its global ASID; if so, the transition is over.

@@ -90,9 +90,8 @@ fn lead_to_end<M: Machine>(run: &Run<M>, cpu: &mut Cpu<'_, M>) -> Vec<Row> {
 }
 
 fn kick_workers<M: Machine>(play: &Play<'_, M>, cpu: &Cpu<'_, M>) {
-    for worker in play.cast.workers.clone() {
-        play.run.world.machine.send(cpu.id(), CpuId(worker), Cause::Kick, play.mm().id);
-    }
+    let workers = play.cast.workers.clone().map(CpuId);
+    play.run.world.machine.wake(cpu.id(), workers, play.mm().id);
 }
 
 /// Works until the mm has come to rest.

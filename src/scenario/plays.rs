@@ -145,8 +145,8 @@ impl<'r, M: Machine> Play<'r, M> {
             if is_flushed && self.run.spec.is_piggyback() {
                 self.piggyback(cpu);
             }
-            if matches!(&job.op, Any::Unmap(unmap) if unmap.is_at_tables()) {
-                self.team.await_held(cpu, self.held.len());
+            if !self.held.is_empty() && matches!(&job.op, Any::Unmap(unmap) if unmap.is_at_tables()) {
+                self.team.await_held(cpu);
             }
             match self.step::<P>(cpu, job) {
                 Stepped::Next(next) | Stepped::Wait(next) => job = next,

@@ -22,7 +22,7 @@ use crate::scenario::choice::{Kind, Workload};
 use crate::world::{Cpu, IrqsOff};
 
 /// How often a held worker that was called looks whether the table is reused before it goes on.
-const LINGER: usize = 64;
+const LINGER: usize = 24;
 
 /// What workers will find in the range of a turn once its operation is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub struct Team {
     to_hold: CpuMask,
     /// How many are inside their walk.
     held: AtomicU64,
+    /// How many have been, in this turn: somebody else's flush may let them go before all are there.
+    entered: AtomicU64,
     /// The last turn in which held workers may go on by themselves.
     released: AtomicU64,
     /// The last turn whose operation is over.
@@ -129,6 +131,7 @@ impl Team {
             expect: [zero(), zero()],
             to_hold: CpuMask::new(cpus),
             held: zero(),
+            entered: zero(),
             released: zero(),
             operated: zero(),
             done: zero(),
@@ -153,16 +156,18 @@ impl Team {
         self.kind.store(turn.kind as u64, Ordering::Relaxed);
         self.part.store(turn.part as u64, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
+        self.entered.store(0, Ordering::Relaxed);
         // Release: pairs with the Acquire in `next`.
         self.turn.store(turn.number, Ordering::Release);
         kick(cpu);
-        self.await_held(cpu, hold.len());
+        // Acquire: pairs with the Release in `hold`.
+        cpu.rest(|| self.entered.load(Ordering::Acquire) >= hold.len() as u64);
     }
 
-    /// Mutator: comes back when `count` workers are held inside their walks.
-    pub(crate) fn await_held<M: Machine>(&self, cpu: &mut Cpu<'_, M>, count: usize) {
+    /// Mutator: comes back when some worker is held inside its walk.
+    pub(crate) fn await_held<M: Machine>(&self, cpu: &mut Cpu<'_, M>) {
         // Acquire: pairs with the Release in `hold`.
-        cpu.rest(|| self.held.load(Ordering::Acquire) == count as u64);
+        cpu.rest(|| self.held.load(Ordering::Acquire) != 0);
     }
 
     /// Mutator: held workers may go on by themselves, as a vCPU does that its hypervisor resumes. Comes back when
@@ -170,7 +175,8 @@ impl Team {
     pub(crate) fn release<M: Machine>(&self, cpu: &mut Cpu<'_, M>, number: u64) {
         // Release: pairs with the Acquire in `hold`.
         self.released.store(number, Ordering::Release);
-        self.await_held(cpu, 0);
+        // Acquire: pairs with the Release in `hold`.
+        cpu.rest(|| self.held.load(Ordering::Acquire) == 0);
     }
 
     /// Mutator: the operation of turn `number` is over. Comes back when every worker is through with it.
@@ -269,8 +275,9 @@ impl Team {
         if preempted {
             off.preempt();
         }
-        // Release: pairs with the Acquire in `open`.
+        // Release, both: pair with the Acquire in `open` and in `await_held`.
         self.held.fetch_add(1, Ordering::Release);
+        self.entered.fetch_add(1, Ordering::Release);
         let operated = || self.has_operated(turn);
         // Acquire: pairs with the Release in `release`.
         let released = || self.released.load(Ordering::Acquire) >= turn.number;
@@ -288,7 +295,7 @@ impl Team {
         }
         // Relaxed: a figure.
         mm.held.fetch_sub(1, Ordering::Relaxed);
-        // Release: pairs with the Acquire in `release` and in the next `open`.
+        // Release: pairs with the Acquire in `release`.
         self.held.fetch_sub(1, Ordering::Release);
     }
 

@@ -16,6 +16,7 @@ use crate::policy::{ForPolicy, Policy};
 use crate::scenario::choice::{Kind, Workload};
 use crate::scenario::ranges::{self, PAGES};
 use crate::scenario::run::Run;
+use crate::scenario::stage::Phase;
 use crate::scenario::team::{Errand, Expect, Next, Part, Team, Turn};
 use crate::sync;
 use crate::walk::{self, Walked};
@@ -62,7 +63,9 @@ impl<M: Machine> Worker<'_, M> {
         cpu.switch_to(Some(self.mm));
         let (mut last, mut is_away) = (None, false);
         loop {
-            let nap = (self.run.spec.naps.is_on() && !is_away).then_some(self.mm);
+            // While an mm comes to rest, its CPUs are counted, and nobody naps.
+            let naps = self.run.spec.naps.is_on() && self.run.stage.is_open(Phase::Count);
+            let nap = (naps && !is_away).then_some(self.mm);
             let number = last.map_or(0, |turn: Turn| turn.number);
             match self.team.next(cpu, number, nap) {
                 Next::Over => break,

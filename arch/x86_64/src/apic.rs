@@ -99,6 +99,11 @@ pub fn send(to: CpuId, command: Command) {
     send_raw(APIC_IDS[to.0].load(Ordering::Relaxed), command.low() | ASSERT);
 }
 
+/// Interrupts every other CPU: one write to the ICR, too.
+pub fn send_to_others(command: Command) {
+    send_raw(0, ALL_BUT_SELF | ASSERT | command.low());
+}
+
 /// Leaves a mark in a trace of APIC writes: here counting begins or ends. The priority written is the one there is.
 pub fn mark_trace() {
     write(TASK_PRIORITY, 0);

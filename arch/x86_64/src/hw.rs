@@ -94,6 +94,16 @@ impl Machine for Hw {
         self.note(from, mm, event, 1);
     }
 
+    /// By one command if it is everybody else: to QEMU each command is a reason to look at every CPU.
+    fn wake(&self, from: CpuId, sleepers: impl Iterator<Item = CpuId> + Clone, mm: MmId) {
+        if sleepers.clone().count() == cpus() - 1 {
+            apic::send_to_others(Command::Fixed(vector::KICK));
+            self.note(from, mm, Event::Kick, cpus() as u64 - 1);
+        } else {
+            sleepers.for_each(|sleeper| self.send(from, sleeper, Cause::Kick, mm));
+        }
+    }
+
     fn acked(&self, cpu: CpuId, _: CpuId, cause: Cause, mm: MmId) {
         let event = match cause {
             Cause::Flush => Event::FlushAcked,

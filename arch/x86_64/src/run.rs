@@ -55,9 +55,7 @@ pub fn count_taken(event: Event) {
 }
 
 fn kick_all() {
-    for cpu in (1..hw::cpus()).map(CpuId) {
-        apic::send(cpu, Command::Fixed(vector::KICK));
-    }
+    apic::send_to_others(Command::Fixed(vector::KICK));
 }
 
 /// What every CPU but the first does for ever.
