@@ -148,13 +148,26 @@ fn turn<P: Policy, M: Machine>(
     open(play, cpu, kind, Part::Walk);
     let operated = play.operate::<P>(cpu, kind);
     let expect = operated.as_ref().map_or(Expect::Anything, |(expect, _)| *expect);
-    play.team.close(cpu, play.turn, expect);
+    close(play, cpu, expect);
     operated.map(|(_, done)| done)
 }
 
 fn open<M: Machine>(play: &Play<'_, M>, cpu: &mut Cpu<'_, M>, kind: Kind, part: Part) {
     let turn = Turn { number: play.turn, va: ranges::address(kind, play.turn), kind, hold: false, part };
-    play.team.open(cpu, turn, &play.held, |cpu| kick_workers(play, cpu));
+    // Where nobody is to be there beforehand, what the operation sends wakes workers as well.
+    let wakes = play.run.spec.eager.is_on() || !play.held.is_empty();
+    play.team.open(cpu, turn, &play.held, |cpu| {
+        if wakes {
+            kick_workers(play, cpu);
+        }
+    });
+}
+
+fn close<M: Machine>(play: &Play<'_, M>, cpu: &mut Cpu<'_, M>, expect: Expect) {
+    let workers = play.cast.workers.clone().map(CpuId);
+    play.team.close(cpu, play.turn, expect, workers, |cpu, worker| {
+        play.run.world.machine.send(cpu.id(), worker, Cause::Kick, play.mm().id);
+    });
 }
 
 /// Everybody leaves the mm, its ASID is given up, and everybody comes back: a process has ended, and another begins.
@@ -173,7 +186,7 @@ fn together<M: Machine>(play: &mut Play<'_, M>, cpu: &mut Cpu<'_, M>, part: Part
     play.turn += 1;
     play.held.clear();
     open(play, cpu, Kind::Protect, part);
-    play.team.close(cpu, play.turn, Expect::Anything);
+    close(play, cpu, Expect::Anything);
 }
 
 /// Those who are held: out of the vCPUs that are preempted, if there are any.

@@ -103,6 +103,8 @@ spec! {
     isolated: usize = 0, number;
     /// How many walkers are held inside a walk in one operation of four.
     hold: usize = 1, number;
+    /// Whether walkers are woken before every operation, to race with it; else only where some are held inside.
+    eager: Toggle = Toggle::Off, name;
     /// Whether walkers go lazy between two turns.
     naps: Toggle = Toggle::Off, name;
     /// How many CPUs alternate between mms, walking and being lazy.

@@ -13,7 +13,7 @@
 use alloc::boxed::Box;
 use crossbeam_utils::atomic::AtomicCell;
 
-use crate::atomic::{AtomicU64, Ordering};
+use crate::atomic::{AtomicU64, Figure, Ordering};
 use crate::cpumask::{CpuId, CpuMask};
 use crate::machine::Machine;
 use crate::mm::{Mm, VirtAddr};
@@ -89,6 +89,8 @@ pub struct Team {
     operated: AtomicU64,
     /// How many workers are through with this turn.
     done: AtomicU64,
+    /// The last turn that each CPU has seen.
+    seen: Box<[Figure]>,
     /// The CPU that has an errand, plus one.
     sent_to: AtomicU64,
     errand: AtomicCell<Option<Box<Errand>>>,
@@ -135,19 +137,20 @@ impl Team {
             released: zero(),
             operated: zero(),
             done: zero(),
+            seen: (0..cpus).map(|_| Figure::new(0)).collect(),
             sent_to: zero(),
             errand: AtomicCell::new(None),
             answer: AtomicCell::new(None),
         }
     }
 
-    /// Mutator: opens a turn, and comes back when `hold` are inside their walks.
+    /// Mutator: opens a turn, and comes back when `hold` are inside their walks. `kick` wakes the workers.
     pub(crate) fn open<M: Machine>(
         &self,
         cpu: &mut Cpu<'_, M>,
         turn: Turn,
         hold: &[CpuId],
-        kick: impl Fn(&mut Cpu<'_, M>),
+        kick: impl FnOnce(&mut Cpu<'_, M>),
     ) {
         // Relaxed, down to `turn`: its Release publishes them.
         self.to_hold.drain(Ordering::Relaxed, |_| ());
@@ -179,12 +182,23 @@ impl Team {
         cpu.rest(|| self.held.load(Ordering::Acquire) == 0);
     }
 
-    /// Mutator: the operation of turn `number` is over. Comes back when every worker is through with it.
-    pub(crate) fn close<M: Machine>(&self, cpu: &mut Cpu<'_, M>, number: u64, expect: Expect) {
+    /// Mutator: the operation of turn `number` is over. Comes back when every worker is through with it. `kick` wakes
+    /// the one that it is given, who has slept through the operation.
+    pub(crate) fn close<M: Machine>(
+        &self,
+        cpu: &mut Cpu<'_, M>,
+        number: u64,
+        expect: Expect,
+        workers: impl Iterator<Item = CpuId>,
+        kick: impl Fn(&mut Cpu<'_, M>, CpuId),
+    ) {
         // Relaxed: read after the next turn was opened, and before that is closed.
         self.expect[number as usize % 2].store(expect as u64, Ordering::Relaxed);
         // Release: pairs with the Acquire in `hold`.
         self.operated.store(number, Ordering::Release);
+        // Relaxed: whoever sees the turn only now is woken for nothing.
+        let sleeps = |worker: &CpuId| self.seen[worker.0].load(Ordering::Relaxed) != number;
+        workers.filter(sleeps).for_each(|worker| kick(cpu, worker));
         // Acquire: pairs with the Release in `through`.
         cpu.rest(|| self.done.load(Ordering::Acquire) == self.workers);
     }
@@ -242,6 +256,8 @@ impl Team {
         if number == Self::OVER {
             return Next::Over;
         }
+        // Relaxed, both: a hint; published by `turn`.
+        self.seen[me.0].store(number, Ordering::Relaxed);
         let hold = self.to_hold.contains(me, Ordering::Relaxed);
         Next::Turn(Turn { hold, ..self.now(number) })
     }

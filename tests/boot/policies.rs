@@ -39,7 +39,7 @@ fn safe_ones_hold() -> Result<()> {
     let specs: Vec<_> = (1..=20)
         .map(|seed| {
             let invlpgb = if seed % 2 == 0 { "off" } else { "on" };
-            spec(&format!("invlpgb={invlpgb} mm_cpus=4 ops=20 seed={seed}"))
+            spec(&format!("invlpgb={invlpgb} eager=on mm_cpus=4 ops=20 seed={seed}"))
         })
         .collect();
     let outcome = boot(&Machine { accel: Accel::TcgMulti, ..machine(4) }, &specs)?;

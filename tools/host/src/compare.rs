@@ -53,6 +53,8 @@ fn spec(args: &CompareArgs, workload: Workload, invlpgb: Toggle) -> Result<Spec>
         tables: args.tables,
         gather: args.gather,
         sharers: args.sharers,
+        // Many threads are there to race.
+        eager: if args.machine.accel == Accel::TcgSingle { Toggle::Off } else { Toggle::On },
         interleave: args.interleave,
         migrate: args.migrate,
         ops: args.ops,

@@ -81,6 +81,7 @@ impl Draw {
         spec.invlpgb_max = self.sometimes(&INVLPGB_MAX, spec.invlpgb_max);
         spec.trim = Maybe(self.random.random_ratio(1, 4).then(|| Every(self.one_of(&TRIM))));
         spec.naps = self.sometimes(Toggle::ALL, spec.naps);
+        spec.eager = self.sometimes(Toggle::ALL, spec.eager);
         spec.tables = self.sometimes(&Vec::from_iter(1..=MAX_TABLES), spec.tables);
         spec.gather = self.sometimes(&GATHER, spec.gather);
         spec.sharers = self.sometimes(&Vec::from_iter(2..=MAX_SHARERS), spec.sharers);
@@ -190,6 +191,7 @@ mod tests {
             "isolated",
             "hold",
             "naps",
+            "eager",
             "switchers",
             "flushers",
             "tables",
