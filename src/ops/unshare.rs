@@ -61,6 +61,11 @@ impl Leave {
     pub fn new(tables: Tables) -> Self {
         Leave { tables, state: Leaving::Ready }
     }
+
+    /// Whether nothing has been done yet.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state, Leaving::Ready)
+    }
 }
 
 impl Operation for Leave {

@@ -145,9 +145,6 @@ impl<'r, M: Machine> Play<'r, M> {
             if is_flushed && self.run.spec.is_piggyback() {
                 self.piggyback(cpu);
             }
-            if !self.held.is_empty() && matches!(&job.op, Any::Unmap(unmap) if unmap.is_at_tables()) {
-                self.team.await_held(cpu);
-            }
             match self.step::<P>(cpu, job) {
                 Stepped::Next(next) | Stepped::Wait(next) => job = next,
                 Stepped::Done(ended) => return ended,
@@ -157,6 +154,9 @@ impl<'r, M: Machine> Play<'r, M> {
 
     /// One step, here or on another CPU.
     pub(crate) fn step<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, job: Job) -> Stepped {
+        if !self.held.is_empty() && job.mm == self.mm().id && is_about_to_unlink(&job.op) {
+            self.team.await_held(cpu);
+        }
         let elsewhere = if self.run.spec.migrate.is_on() { self.draw_free_worker() } else { None };
         match elsewhere {
             Some(worker) => *self.send(cpu, worker, Errand::Step(job)).expect("a step has led somewhere"),
@@ -183,5 +183,15 @@ impl<'r, M: Machine> Play<'r, M> {
         self.team.release(cpu, self.turn);
         let sibling = CpuId(self.cast.workers.end - 1);
         self.send(cpu, sibling, Errand::Sibling(self.run.spec.workload));
+    }
+}
+
+/// Whether the first table goes next.
+fn is_about_to_unlink(op: &Any) -> bool {
+    match op {
+        Any::Collapse(collapse) => matches!(collapse, Collapse::Ready { .. }),
+        Any::Unmap(unmap) => unmap.is_at_tables(),
+        Any::Leave(leave) => leave.is_ready(),
+        Any::Protect(_) | Any::Survive(_) | Any::Join(_) => false,
     }
 }

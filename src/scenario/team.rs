@@ -3,8 +3,9 @@
 //! # Guarantee
 //!
 //! In every turn the mutator does one operation, and each worker has completed at least one walk of the range
-//! before the turn ends. A worker that is to be *held* is inside its walk, at the table, when the mutator unlinks
-//! it, whatever the timing: it signals that it is inside, and the mutator waits for that.
+//! before the turn ends. If workers are to be *held*, one at least is inside its walk, at the table, when the mutator
+//! unlinks it, whatever the timing: it signals that it is inside, the mutator waits for that, and whoever is called
+//! before comes back.
 //!
 //! A held worker goes on when somebody waits for it (a request is in its inbox, or a grace period is due), or when
 //! the operation is over without anybody having asked; and in neither case at once: whoever does not await its answer

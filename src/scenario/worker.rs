@@ -94,11 +94,9 @@ impl<M: Machine> Worker<'_, M> {
         }
         // Whatever it finds: the range may be on its way already. What counts is that the TLB has it now.
         let _ = self.run.world.machine.touch(self.draw_page(turn));
-        // An unmap flushes pages before it unlinks tables: who was held is called, and comes back.
-        while turn.hold && self.walk::<P>(cpu, turn, true) && turn.kind == Kind::Unmap {
-            if self.team.has_operated(turn) {
-                break;
-            }
+        // Whoever is called before the table is unlinked comes back, idle in between, until it cannot be inside any more.
+        while turn.hold && self.walk::<P>(cpu, turn, true) && !self.team.has_operated(turn) {
+            cpu.rest(|| true);
         }
         for _ in 0..=self.random.next_u64() % WALKS {
             self.walk::<P>(cpu, turn, false);
