@@ -6,6 +6,12 @@ use gupsync::world::Cpu;
 use crate::machine::{Model, ONE_MM, Stage, explore};
 use crate::roles::{elsewhere, flush, running, unlink_and_reuse, walk};
 
+/// An interrupt may be taken before the walk.
+fn answer_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.window();
+    walk::<Pending>(stage, cpu);
+}
+
 fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     cpu.switch_to(Some(stage.mm(1)));
     walk::<Pending>(stage, cpu);
@@ -27,7 +33,7 @@ fn a_flush_in_between() {
     explore(
         2,
         ONE_MM,
-        &[(running, walk::<Pending>), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush)],
+        &[(running, answer_and_walk), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush)],
     );
 }
 
