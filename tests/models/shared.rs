@@ -122,8 +122,11 @@ fn leave_for_a_third<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 /// The last to leave frees the table.
 fn leave_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let Some(Some(deferred)) = leave_as::<Pending>(stage, cpu, 2) else { return };
-    sync::round(cpu, stage.mm(2));
-    if let Ok(frames) = deferred.poll(cpu) {
+    let freed = deferred.poll(cpu).or_else(|deferred| {
+        sync::round(cpu, stage.mm(2));
+        deferred.poll(cpu)
+    });
+    if let Ok(frames) = freed {
         frames.into_iter().for_each(|frame| stage.world.machine.reuse(frame));
     }
 }
