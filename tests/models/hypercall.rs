@@ -7,7 +7,7 @@ use gupsync::walk;
 use gupsync::world::Cpu;
 
 use crate::machine::{BY_IPI, MM, Model, ONE_MM, ONE_PAGE, Setting, Stage, VA, explore};
-use crate::roles::{elsewhere, running, unlink_flush_and_reuse, unmap_and_reuse, using_it};
+use crate::roles::{elsewhere, flush, running, unlink_flush_and_reuse, unmap_and_reuse, using_it};
 
 const HYPERCALL: FlushConfig = FlushConfig { hypercall: true, ..BY_IPI };
 const GUEST: MmConfig = MmConfig { hypercall: true, ..MM };
@@ -37,6 +37,16 @@ fn be_preempted_in_a_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 #[test]
 fn a_preempted_cpu() {
     explore(3, GUEST_PAGE, &[(using_it, access_and_be_preempted), (elsewhere, unmap_and_reuse)]);
+}
+
+/// Somebody else's flush may have been deferred already.
+#[test]
+fn a_preempted_cpu_and_two_flushes() {
+    explore(
+        2,
+        GUEST_PAGE,
+        &[(using_it, access_and_be_preempted), (elsewhere, unmap_and_reuse), (elsewhere, flush)],
+    );
 }
 
 #[test]
