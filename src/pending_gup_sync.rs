@@ -146,8 +146,8 @@ impl PendingGupSync {
         // the fence would be too late: a third party's round could see the ticket, miss the joining CPU, and
         // cover it while that CPU still reads the old entry.
         fence(Ordering::SeqCst);
-        // Release: pairs with the Acquire in `begin`. C++20 would allow a relaxed RMW here, since F1 already
-        // precedes it, but loom 0.7 does not see a fence's release through a later relaxed RMW.
+        // Release: pairs with the Acquire in `begin`. F1, which precedes it, would do for a relaxed one as well;
+        // the pair is easier to see so.
         let number = self.modified.fetch_add(1, Ordering::Release) + 1;
         Ticket { mm: self.mm, number, tables: batch.tables }
     }

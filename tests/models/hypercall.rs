@@ -1,14 +1,13 @@
 //! Property: a vCPU that was deferred uses no translation from before the flush, and may still be inside a walk.
 
-use gupsync::flush::{self, FlushConfig, Tables};
-use gupsync::machine::Range;
-use gupsync::mm::{MmConfig, tables};
-use gupsync::policy::{self, Pending};
+use gupsync::flush::FlushConfig;
+use gupsync::mm::MmConfig;
+use gupsync::policy::Pending;
 use gupsync::walk;
 use gupsync::world::Cpu;
 
 use crate::machine::{BY_IPI, MM, Model, ONE_MM, ONE_PAGE, Setting, Stage, VA, explore};
-use crate::roles::{elsewhere, running, unmap_and_reuse, using_it};
+use crate::roles::{elsewhere, flush, running, unlink_flush_and_reuse, unmap_and_reuse, using_it};
 
 const HYPERCALL: FlushConfig = FlushConfig { hypercall: true, ..BY_IPI };
 const GUEST: MmConfig = MmConfig { hypercall: true, ..MM };
@@ -35,21 +34,19 @@ fn be_preempted_in_a_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     });
 }
 
-/// As collapse does.
-fn unlink_flush_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    let (mm, machine) = (stage.mm(1), &stage.world.machine);
-    let slot = tables::entry(machine, mm, VA, 2).expect("it exists");
-    let unlinked = policy::unlink(cpu, mm, stage.table, |batch| {
-        batch.clear(slot);
-    });
-    let reached = flush::flush(cpu, mm, Range::All, Tables::Freed, Some(unlinked.ticket()));
-    let table = policy::sync::<Pending, _, _>(cpu, mm, unlinked, reached);
-    machine.reuse(table);
-}
-
 #[test]
 fn a_preempted_cpu() {
     explore(3, GUEST_PAGE, &[(using_it, access_and_be_preempted), (elsewhere, unmap_and_reuse)]);
+}
+
+/// Somebody else's flush may have been deferred already.
+#[test]
+fn a_preempted_cpu_and_two_flushes() {
+    explore(
+        2,
+        GUEST_PAGE,
+        &[(using_it, access_and_be_preempted), (elsewhere, unmap_and_reuse), (elsewhere, flush)],
+    );
 }
 
 #[test]

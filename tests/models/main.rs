@@ -15,6 +15,7 @@ mod grace;
 mod hypercall;
 mod lazy;
 mod machine;
+mod pin;
 mod reuse;
 mod roles;
 mod shared;

@@ -1,14 +1,26 @@
 //! Property: no walker reads a table that has been reused.
 
 use gupsync::policy::Pending;
+use gupsync::sync;
 use gupsync::world::Cpu;
 
 use crate::machine::{Model, ONE_MM, Stage, explore};
 use crate::roles::{elsewhere, flush, running, unlink_and_reuse, walk};
 
+/// An interrupt may be taken before the walk.
+fn answer_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.window();
+    walk::<Pending>(stage, cpu);
+}
+
 fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     cpu.switch_to(Some(stage.mm(1)));
     walk::<Pending>(stage, cpu);
+}
+
+/// Somebody else's round.
+fn round(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    sync::round(cpu, stage.mm(1));
 }
 
 #[test]
@@ -27,15 +39,16 @@ fn a_flush_in_between() {
     explore(
         2,
         ONE_MM,
-        &[(running, walk::<Pending>), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush)],
+        &[(running, answer_and_walk), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush)],
     );
 }
 
+/// The round may see the ticket; it must not miss the walker if the walker misses the clear.
 #[test]
-fn a_flush_and_a_walker_that_joins() {
+fn a_round_and_a_walker_that_joins() {
     explore(
         2,
         ONE_MM,
-        &[(elsewhere, join_and_walk), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush)],
+        &[(elsewhere, join_and_walk), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, round)],
     );
 }

@@ -6,7 +6,7 @@ use gupsync::cpumask::CpuId;
 use gupsync::flush::{self, Reached, Tables};
 use gupsync::machine::Range;
 use gupsync::mm::tables;
-use gupsync::policy::{self, Policy};
+use gupsync::policy::{self, Pending, Policy};
 use gupsync::walk;
 use gupsync::world::Cpu;
 
@@ -69,6 +69,18 @@ pub fn unlink_and_reuse<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
         batch.clear(slot);
     });
     let table = policy::sync::<P, _, _>(cpu, mm, unlinked, Reached::Short);
+    machine.reuse(table);
+}
+
+/// Unlinks the table, flushes as collapse does, reuses it.
+pub fn unlink_flush_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let (mm, machine) = (stage.mm(1), &stage.world.machine);
+    let slot = tables::entry(machine, mm, VA, 2).expect("it exists");
+    let unlinked = policy::unlink(cpu, mm, stage.table, |batch| {
+        batch.clear(slot);
+    });
+    let reached = flush::flush(cpu, mm, Range::All, Tables::Freed, Some(unlinked.ticket()));
+    let table = policy::sync::<Pending, _, _>(cpu, mm, unlinked, reached);
     machine.reuse(table);
 }
 

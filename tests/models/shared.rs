@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use gupsync::call::Call;
 use gupsync::cpumask::CpuId;
 use gupsync::flush::{self, FlushConfig, Tables};
 use gupsync::machine::{FrameSize, Machine, Range};
@@ -16,7 +17,7 @@ use gupsync::sync;
 use gupsync::world::{Cpu, World};
 
 use crate::machine::{BY_IPI, MM, Model, Setting, VA, explore};
-use crate::roles::{elsewhere, running, walk_to};
+use crate::roles::{call, elsewhere, running, walk_to};
 
 type Stage = crate::machine::Stage<Arc<SharedTable>>;
 
@@ -62,6 +63,16 @@ fn running_3(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 fn walk<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     walk_to::<P, _>(2, stage, cpu, 1);
+}
+
+fn walk_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    walk::<Pending>(stage, cpu);
+    cpu.switch_to(None);
+}
+
+/// What somebody's round does to the walker.
+fn call_the_walker(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    call(cpu, CpuId(0), Call::Sync(stage.mm(1).id));
 }
 
 fn walk_2(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -111,8 +122,11 @@ fn leave_for_a_third<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 /// The last to leave frees the table.
 fn leave_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let Some(Some(deferred)) = leave_as::<Pending>(stage, cpu, 2) else { return };
-    sync::round(cpu, stage.mm(2));
-    if let Ok(frames) = deferred.poll(cpu) {
+    let freed = deferred.poll(cpu).or_else(|deferred| {
+        sync::round(cpu, stage.mm(2));
+        deferred.poll(cpu)
+    });
+    if let Ok(frames) = freed {
         frames.into_iter().for_each(|frame| stage.world.machine.reuse(frame));
     }
 }
@@ -184,6 +198,16 @@ fn the_last_to_leave_frees() {
 #[test]
 fn the_last_to_leave_frees_and_has_a_walker() {
     explore(3, TWO, &[(running_2, walk_2), (elsewhere, both_leave_and_reuse)]);
+}
+
+/// Who leaves does not find the walker in its cpumask, and owes nothing.
+#[test]
+fn a_walker_that_is_made_to_leave() {
+    explore(
+        2,
+        TWO,
+        &[(running, walk_and_go_away), (elsewhere, leave_then_claim_and_reuse), (elsewhere, call_the_walker)],
+    );
 }
 
 /// The third joins before the first leaves or after it, but not in between.

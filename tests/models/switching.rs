@@ -6,7 +6,9 @@ use gupsync::policy::Pending;
 use gupsync::world::Cpu;
 
 use crate::machine::{Model, ONE_MM, Stage, TWO_MMS, explore};
-use crate::roles::{call, elsewhere, flush_freed, gone, running, unlink_and_reuse, walk};
+use crate::roles::{
+    call, elsewhere, flush_freed, gone, running, unlink_and_reuse, unlink_flush_and_reuse, walk,
+};
 
 fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     cpu.switch_to(Some(stage.mm(1)));
@@ -56,6 +58,16 @@ fn a_walker_that_is_made_to_leave() {
         2,
         ONE_MM,
         &[(running, walk_and_go_away), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, call_the_walker)],
+    );
+}
+
+/// As before, for a flush.
+#[test]
+fn a_walker_that_is_made_to_leave_and_a_flush() {
+    explore(
+        2,
+        ONE_MM,
+        &[(running, walk_and_go_away), (elsewhere, unlink_flush_and_reuse), (elsewhere, call_the_walker)],
     );
 }
 

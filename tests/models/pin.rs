@@ -1,0 +1,74 @@
+//! Property: a page that is pinned is neither freed nor copied away, and a page that has a new owner is not pinned.
+
+use gupsync::atomic::Ordering;
+use gupsync::machine::{FrameSize, Machine};
+use gupsync::mm::{Frame, tables};
+use gupsync::ops::collapse::Collapse;
+use gupsync::ops::{Operation, Step};
+use gupsync::policy::Pending;
+use gupsync::walk::{self, Walked};
+use gupsync::world::Cpu;
+
+use crate::machine::{Model, ONE_PAGE, Stage, VA, explore};
+use crate::roles::{elsewhere, running};
+
+/// What is read or written through a pin needs no interrupts off.
+fn pin_and(stage: &Stage, cpu: &mut Cpu<'_, Model>, then: impl FnOnce(&Model, Frame)) {
+    if let Walked::Pinned { page, .. } = walk::gup_fast::<Pending, _>(cpu, stage.mm(1), VA, |_, _, _| ()) {
+        then(&stage.world.machine, page);
+        stage.world.put_page(page);
+    }
+}
+
+fn pin_and_read(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    pin_and(stage, cpu, Model::read);
+}
+
+/// As a device does that was given the page.
+fn pin_and_write(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    pin_and(stage, cpu, Model::reuse);
+}
+
+fn clear(stage: &Stage) {
+    let slot = tables::entry(&stage.world.machine, stage.mm(1), VA, 1).expect("it exists");
+    slot.swap(0, Ordering::Relaxed);
+}
+
+/// Whoever drops the last reference frees the page.
+fn unmap_and_put(stage: &Stage, _: &mut Cpu<'_, Model>) {
+    clear(stage);
+    stage.world.put_page(stage.table);
+}
+
+/// The page begins another life, which is no business of whoever finds it by the old entry.
+fn unmap_and_map_elsewhere(stage: &Stage, _: &mut Cpu<'_, Model>) {
+    let machine = &stage.world.machine;
+    clear(stage);
+    if machine.page(stage.table).put() {
+        machine.page(stage.table).map();
+        machine.reuse(stage.table);
+    }
+}
+
+fn collapse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let huge = stage.world.machine.alloc(FrameSize::Huge).expect("enough frames");
+    let mut collapse = Collapse::Ready { va: VA, huge };
+    while let Step::Next(next) = collapse.step::<Pending, _>(cpu, stage.mm(1)) {
+        collapse = next;
+    }
+}
+
+#[test]
+fn a_page_that_is_freed() {
+    explore(3, ONE_PAGE, &[(running, pin_and_read), (elsewhere, unmap_and_put)]);
+}
+
+#[test]
+fn a_page_that_has_a_new_owner() {
+    explore(3, ONE_PAGE, &[(running, pin_and_read), (elsewhere, unmap_and_map_elsewhere)]);
+}
+
+#[test]
+fn a_page_that_is_copied_away() {
+    explore(3, ONE_PAGE, &[(running, pin_and_write), (elsewhere, collapse)]);
+}
