@@ -14,6 +14,8 @@
 //! 4. A CPU that loads the mm enters its cpumask and says SWITCHING, then a full fence (F3), and only then walks; a CPU
 //!    that comes back from lazy mode says so, then a full fence (F4). So a round that misses it has cleared the
 //!    entries that it will read.
+//! 5. A table that several mms share carries the debts of those who leave it ([`mm::shared`]): one mm's state cannot
+//!    answer for another mm's walkers.
 //!
 //! ```text
 //!                 unlink: clears, F1, ticket
@@ -27,9 +29,10 @@
 //! # Reading order
 //!
 //! [`pending_gup_sync`], the rule as types; [`call`], what an ack proves; [`mm::membership`], who is of the mm;
-//! [`sync`] and [`flush`], the rounds that clear; [`walk`], the reader held off; [`policy`], the rule and its rivals;
-//! [`ops`], what unlinks tables; [`scenario`], what is run and counted. [`machine`] is the one door to the hardware:
-//! the kernel in `arch/`, the models in `tests/` and any simulator are machines that run this same code.
+//! [`sync`] and [`flush`], the rounds that clear; [`walk`], the reader held off; [`mm::shared`], tables with several
+//! owners; [`policy`], the rule and its rivals; [`rcu`], waiting without interrupts; [`ops`], what unlinks tables;
+//! [`scenario`], what is run and counted. [`machine`] is the one door to the hardware: the kernel in `arch/`, the
+//! models in `tests/` and any simulator are machines that run this same code.
 //!
 //! [`Ticket`]: pending_gup_sync::Ticket
 

@@ -45,6 +45,7 @@ impl<M: Machine> ForPolicy for Work<'_, M> {
             mm: run.world.mm(cast.mms[0]),
             random: run.random(self.cpu),
             is_preempted: self.cpu.0 - cast.workers.start < cast.preempted,
+            touched: VirtAddr(0),
         };
         worker.work::<P>(&mut cpu);
     }
@@ -56,6 +57,8 @@ struct Worker<'r, M: Machine> {
     mm: &'r Mm,
     random: SplitMix64,
     is_preempted: bool,
+    /// The page whose translation it has used in this turn.
+    touched: VirtAddr,
 }
 
 impl<M: Machine> Worker<'_, M> {
@@ -93,7 +96,8 @@ impl<M: Machine> Worker<'_, M> {
             self.run.world.machine.flush_local(cpu.id(), Range::All);
         }
         // Whatever it finds: the range may be on its way already. What counts is that the TLB has it now.
-        let _ = self.run.world.machine.touch(self.draw_page(turn));
+        self.touched = self.draw_page(turn);
+        let _ = self.run.world.machine.touch(self.touched);
         // Whoever is called before the table is unlinked comes back, idle in between, until it cannot be inside any more.
         while turn.hold && self.walk::<P>(cpu, turn, true) && !self.team.has_operated(turn) {
             cpu.rest(|| true);
@@ -107,10 +111,10 @@ impl<M: Machine> Worker<'_, M> {
         ranges::page_of(turn.kind, turn.number, self.run.spec.tables, self.random.next_u64())
     }
 
-    /// Looks at the range of the last turn once more. Its operation is over, so its flush has completed.
+    /// Uses the translation of the last turn once more. Its operation is over, so its flush has completed.
     fn check<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, last: Turn) {
         let expect = self.team.expected(last.number);
-        let (machine, at) = (&self.run.world.machine, self.draw_page(last));
+        let (machine, at) = (&self.run.world.machine, self.touched);
         let is_right = match expect {
             Expect::Anything => true,
             Expect::Mapped => machine.touch(at) == Some(at.0),
