@@ -67,7 +67,7 @@ impl Bootloader {
         match choice {
             Choice::Builtin => Ok(Bootloader::Builtin),
             Choice::Folder(folder) => Self::limine_in(folder, "--limine"),
-            Choice::Auto => match std::env::var_os("LIMINE_DIR") {
+            Choice::Auto => match std::env::var_os("LIMINE_DIR").filter(|folder| !folder.is_empty()) {
                 Some(folder) => Self::limine_in(Path::new(&folder), "LIMINE_DIR"),
                 None => Ok(LIMINE_FOLDERS
                     .iter()
