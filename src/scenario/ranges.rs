@@ -8,7 +8,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::atomic::Ordering;
+use crate::atomic::{AtomicU64, Ordering};
 use crate::machine::{Caught, FrameSize, Machine, Violation};
 use crate::mm::shared::{Attempt, SharedTable};
 use crate::mm::tables::{self, ENTRIES, Entry, HUGE_SIZE, PAGE_SIZE};
@@ -284,7 +284,7 @@ fn take_away<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, place: Place) -> Vec<Trash> 
             // Relaxed, here and below: written by this mutator.
             let table = Entry(pmd(va).load(Ordering::Relaxed)).frame();
             tables::link(pmd(va), Entry(0));
-            let page = |slot: &crate::atomic::AtomicU64| Entry(slot.load(Ordering::Relaxed)).frame();
+            let page = |slot: &AtomicU64| Entry(slot.load(Ordering::Relaxed)).frame();
             let pages = machine.words(table)[..PAGES as usize].iter().map(page).map(Trash::Page);
             pages.chain([Trash::Table(table)]).collect()
         }

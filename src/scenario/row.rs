@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use serde::{Deserialize, Serialize};
 
 use crate::policy;
-use crate::scenario::spec::{Mutator, Spec, Workload};
+use crate::scenario::spec::{List, Mutator, Spec, Workload};
 
 /// How a row ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,7 +163,7 @@ impl Row {
             sharers: spec.sharers as u64,
             interleave: spec.interleave.to_string(),
             migrate: spec.migrate.to_string(),
-            operations: crate::scenario::spec::List(spec.kinds().to_vec()).to_string(),
+            operations: List(spec.kinds().to_vec()).to_string(),
             counts: Counts::default(),
             status,
             detail: None,
