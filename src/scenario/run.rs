@@ -82,11 +82,6 @@ impl<M: Machine> Run<M> {
         Cast::new(spec, cpus).mms.len()
     }
 
-    /// Whether `cpu` has a part to play.
-    pub fn has_part(&self, cpu: CpuId) -> bool {
-        self.cast.role(cpu) != Role::Bystander
-    }
-
     /// The part of the first CPU, which leads. Returns the rows when all other parts are ending.
     ///
     /// `progress` is called now and then with the number of operations that its team has done.

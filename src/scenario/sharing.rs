@@ -38,7 +38,7 @@ impl Part {
     }
 }
 
-/// One part in so many steps of which is slow: more than any has.
+/// A slow part is held up after fewer steps than this: about as many as the longest part has.
 const STEPS: usize = 10;
 
 impl<M: Machine> Play<'_, M> {
