@@ -3,11 +3,19 @@
 //! This is the only file of `src/` that knows how it is being built. Shared state is `AtomicU64` throughout:
 //! one width, one set of operations, nothing for a checker to miss.
 
-/// A word that orders nothing and decides nothing: counts, figures, notes for reports. Checkers need not explore it.
-pub use core::sync::atomic::AtomicU64 as Figure;
-
-#[cfg(not(loom))]
+#[cfg(not(any(loom, tso)))]
 pub use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 #[cfg(loom)]
-pub use loom::sync::atomic::{AtomicU64, Ordering, fence};
+pub use gupsync_checker::loom::{AtomicU64, Ordering, fence};
+
+#[cfg(tso)]
+pub use gupsync_checker::tso::{AtomicU64, Ordering, fence};
+
+/// A word that orders nothing and decides nothing: counts, figures, notes for reports. Checkers need not explore it.
+#[cfg(not(tso))]
+pub use core::sync::atomic::AtomicU64 as Figure;
+
+/// The same, put back before every execution.
+#[cfg(tso)]
+pub use gupsync_checker::tso::Figure;

@@ -39,7 +39,8 @@ fn each(index: usize, mut word: u64, mut visit: impl FnMut(CpuId)) {
     }
 }
 
-/// A set of CPUs that all CPUs read and change. The caller names each ordering: it is part of his protocol.
+/// A set of CPUs that all CPUs read and change. The caller names each ordering: it is part of his
+/// protocol, and a checker takes the operation for his (`track_caller`).
 pub struct CpuMask(Box<[AtomicU64]>);
 
 impl CpuMask {
@@ -49,21 +50,25 @@ impl CpuMask {
     }
 
     /// Adds `cpu`.
+    #[track_caller]
     pub fn insert(&self, cpu: CpuId, order: Ordering) {
         self.0[cpu.word()].fetch_or(cpu.bit(), order);
     }
 
     /// Removes `cpu`; says whether it was there.
+    #[track_caller]
     pub fn remove(&self, cpu: CpuId, order: Ordering) -> bool {
         self.0[cpu.word()].fetch_and(!cpu.bit(), order) & cpu.bit() != 0
     }
 
     /// Whether `cpu` is in the set.
+    #[track_caller]
     pub fn contains(&self, cpu: CpuId, order: Ordering) -> bool {
         self.0[cpu.word()].load(order) & cpu.bit() != 0
     }
 
     /// Visits the CPUs of the set, reading each word once.
+    #[track_caller]
     pub fn for_each(&self, order: Ordering, mut visit: impl FnMut(CpuId)) {
         for (index, word) in self.0.iter().enumerate() {
             each(index, word.load(order), &mut visit);
@@ -71,6 +76,7 @@ impl CpuMask {
     }
 
     /// Empties the set and visits what was in it; what others add meanwhile is either visited or stays.
+    #[track_caller]
     pub fn drain(&self, order: Ordering, mut visit: impl FnMut(CpuId)) {
         for (index, word) in self.0.iter().enumerate() {
             // Relaxed: only saves the write to an empty word; what it misses, the interrupt that comes with it finds.

@@ -8,7 +8,7 @@
 //! table writes it. Loom reports any pair of accesses that nothing orders. An atomic flag would not do: it would
 //! order them itself and hide what is missing.
 
-#![cfg(loom)]
+#![cfg(any(loom, tso))]
 
 mod everyone;
 mod grace;

@@ -5,18 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use gupsync::atomic::AtomicU64;
 use gupsync::cpumask::CpuId;
-use gupsync::flush::{FlushConfig, Tables};
 use gupsync::machine::{Cause, Event, FrameSize, Invlpgb, Machine, Range, Violation};
-use gupsync::mm::tables::{self, Entry, PAGE_SIZE};
-use gupsync::mm::{Asid, Frame, Mm, MmConfig, MmId, Page, VirtAddr};
-use gupsync::world::{Cpu, World};
+use gupsync::mm::tables::{Entry, PAGE_SIZE};
+use gupsync::mm::{Asid, Frame, MmId, Page, VirtAddr};
+use gupsync::world::World;
 use loom::cell::UnsafeCell;
 use loom::thread::Thread;
 
-/// The address that all models walk: every index on the way to it is 0, so tables of one entry will do.
-pub const VA: VirtAddr = VirtAddr(0);
-
-const FRAMES: usize = 12;
+use super::{FRAMES, Part, Setting, Stage};
 
 const UNPOISONED: &str = "nobody panics while holding it";
 
@@ -269,33 +265,6 @@ impl Machine for Model {
     }
 }
 
-/// A world, and what its roles have to do with: by default a table or page of mm 1, at [`VA`].
-pub struct Stage<T = Frame> {
-    pub world: World<Model>,
-    pub table: T,
-}
-
-impl<T> Stage<T> {
-    /// The mm of that number, from 1 up.
-    pub fn mm(&self, number: usize) -> &Mm {
-        self.world.mm(MmId::new(number))
-    }
-}
-
-/// What a CPU does.
-pub type Role<T = Frame> = fn(&Stage<T>, &mut Cpu<'_, Model>);
-
-/// What a CPU does before the exploration begins, and what it does in it.
-pub type Part<T = Frame> = (Role<T>, Role<T>);
-
-/// The world that a model needs.
-#[derive(Clone, Copy)]
-pub struct Setting<T = Frame> {
-    pub config: FlushConfig,
-    pub mms: &'static [MmConfig],
-    pub table: fn(&World<Model>) -> T,
-}
-
 /// Explores all of `parts` at once, each on its CPU, with at most `preemptions` switches that nobody asked for.
 pub fn explore<T: Send + Sync + 'static>(preemptions: usize, setting: Setting<T>, parts: &'static [Part<T>]) {
     let mut builder = loom::model::Builder::new();
@@ -325,39 +294,4 @@ pub fn explore<T: Send + Sync + 'static>(preemptions: usize, setting: Setting<T>
             thread.join().expect("a role does not panic");
         }
     });
-}
-
-/// One mm, on a machine that flushes by interrupts.
-pub const ONE_MM: Setting = Setting { config: BY_IPI, mms: &[MM], table: pte_table };
-
-/// One mm with a page at [`VA`].
-pub const ONE_PAGE: Setting = Setting { table: page, ..ONE_MM };
-
-/// Two mms.
-pub const TWO_MMS: Setting = Setting { mms: &[MM, MM], ..ONE_MM };
-
-/// A machine that flushes by interrupts.
-pub const BY_IPI: FlushConfig =
-    FlushConfig { invlpgb: false, threshold: 1, asids: 0, hypercall: false, unshare_flush: Tables::Kept };
-
-/// An mm of which nothing special is asked.
-pub const MM: MmConfig = MmConfig { hypercall: false, wants_asid: true, trim_every: None };
-
-/// Gives mm 1 an empty PTE table at [`VA`].
-fn pte_table(world: &World<Model>) -> Frame {
-    let machine = &world.machine;
-    let slot = tables::entry(machine, world.mm(MmId::new(1)), VA, 2).expect("enough frames");
-    let table = machine.alloc(FrameSize::Small).expect("enough frames");
-    tables::link(slot, Entry::to(table, VA));
-    table
-}
-
-/// Gives mm 1 a page at [`VA`].
-fn page(world: &World<Model>) -> Frame {
-    let machine = &world.machine;
-    let slot = tables::entry(machine, world.mm(MmId::new(1)), VA, 1).expect("enough frames");
-    let page = machine.alloc(FrameSize::Small).expect("enough frames");
-    machine.page(page).map();
-    tables::link(slot, Entry::to(page, VA));
-    page
 }

@@ -1,0 +1,84 @@
+//! What the models run on: one of two machines, each with an explorer of its own, and the settings they have in common.
+
+#[cfg(loom)]
+mod loom;
+#[cfg(tso)]
+mod tso;
+
+use gupsync::flush::{FlushConfig, Tables};
+use gupsync::machine::{FrameSize, Machine};
+use gupsync::mm::tables::{self, Entry};
+use gupsync::mm::{Frame, Mm, MmConfig, MmId, VirtAddr};
+use gupsync::world::{Cpu, World};
+
+#[cfg(loom)]
+pub use loom::{Model, explore};
+#[cfg(tso)]
+pub use tso::{Model, explore};
+
+/// The address that all models walk: every index on the way to it is 0, so tables of one entry will do.
+pub const VA: VirtAddr = VirtAddr(0);
+
+const FRAMES: usize = 12;
+
+/// A world, and what its roles have to do with: by default a table or page of mm 1, at [`VA`].
+pub struct Stage<T = Frame> {
+    pub world: World<Model>,
+    pub table: T,
+}
+
+impl<T> Stage<T> {
+    /// The mm of that number, from 1 up.
+    pub fn mm(&self, number: usize) -> &Mm {
+        self.world.mm(MmId::new(number))
+    }
+}
+
+/// What a CPU does.
+pub type Role<T = Frame> = fn(&Stage<T>, &mut Cpu<'_, Model>);
+
+/// What a CPU does before the exploration begins, and what it does in it.
+pub type Part<T = Frame> = (Role<T>, Role<T>);
+
+/// The world that a model needs.
+#[derive(Clone, Copy)]
+pub struct Setting<T = Frame> {
+    pub config: FlushConfig,
+    pub mms: &'static [MmConfig],
+    pub table: fn(&World<Model>) -> T,
+}
+
+/// One mm, on a machine that flushes by interrupts.
+pub const ONE_MM: Setting = Setting { config: BY_IPI, mms: &[MM], table: pte_table };
+
+/// One mm with a page at [`VA`].
+pub const ONE_PAGE: Setting = Setting { table: page, ..ONE_MM };
+
+/// Two mms.
+pub const TWO_MMS: Setting = Setting { mms: &[MM, MM], ..ONE_MM };
+
+/// A machine that flushes by interrupts.
+pub const BY_IPI: FlushConfig =
+    FlushConfig { invlpgb: false, threshold: 1, asids: 0, hypercall: false, unshare_flush: Tables::Kept };
+
+/// An mm of which nothing special is asked.
+pub const MM: MmConfig = MmConfig { hypercall: false, wants_asid: true, trim_every: None };
+
+/// Gives mm 1 an empty PTE table at [`VA`].
+fn pte_table(world: &World<Model>) -> Frame {
+    let machine = &world.machine;
+    let slot = tables::entry(machine, world.mm(MmId::new(1)), VA, 2).expect("enough frames");
+    let table = machine.alloc(FrameSize::Small).expect("enough frames");
+    tables::link(slot, Entry::to(table, VA));
+    table
+}
+
+/// Gives mm 1 a page at [`VA`].
+fn page(world: &World<Model>) -> Frame {
+    let machine = &world.machine;
+    let slot = tables::entry(machine, world.mm(MmId::new(1)), VA, 1).expect("enough frames");
+    let page = machine.alloc(FrameSize::Small).expect("enough frames");
+    machine.page(page).map();
+    tables::link(slot, Entry::to(page, VA));
+    page
+}

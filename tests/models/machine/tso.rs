@@ -1,0 +1,307 @@
+//! The machine of the models under x86-TSO: CPUs are coroutines of the explorer, interrupts come at any instruction.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use gupsync::atomic::{AtomicU64, Figure, Ordering::Relaxed};
+use gupsync::cpumask::CpuId;
+use gupsync::machine::{Cause, Event, FrameSize, Invlpgb, Machine, Range, Violation};
+use gupsync::mm::tables::{Entry, PAGE_SIZE};
+use gupsync::mm::{Asid, Frame, MmId, Page, VirtAddr};
+use gupsync::world::World;
+use gupsync_checker::report::{UnderWay, is_deep};
+use gupsync_checker::tso::{self, Interrupt, Role};
+
+use super::{FRAMES, Part, Setting, Stage};
+
+struct Memory {
+    words: [AtomicU64; 1],
+    page: Page,
+    /// Counts how often it was reused.
+    life: AtomicU64,
+}
+
+/// The machine.
+pub struct Model {
+    cpus: Vec<Core>,
+    memory: Vec<Memory>,
+    /// Frames handed out.
+    used: Figure,
+}
+
+/// What a CPU translates by, and what others want to be invalidated there. All orderings of it are the explorer's affair.
+struct Core {
+    root: AtomicU64,
+    asid: AtomicU64,
+    /// The TLB: the page at [`super::VA`], plus 1; the ASID that it is tagged with; and its life when it was cached.
+    cached: AtomicU64,
+    cached_asid: AtomicU64,
+    cached_life: AtomicU64,
+    /// For each other CPU: the ASID that it wants to be gone here, plus 1.
+    unwanted: Vec<AtomicU64>,
+    /// CPUs that have not yet invalidated what this one asked for.
+    invalidating: AtomicU64,
+}
+
+/// Stands for all ASIDs.
+const EVERYTHING: u64 = u64::MAX;
+
+impl Model {
+    fn new(cpus: usize) -> Self {
+        let zero = || AtomicU64::new(0);
+        let memory = || Memory { words: [zero()], page: Page::free(), life: zero() };
+        let core = || Core {
+            root: zero(),
+            asid: zero(),
+            cached: zero(),
+            cached_asid: zero(),
+            cached_life: zero(),
+            unwanted: (0..cpus).map(|_| zero()).collect(),
+            invalidating: zero(),
+        };
+        Model {
+            cpus: (0..cpus).map(|_| core()).collect(),
+            memory: (0..FRAMES).map(|_| memory()).collect(),
+            // Frame 0 is the kernel's root.
+            used: Figure::new(1),
+        }
+    }
+
+    fn memory(&self, frame: Frame) -> &Memory {
+        &self.memory[(frame.0 / PAGE_SIZE) as usize]
+    }
+
+    /// A CPU reads the memory at [`super::VA`], if any is mapped there.
+    pub fn access(&self, cpu: CpuId) {
+        let core = &self.cpus[cpu.0];
+        tso::irqs_off(|| {
+            if core.cached.load(Relaxed) == 0
+                && let Some(page) = self.translate(Frame(core.root.load(Relaxed)))
+            {
+                core.cached_life.store(self.memory(page).life.peek(), Relaxed);
+                core.cached_asid.store(core.asid.load(Relaxed), Relaxed);
+                core.cached.store(page.0 + 1, Relaxed);
+            }
+        });
+        // One instruction: the interrupt comes before or after.
+        tso::irqs_off(|| {
+            let cached = core.cached.load(Relaxed);
+            if cached != 0 {
+                let page = Frame(cached - 1);
+                if self.memory(page).life.load(Relaxed) != core.cached_life.load(Relaxed) {
+                    tso::broken(format!("{cpu} uses a translation that was flushed"));
+                }
+            }
+        });
+    }
+
+    fn translate(&self, root: Frame) -> Option<Frame> {
+        (1..=4).try_fold(root, |table, _| {
+            let entry = Entry(self.memory(table).words[0].load(Relaxed));
+            entry.is_present().then(|| entry.frame())
+        })
+    }
+
+    /// Somebody reads a table or a page: it must not be reused before he is done.
+    pub fn read(&self, frame: Frame) {
+        let life = &self.memory(frame).life;
+        let before = life.peek();
+        if life.load(Relaxed) != before {
+            tso::broken(format!("frame {:#x} was reused while somebody was inside", frame.0));
+        }
+    }
+
+    /// Somebody reuses a table or a page. A plain store, with no fence: it would hide what the protocol must order itself.
+    pub fn reuse(&self, frame: Frame) {
+        if tso::is_exploring() {
+            let life = &self.memory(frame).life;
+            life.store(life.peek() + 1, Relaxed);
+        }
+    }
+
+    fn invalidate(&self, cpu: usize, asid: u64) {
+        let core = &self.cpus[cpu];
+        if asid == EVERYTHING || asid == core.cached_asid.load(Relaxed) {
+            core.cached.store(0, Relaxed);
+        }
+    }
+
+    /// The TLB of `cpu` does what other CPUs have broadcast.
+    fn take_broadcasts(&self, cpu: usize) {
+        for (from, unwanted) in self.cpus[cpu].unwanted.iter().enumerate() {
+            let asid = unwanted.swap(0, Relaxed);
+            if asid != 0 {
+                self.invalidate(cpu, asid - 1);
+                self.cpus[from].invalidating.fetch_sub(1, Relaxed);
+            }
+        }
+    }
+}
+
+impl Machine for Model {
+    fn cpus(&self) -> usize {
+        self.cpus.len()
+    }
+
+    fn irqs_off<R>(&self, body: impl FnOnce() -> R) -> R {
+        tso::irqs_off(body)
+    }
+
+    fn window(&self, _: CpuId, _: impl FnMut()) {}
+
+    fn wait(&self, _: CpuId, _: impl FnMut(), until: impl FnMut() -> bool) {
+        tso::wait(until);
+    }
+
+    fn pause(&self) {}
+
+    fn park(&self, _: CpuId, _: impl FnMut(), until: impl FnMut() -> bool) {
+        tso::wait(until);
+    }
+
+    fn send(&self, _: CpuId, to: CpuId, _: Cause, _: MmId) {
+        tso::interrupt(to.0, Interrupt::Maskable);
+    }
+
+    fn acked(&self, _: CpuId, sender: CpuId, cause: Cause, _: MmId) {
+        tso::note(|| format!("has answered the {cause:?} of {sender}"));
+    }
+
+    fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid) {
+        let core = &self.cpus[cpu.0];
+        core.root.store(root.0, Relaxed);
+        core.asid.store(asid.word(), Relaxed);
+        core.cached.store(0, Relaxed);
+    }
+
+    fn flush_local(&self, cpu: CpuId, _: Range) {
+        self.cpus[cpu.0].cached.store(0, Relaxed);
+    }
+
+    /// As an NMI to each CPU, which may be taken anywhere, inside a walk too: hardware is no more predictable.
+    fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {
+        let asid = match what {
+            Invlpgb::Of { asid, .. } => asid.word(),
+            Invlpgb::Everything => EVERYTHING - 1,
+        };
+        self.invalidate(cpu.0, asid);
+        for to in (0..self.cpus.len()).filter(|to| *to != cpu.0) {
+            if !tso::is_exploring() {
+                self.invalidate(to, asid);
+                continue;
+            }
+            self.cpus[cpu.0].invalidating.fetch_add(1, Relaxed);
+            self.cpus[to].unwanted[cpu.0].store(asid + 1, Relaxed);
+            tso::interrupt(to, Interrupt::Nmi);
+        }
+    }
+
+    fn tlbsync(&self, cpu: CpuId) {
+        tso::wait(|| self.cpus[cpu.0].invalidating.load(Relaxed) == 0);
+    }
+
+    fn invlpgb_max(&self) -> u64 {
+        1
+    }
+
+    fn kernel_root(&self) -> Frame {
+        Frame(0)
+    }
+
+    fn words(&self, frame: Frame) -> &[AtomicU64] {
+        &self.memory(frame).words
+    }
+
+    fn page(&self, frame: Frame) -> &Page {
+        &self.memory(frame).page
+    }
+
+    fn alloc(&self, _: FrameSize) -> Option<Frame> {
+        let index = self.used.fetch_add(1, Relaxed);
+        (index < FRAMES as u64).then_some(Frame(index * PAGE_SIZE))
+    }
+
+    /// What is freed may be reused at once.
+    fn free(&self, frame: Frame, _: FrameSize) {
+        self.reuse(frame);
+    }
+
+    fn copy(&self, from: Frame, to: Frame) {
+        self.read(from);
+        self.reuse(to);
+    }
+
+    fn touch(&self, _: VirtAddr) -> Option<u64> {
+        None
+    }
+
+    fn write(&self, _: VirtAddr, _: u64) -> bool {
+        false
+    }
+
+    fn note(&self, _: CpuId, mm: MmId, event: Event, _: u64) {
+        if matches!(event, Event::WalkBegin | Event::WalkEnd | Event::SyncSkipped | Event::SyncSent) {
+            tso::note(|| format!("{event:?} of {mm:?}"));
+        }
+    }
+
+    fn counted(&self, _: MmId, _: Event) -> u64 {
+        0
+    }
+
+    fn counted_on(&self, _: CpuId, _: MmId, _: Event) -> u64 {
+        0
+    }
+
+    fn forget_counts(&self) {}
+
+    fn caught(&self, violation: &Violation) {
+        tso::broken(format!("{violation:?}"));
+    }
+
+    fn clock(&self) -> u64 {
+        0
+    }
+}
+
+/// So many states are looked at.
+const QUICK: usize = 1_000_000;
+const DEEP: usize = 40_000_000;
+
+/// Explores all of `parts` at once, each on its CPU, and everything that x86 allows.
+///
+/// # Panics
+///
+/// If something is found.
+pub fn explore<T: Send + Sync + 'static>(_: usize, setting: Setting<T>, parts: &'static [Part<T>]) {
+    let most = if is_deep() { DEEP } else { QUICK };
+    let mut report = UnderWay::begin("tso", parts.len(), None);
+    let outcome = tso::explore(most, || {
+        let Setting { config, mms, table } = setting;
+        let mms = mms.iter().copied();
+        let world = World::new(Model::new(parts.len()), config, mms).expect("enough frames");
+        let stage = Arc::new(Stage { table: table(&world), world });
+        for (index, (before, _)) in parts.iter().enumerate() {
+            before(&stage, &mut stage.world.enter(CpuId(index)));
+        }
+        let role = |(index, (_, role)): (usize, &'static Part<T>)| {
+            let stage = stage.clone();
+            let role = move || role(&stage, &mut stage.world.enter(CpuId(index)));
+            Arc::new(role) as Role
+        };
+        let roles = parts.iter().enumerate().map(role).collect();
+        let handler = move |cpu: usize, interrupt| match interrupt {
+            Interrupt::Maskable => stage.world.interrupt(CpuId(cpu)),
+            Interrupt::Nmi => stage.world.machine.take_broadcasts(cpu),
+        };
+        (roles, Rc::new(handler) as Rc<dyn Fn(usize, Interrupt)>)
+    });
+    report.explored(outcome.states);
+    if let Some(trace) = outcome.fault {
+        panic!("{}, after {} steps:\n{}", trace.fault, trace.steps, trace.text);
+    }
+    if !outcome.exhausted {
+        report.cut_off(format!("{most} states"));
+    }
+    report.held();
+}

@@ -1,0 +1,88 @@
+//! What has been explored, a line of JSON each, in the file that `GUPSYNC_REPORT` names.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+/// The variable.
+pub const VARIABLE: &str = "GUPSYNC_REPORT";
+
+/// The variable that asks for deep bounds.
+pub const DEEP: &str = "GUPSYNC_DEEP";
+
+/// Whether deep bounds are asked for.
+#[must_use]
+pub fn is_deep() -> bool {
+    std::env::var_os(DEEP).is_some()
+}
+
+/// One exploration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Exploration {
+    /// The test.
+    pub property: String,
+    /// `loom` or `tso`.
+    pub checker: String,
+    /// CPUs at work.
+    pub cpus: usize,
+    /// Executions or states.
+    pub explored: u64,
+    /// What was bounded; nothing if it was exhausted.
+    pub bound: Option<String>,
+    /// Seconds.
+    pub seconds: f64,
+    /// Whether it was looked at to the end, and nothing was found.
+    pub held: bool,
+}
+
+/// An exploration under way: it is reported when it is dropped, whether or not something was found.
+pub struct UnderWay {
+    exploration: Exploration,
+    since: Instant,
+}
+
+impl UnderWay {
+    /// Begins, on behalf of the test that this thread is named for.
+    #[must_use]
+    pub fn begin(checker: &str, cpus: usize, bound: Option<String>) -> Self {
+        let property = std::thread::current().name().unwrap_or("?").to_owned();
+        let checker = checker.to_owned();
+        let exploration =
+            Exploration { property, checker, cpus, explored: 0, bound, seconds: 0.0, held: false };
+        UnderWay { exploration, since: Instant::now() }
+    }
+
+    /// So many executions or states, so far.
+    pub fn explored(&mut self, explored: u64) {
+        self.exploration.explored = explored;
+    }
+
+    /// More could have been looked at.
+    pub fn cut_off(&mut self, bound: String) {
+        self.exploration.bound = Some(bound);
+    }
+
+    /// All was looked at, as far as that goes, and nothing was found.
+    pub fn held(&mut self) {
+        self.exploration.held = true;
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let Some(path) = std::env::var_os(VARIABLE) else { return };
+        self.exploration.seconds = self.since.elapsed().as_secs_f64();
+        let mut line = serde_json::to_string(&self.exploration).expect("it can be written as JSON");
+        line.push('\n');
+        let written = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(line.as_bytes()));
+        if let Err(error) = written {
+            eprintln!("error: {}: {error}", path.display());
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What has happened, for people.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::panic::Location;
+use std::path::Path;
+
+use super::execution::Interrupt;
+
+/// Something that has happened on a CPU.
+pub(super) enum What {
+    Loaded(u64),
+    Stored(u64),
+    Drained(u64),
+    Updated(u64, Option<u64>),
+    Fenced,
+    Sent(Interrupt, usize),
+    Took(Interrupt),
+    Returned(Interrupt),
+    Remarked(String),
+}
+
+pub(super) struct Line {
+    pub(super) cpu: usize,
+    pub(super) what: What,
+    pub(super) site: Option<&'static Location<'static>>,
+}
+
+impl What {
+    /// Whether it is a step, and not a remark on one.
+    fn is_step(&self) -> bool {
+        !matches!(self, What::Returned(_) | What::Remarked(_))
+    }
+}
+
+/// A fault, and a shortest way to it.
+pub struct Trace {
+    /// What is wrong in the end.
+    pub fault: String,
+    /// Steps, numbered in [`Trace::text`].
+    pub steps: usize,
+    /// A line each.
+    pub text: String,
+}
+
+impl Trace {
+    pub(super) fn new(fault: String, lines: &[Line]) -> Self {
+        let mut sources = Sources(HashMap::new());
+        let (mut steps, mut text) = (0, String::new());
+        for line in lines {
+            let number = if line.what.is_step() {
+                steps += 1;
+                format!("{steps}.")
+            } else {
+                String::new()
+            };
+            let (word, place) = line.site.map_or_else(Default::default, |site| {
+                (sources.receiver(site), format!("{}:{}", site.file(), site.line()))
+            });
+            let what = line.what.in_words(&word);
+            let row = format!("{number:>4}  CPU {}  {what:<74}  {place}", line.cpu);
+            writeln!(text, "{}", row.trim_end()).expect("a string takes all");
+        }
+        Trace { fault, steps, text }
+    }
+}
+
+impl What {
+    fn in_words(&self, word: &str) -> String {
+        let name = |interrupt: &Interrupt| match interrupt {
+            Interrupt::Maskable => "an interrupt",
+            Interrupt::Nmi => "an NMI",
+        };
+        match self {
+            What::Loaded(value) => format!("reads {word}: {}", Value(*value)),
+            What::Stored(value) => format!("writes {word} = {}, into its store buffer", Value(*value)),
+            What::Drained(value) => format!("its write of {word} = {} reaches memory", Value(*value)),
+            What::Updated(old, Some(new)) => format!("changes {word} from {} to {}", Value(*old), Value(*new)),
+            What::Updated(old, None) => format!("finds {word}: {}, and leaves it", Value(*old)),
+            What::Fenced => "a full fence".to_owned(),
+            What::Sent(interrupt, to) => format!("sends {} to CPU {to}", name(interrupt)),
+            What::Took(interrupt) => format!("takes {}", name(interrupt)),
+            What::Returned(interrupt) => format!("  (returns from {})", name(interrupt)),
+            What::Remarked(remark) => format!("  ({remark})"),
+        }
+    }
+}
+
+struct Value(u64);
+
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            small @ 0..1000 => write!(f, "{small}"),
+            u64::MAX => f.write_str("~0"),
+            large => write!(f, "{large:#x}"),
+        }
+    }
+}
+
+/// The files that the code was built from.
+struct Sources(HashMap<&'static str, String>);
+
+impl Sources {
+    /// What a method is called on, as the code has it.
+    fn receiver(&mut self, site: &'static Location<'static>) -> String {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let text = self
+            .0
+            .entry(site.file())
+            .or_insert_with(|| fs::read_to_string(root.join(site.file())).unwrap_or_default());
+        let line = site.line() as usize;
+        let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+        let end = (before + site.column() as usize - 1).min(text.len());
+        let mut depth = 0;
+        let start = text[..end].rfind(|c: char| {
+            match c {
+                ')' | ']' => depth += 1,
+                '(' | '[' => depth -= 1,
+                _ => {}
+            }
+            depth < 0 || depth == 0 && !(c.is_alphanumeric() || "_.)](['".contains(c) || c.is_whitespace())
+        });
+        let receiver = text[start.map_or(0, |at| at + 1)..end].split_whitespace().collect::<String>();
+        let receiver = receiver.trim_end_matches('.');
+        let receiver = ["let", "return", "mut"].iter().fold(receiver, |r, word| r.strip_prefix(word).unwrap_or(r));
+        receiver.strip_prefix("self.").unwrap_or(receiver).to_owned()
+    }
+}
