@@ -9,6 +9,7 @@ use gupsync::machine::{Cause, Event, FrameSize, Invlpgb, Machine, Range, Violati
 use gupsync::mm::tables::{Entry, PAGE_SIZE};
 use gupsync::mm::{Asid, Frame, MmId, Page, VirtAddr};
 use gupsync::world::World;
+use gupsync_checker::report::{UnderWay, is_deep};
 use loom::cell::UnsafeCell;
 use loom::thread::Thread;
 
@@ -265,12 +266,17 @@ impl Machine for Model {
     }
 }
 
-/// Explores all of `parts` at once, each on its CPU, with at most `preemptions` switches that nobody asked for.
+/// Explores all of `parts` at once, each on its CPU, with at most `preemptions` switches that nobody asked for; one more
+/// where deep bounds are asked for.
 pub fn explore<T: Send + Sync + 'static>(preemptions: usize, setting: Setting<T>, parts: &'static [Part<T>]) {
+    let preemptions = preemptions + usize::from(is_deep());
+    let mut report = UnderWay::begin("loom", parts.len(), Some(format!("{preemptions} preemptions")));
+    let executions = report.counter();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
     builder.check(move || {
+        executions.fetch_add(1, Relaxed);
         let Setting { config, mms, table } = setting;
         let mms = mms.iter().copied();
         let world = World::new(Model::new(parts.len()), config, mms).expect("enough frames");
@@ -294,4 +300,5 @@ pub fn explore<T: Send + Sync + 'static>(preemptions: usize, setting: Setting<T>
             thread.join().expect("a role does not panic");
         }
     });
+    report.held();
 }

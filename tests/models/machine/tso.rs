@@ -296,7 +296,7 @@ pub fn explore<T: Send + Sync + 'static>(_: usize, setting: Setting<T>, parts: &
         };
         (roles, Rc::new(handler) as Rc<dyn Fn(usize, Interrupt)>)
     });
-    report.explored(outcome.states);
+    report.counter().fetch_add(outcome.states, std::sync::atomic::Ordering::Relaxed);
     if let Some(trace) = outcome.fault {
         panic!("{}, after {} steps:\n{}", trace.fault, trace.steps, trace.text);
     }

@@ -2,6 +2,8 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,7 @@ pub struct Exploration {
 /// An exploration under way: it is reported when it is dropped, whether or not something was found.
 pub struct UnderWay {
     exploration: Exploration,
+    explored: Arc<AtomicU64>,
     since: Instant,
 }
 
@@ -51,12 +54,13 @@ impl UnderWay {
         let checker = checker.to_owned();
         let exploration =
             Exploration { property, checker, cpus, explored: 0, bound, seconds: 0.0, held: false };
-        UnderWay { exploration, since: Instant::now() }
+        UnderWay { exploration, explored: Arc::default(), since: Instant::now() }
     }
 
-    /// So many executions or states, so far.
-    pub fn explored(&mut self, explored: u64) {
-        self.exploration.explored = explored;
+    /// Counts executions, or states.
+    #[must_use]
+    pub fn counter(&self) -> Arc<AtomicU64> {
+        self.explored.clone()
     }
 
     /// More could have been looked at.
@@ -73,6 +77,7 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         let Some(path) = std::env::var_os(VARIABLE) else { return };
+        self.exploration.explored = self.explored.load(Ordering::Relaxed);
         self.exploration.seconds = self.since.elapsed().as_secs_f64();
         let mut line = serde_json::to_string(&self.exploration).expect("it can be written as JSON");
         line.push('\n');

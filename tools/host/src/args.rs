@@ -83,6 +83,20 @@ Examples:
   tools/gupsync test trace::                                    only tests with this in their names
   LIMINE_DIR=/path/to/limine-8.2-binary tools/gupsync test      boots under real Limine too")]
     Test(TestArgs),
+    /// Check the library by model checkers, and see them catch every mistake of tests/mutants.
+    #[command(after_help = "\
+Two checkers run the shipped code: loom (C++20, up to a bound on preemptions) and an explorer of x86-TSO
+(every execution, store buffers and asynchronous interrupts included).
+
+Examples:
+  tools/gupsync prove                            properties and mutants, a one-page table
+  tools/gupsync prove --traces                   with the shortest executions that break a mutant on x86
+  tools/gupsync prove --orderings                and every ordering weakened, every fence dropped, one at a time
+  tools/gupsync prove --deep                     one more preemption for loom, no end of states for x86-TSO
+  tools/gupsync prove shared::                   only what has this in its name
+
+Exit status: 0 if every property held and every mistake was caught, 1 if not, 2 for bad arguments.")]
+    Prove(ProveArgs),
 }
 
 /// Arguments of `compare`.
@@ -229,6 +243,25 @@ pub struct RunArgs {
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
+}
+
+/// Arguments of `prove`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ProveArgs {
+    /// Deep bounds: hours rather than minutes.
+    #[arg(long)]
+    pub deep: bool,
+    /// No mutants.
+    #[arg(long)]
+    pub properties: bool,
+    /// Weaken every ordering and drop every fence too.
+    #[arg(long)]
+    pub orderings: bool,
+    /// Print the shortest execution that breaks each mutant under x86-TSO.
+    #[arg(long)]
+    pub traces: bool,
+    /// Only properties and mutants whose names contain this.
+    pub filter: Option<String>,
 }
 
 /// Arguments of `test`.

@@ -28,6 +28,11 @@ impl Tree {
         Tree { root: root.into(), target: target.into(), quick: false }
     }
 
+    /// A target folder beside the kernel's.
+    pub fn target_of(&self, purpose: &str) -> PathBuf {
+        self.target.with_file_name(purpose)
+    }
+
     /// The same, built in less time to run a little slower.
     pub fn quick(self) -> Self {
         Tree { quick: true, ..self }

@@ -2,7 +2,8 @@
 //!
 //! [`artifacts`] builds the kernel, [`image`] puts it on an ISO with a bootloader, [`qemu`] runs that, [`boot`]
 //! reads the rows from the serial port, [`compare`] does it for every setting, and [`table`] and [`document`] say
-//! what came out. [`stress`] does it for scenarios drawn at random, until one fails.
+//! what came out. [`stress`] does it for scenarios drawn at random, until one fails. [`prove`] runs the model
+//! checkers on the library, and on every one of [`mutants`].
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +13,9 @@ pub mod boot;
 pub mod compare;
 pub mod document;
 pub mod image;
+pub mod mutants;
 pub mod progress;
+pub mod prove;
 pub mod qemu;
 pub mod stress;
 pub mod suite;

@@ -11,7 +11,7 @@ use gupsync_host::args::{Cli, Command, IsoArgs, RunArgs};
 use gupsync_host::artifacts::Tree;
 use gupsync_host::image::{self, Bootloader};
 use gupsync_host::qemu::End;
-use gupsync_host::{compare, stress, suite};
+use gupsync_host::{compare, prove, stress, suite};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Stress(args) => stress::run(&args),
         Command::Iso(args) => iso(&args),
         Command::Run(args) => run(&args),
+        Command::Prove(args) => prove::run(&args),
         Command::Test(args) => suite::run(&args),
     };
     match result {

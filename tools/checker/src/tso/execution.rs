@@ -85,7 +85,11 @@ impl Users {
     /// Adds one; says whether the word turns out to be shared by more than was known.
     fn add(&mut self, cpu: usize, level: Level, writes: bool) -> bool {
         let bit = Users::bit(cpu, level);
-        if writes { self.writers |= bit } else { self.readers |= bit }
+        if writes {
+            self.writers |= bit
+        } else {
+            self.readers |= bit
+        }
         let known = (self.shared, self.interruptible);
         let all = self.readers | self.writers;
         let cpus = |bits: u64| (0..MAX_CPUS).filter(move |cpu| bits >> (*cpu as u32 * LEVELS) & 0xf != 0);
@@ -227,7 +231,8 @@ pub(super) struct Beginning {
 impl Execution {
     /// What is there now is what every execution begins with.
     pub(super) fn beginning(&self) -> Beginning {
-        let sum = (0..).zip(&self.words).fold(0, |sum: Hash, (word, value)| sum.wrapping_add(of_word(word, *value)));
+        let sum =
+            (0..).zip(&self.words).fold(0, |sum: Hash, (word, value)| sum.wrapping_add(of_word(word, *value)));
         Beginning { words: self.words.clone(), figures: self.figures.clone(), sum }
     }
 
@@ -325,7 +330,10 @@ impl Execution {
 
 pub(super) fn new_word(value: u64) -> usize {
     with(|e| {
-        assert!(e.running.is_none(), "no word is made while CPUs run: its number would depend on the execution");
+        assert!(
+            e.running.is_none(),
+            "no word is made while CPUs run: its number would depend on the execution"
+        );
         e.words.push(value);
         e.users.push(Users::default());
         e.words.len() - 1

@@ -124,7 +124,8 @@ impl Sources {
         });
         let receiver = text[start.map_or(0, |at| at + 1)..end].split_whitespace().collect::<String>();
         let receiver = receiver.trim_end_matches('.');
-        let receiver = ["let", "return", "mut"].iter().fold(receiver, |r, word| r.strip_prefix(word).unwrap_or(r));
+        let receiver =
+            ["let", "return", "mut"].iter().fold(receiver, |r, word| r.strip_prefix(word).unwrap_or(r));
         receiver.strip_prefix("self.").unwrap_or(receiver).to_owned()
     }
 }

@@ -1,0 +1,155 @@
+//! Mistakes worth making: small patches under `tests/mutants`, each applied to a copy of the tree, so that what fails is the
+//! shipped code with one mistake in it.
+//!
+//! Above the patch stand a few lines of `Key: value`:
+//!
+//! - `Mistake`: what is wrong, in a sentence;
+//! - `Stands for`: the proposal or review remark that it comes from;
+//! - `Loom`, `TSO`: the model that must fail under that checker;
+//! - `Kernel`: the comparison in which the kernel's own detectors must catch it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::artifacts::Tree;
+
+/// What of the tree is copied.
+const PARTS: &[&str] = &[
+    ".cargo",
+    "Cargo.toml",
+    "Cargo.lock",
+    "rust-toolchain.toml",
+    "limine.conf",
+    "src",
+    "arch",
+    "tests",
+    "tools",
+];
+
+/// A mistake.
+#[derive(Clone, Debug)]
+pub struct Mutant {
+    /// The name of its file.
+    pub name: String,
+    /// The proposal or review remark that it comes from.
+    pub stands_for: String,
+    /// The model that fails under loom.
+    pub loom: Option<String>,
+    /// The model that fails under x86-TSO.
+    pub tso: Option<String>,
+    /// The comparison that the kernel fails.
+    pub kernel: Option<String>,
+    patches: String,
+}
+
+/// All of them, by name.
+///
+/// # Errors
+///
+/// A file that cannot be read, or says too little.
+pub fn all() -> Result<Vec<Mutant>> {
+    let mut mutants = Vec::new();
+    for entry in fs::read_dir(Tree::own().root.join("tests/mutants"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "patch") {
+            mutants.push(Mutant::read(&path).with_context(|| path.display().to_string())?);
+        }
+    }
+    mutants.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(mutants)
+}
+
+impl Mutant {
+    fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path)?;
+        let start = text.find("--- ").context("holds no patch")?;
+        let (head, patches) = text.split_at(start);
+        let value = |key: &str| {
+            head.lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+                .map(|value| value.trim().to_owned())
+        };
+        ensure!(value("Mistake").is_some(), "does not say what its Mistake is");
+        let mutant = Mutant {
+            name: path.file_stem().and_then(|stem| stem.to_str()).context("no name")?.to_owned(),
+            stands_for: value("Stands for").context("does not say what it Stands for")?,
+            loom: value("Loom"),
+            tso: value("TSO"),
+            kernel: value("Kernel"),
+            patches: patches.to_owned(),
+        };
+        let catchers = [&mutant.loom, &mutant.tso, &mutant.kernel];
+        ensure!(catchers.iter().any(|catcher| catcher.is_some()), "says nothing of who catches it");
+        Ok(mutant)
+    }
+
+    /// Makes `root` a copy of the tree with this mistake in it.
+    ///
+    /// # Errors
+    ///
+    /// A patch that does not apply any more.
+    pub fn make(&self, root: &Path) -> Result<()> {
+        copy_tree(root)?;
+        for patch in split(&self.patches) {
+            let file =
+                patch.lines().nth(1).and_then(|line| line.strip_prefix("+++ b/")).context("no `+++ b/`")?;
+            let path = root.join(file);
+            let before = fs::read_to_string(&path).with_context(|| file.to_owned())?;
+            let after = diffy::apply(&before, &diffy::Patch::from_str(&patch)?)
+                .with_context(|| format!("{}: {file} has changed", self.name))?;
+            fs::write(path, after)?;
+        }
+        Ok(())
+    }
+}
+
+/// The patches of a text that holds one for each file.
+fn split(text: &str) -> Vec<String> {
+    let mut patches: Vec<String> = Vec::new();
+    for line in text.split_inclusive('\n') {
+        if line.starts_with("--- ") {
+            patches.push(String::new());
+        }
+        if let Some(last) = patches.last_mut() {
+            last.push_str(line);
+        }
+    }
+    patches
+}
+
+/// Makes `root` a copy of the tree.
+///
+/// # Errors
+///
+/// A file that cannot be read or written.
+pub fn copy_tree(root: &Path) -> Result<()> {
+    let own = Tree::own().root;
+    PARTS.iter().try_for_each(|part| copy(&own.join(part), &root.join(part)))
+}
+
+/// Copies a file or folder; leaves alone what is the same already, so that it need not be built again.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if from.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(to)? {
+            let old = entry?;
+            match (from.join(old.file_name()).exists(), old.path()) {
+                (true, _) => {}
+                (false, folder) if folder.is_dir() => fs::remove_dir_all(folder)?,
+                (false, file) => fs::remove_file(file)?,
+            }
+        }
+        for entry in fs::read_dir(from)? {
+            let name = entry?.file_name();
+            copy(&from.join(&name), &to.join(&name))?;
+        }
+    } else {
+        let new = fs::read(from).with_context(|| from.display().to_string())?;
+        if fs::read(to).ok().as_ref() != Some(&new) {
+            fs::write(to, new)?;
+        }
+    }
+    Ok(())
+}

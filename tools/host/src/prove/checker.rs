@@ -1,0 +1,166 @@
+//! The two model checkers: how the models are built for each, and run.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use gupsync_checker::report::{self, Exploration};
+
+use crate::artifacts::Tree;
+
+/// A model checker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checker {
+    /// C++20, up to a bound on preemptions.
+    Loom,
+    /// x86-TSO, exhaustively.
+    Tso,
+}
+
+impl Checker {
+    /// Its name, which is that of its `cfg` too.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Checker::Loom => "loom",
+            Checker::Tso => "tso",
+        }
+    }
+}
+
+/// Where the models are built for one checker: a copy of the tree, and a target folder of its own.
+///
+/// One after the other, trees with different mistakes take it over; what did not change is not built again.
+pub struct Lane {
+    checker: Checker,
+    folder: PathBuf,
+}
+
+/// What came of running models.
+#[derive(Debug)]
+pub struct Ran {
+    /// What was explored.
+    pub explorations: Vec<Exploration>,
+    /// Whether every model came to its end and found nothing.
+    pub held: bool,
+    /// What was printed.
+    pub said: String,
+}
+
+/// How models are run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How<'a> {
+    /// Only those with this in their names.
+    pub filter: Option<&'a str>,
+    /// So many at a time.
+    pub threads: usize,
+    /// With deep bounds.
+    pub deep: bool,
+    /// With one ordering weakened.
+    pub weaken: Option<&'a str>,
+}
+
+/// No run is this long, with quick bounds.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+impl Lane {
+    /// The lane of `checker`.
+    #[must_use]
+    pub fn new(checker: Checker) -> Self {
+        Lane { checker, folder: Tree::own().target_of("prove").join(checker.name()) }
+    }
+
+    /// Which.
+    #[must_use]
+    pub fn checker(&self) -> Checker {
+        self.checker
+    }
+
+    /// Where the tree is to be made.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.folder.join("tree")
+    }
+
+    /// Builds the models of the tree that is there now, and keeps them as `name`.
+    ///
+    /// # Errors
+    ///
+    /// What cargo said, if they do not build.
+    pub fn build(&self, name: &str) -> Result<PathBuf> {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let output = cargo
+            .current_dir(self.root())
+            .env("RUSTFLAGS", format!("--cfg {} -A warnings", self.checker.name()))
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .args(["test", "--no-run", "--locked", "--profile", "checked", "--package", "gupsync"])
+            .args(["--test", "models", "--message-format", "json-render-diagnostics", "--target-dir"])
+            .arg(self.folder.join("target"))
+            .output()
+            .context("cannot run cargo")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "the models do not build:\n{said}");
+        let built = String::from_utf8_lossy(&output.stdout);
+        let executable = built
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+            .context("cargo does not say where the models are")?;
+        let kept = self.folder.join(name);
+        fs::copy(&executable, &kept).with_context(|| executable.display().to_string())?;
+        Ok(kept)
+    }
+
+    /// Runs models that were built.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be run, do not end, or end without a word.
+    pub fn run(&self, models: &Path, how: How<'_>) -> Result<Ran> {
+        let work = tempfile::tempdir()?;
+        let (said, reported) = (work.path().join("said"), work.path().join("reported"));
+        let mut command = Command::new(models);
+        command
+            .current_dir(self.root())
+            .env(report::VARIABLE, &reported)
+            .env_remove(report::DEEP)
+            .env_remove(gupsync_checker::weaken::VARIABLE)
+            .env("RUST_BACKTRACE", "0")
+            .arg(format!("--test-threads={}", how.threads.max(1)))
+            .args(how.filter)
+            .stdout(File::create(&said)?)
+            .stderr(Stdio::null());
+        if how.deep {
+            command.env(report::DEEP, "1");
+        }
+        if let Some(site) = how.weaken {
+            command.env(gupsync_checker::weaken::VARIABLE, site);
+        }
+        let mut child = command.spawn().with_context(|| models.display().to_string())?;
+        let since = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            if !how.deep && since.elapsed() > PATIENCE {
+                child.kill()?;
+                child.wait()?;
+                bail!("{} {:?} did not end in {} s", self.checker.name(), how.filter, PATIENCE.as_secs());
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        let said = fs::read_to_string(said)?;
+        let ended = said.contains("test result: ok.") || said.contains("test result: FAILED.");
+        ensure!(ended, "the models did not come to an end ({status}):\n{said}");
+        let explorations = fs::read_to_string(reported).unwrap_or_default();
+        let explorations = explorations.lines().map(serde_json::from_str).collect::<Result<Vec<_>, _>>()?;
+        ensure!(
+            said.contains("running 0 tests") || !explorations.is_empty(),
+            "the models do not say what they have explored:\n{said}"
+        );
+        Ok(Ran { explorations, held: status.success(), said })
+    }
+}

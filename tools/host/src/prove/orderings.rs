@@ -1,0 +1,110 @@
+//! The sweep: every ordering of `src/` weakened and every fence left out, one at a time. Some model must fail.
+//!
+//! `tests/orderings.txt` says which, so that one model is run for each and not all of them; and it lists those that make no
+//! difference, with the reason. What is not listed there is tried on all models. What is listed and not there any
+//! more is a failure too.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::{Result, anyhow, bail};
+
+use super::checker::{Checker, How, Lane};
+use super::sites::{self, Weakening};
+use super::table::{Kind, Line, Verdict};
+use crate::artifacts::Tree;
+
+const LIST: &str = "tests/orderings.txt";
+
+/// What is known of a weakening.
+#[derive(Clone, Debug)]
+enum Known {
+    CaughtBy(Checker, String),
+    Equivalent(String),
+}
+
+/// Weakens each in turn; `built` are the models of each checker, built without a mistake.
+///
+/// # Errors
+///
+/// If a model could not be run, or the list is not right.
+pub fn run(built: &[(Lane, PathBuf)], lines: &Mutex<Vec<Line>>) -> Result<()> {
+    let known = list()?;
+    let weakenings = sites::all()?;
+    if let Some(stale) = known.keys().find(|name| !weakenings.iter().any(|one| one.name == **name)) {
+        bail!("{LIST}: `{stale}` is not in src/ any more");
+    }
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let worker = || -> Result<()> {
+            while let Some(weakening) = weakenings.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let line = try_one(built, weakening, known.get(&weakening.name))?;
+                eprintln!("{}", line.progress());
+                lines.lock().expect("nobody panics while holding it").push(line);
+            }
+            Ok(())
+        };
+        let workers = [scope.spawn(worker), scope.spawn(worker)];
+        workers.into_iter().try_for_each(|worker| {
+            worker.join().unwrap_or_else(|_| Err(anyhow!("a worker of the sweep has panicked")))
+        })
+    })
+}
+
+fn try_one(built: &[(Lane, PathBuf)], weakening: &Weakening, known: Option<&Known>) -> Result<Line> {
+    let run = |lane: &Lane, models: &PathBuf, filter| {
+        let how = How { filter, threads: 1, weaken: Some(&weakening.site), ..How::default() };
+        let ran = lane.run(models, how)?;
+        Ok::<_, anyhow::Error>(Line::mistake(Kind::Ordering, lane.checker(), &weakening.name, &ran))
+    };
+    if let Some(Known::CaughtBy(checker, model)) = known {
+        let (lane, models) = built
+            .iter()
+            .find(|(lane, _)| lane.checker() == *checker)
+            .ok_or_else(|| anyhow!("{} has no lane", checker.name()))?;
+        return run(lane, models, Some(model.as_str()));
+    }
+    let mut line = None;
+    for (lane, models) in built {
+        // Nothing but a fence is any weaker on x86.
+        if lane.checker() == Checker::Loom || weakening.is_fence {
+            let one = run(lane, models, None)?;
+            if one.verdict == Verdict::Caught {
+                eprintln!("{LIST} lacks: {}: {} {}", weakening.name, one.checker.name(), one.note);
+                return Ok(one);
+            }
+            line = Some(one);
+        }
+    }
+    let mut line = line.ok_or_else(|| anyhow!("{}: no checker can tell", weakening.name))?;
+    if let Some(Known::Equivalent(why)) = known {
+        line.verdict = Verdict::Equivalent;
+        line.note.clone_from(why);
+    }
+    Ok(line)
+}
+
+/// `name: checker model`, or `name: equivalent, reason`.
+fn list() -> Result<HashMap<String, Known>> {
+    let text = std::fs::read_to_string(Tree::own().root.join(LIST))?;
+    let mut known = HashMap::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let parsed = line.split_once(": ").and_then(|(name, what)| {
+            let what = match what.split_once(' ')? {
+                ("loom", model) => Known::CaughtBy(Checker::Loom, model.to_owned()),
+                ("tso", model) => Known::CaughtBy(Checker::Tso, model.to_owned()),
+                ("equivalent,", why) => Known::Equivalent(why.to_owned()),
+                _ => return None,
+            };
+            Some((name.to_owned(), what))
+        });
+        let Some((name, what)) = parsed else {
+            bail!("{LIST}: `{line}` is not `weakening: checker model` nor `weakening: equivalent, reason`")
+        };
+        known.insert(name, what);
+    }
+    Ok(known)
+}

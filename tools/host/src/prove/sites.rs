@@ -1,0 +1,162 @@
+//! Every ordering and every fence of `src/`, found in its text.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::artifacts::Tree;
+
+/// One ordering, and one way to weaken it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weakening {
+    /// What does not change when lines move: file, function, operation, ordering, and how it is weakened.
+    pub name: String,
+    /// What a checker is told: [`gupsync_checker::weaken`].
+    pub site: String,
+    /// Whether it is a fence: nothing else matters on x86.
+    pub is_fence: bool,
+}
+
+/// Parts of `src/` that are no protocol: the checkers' own door, and what stages an experiment with it.
+const LEFT_OUT: &[&str] = &["atomic.rs", "scenario"];
+
+/// All of them, in order.
+///
+/// # Errors
+///
+/// A file that cannot be read.
+pub fn all() -> Result<Vec<Weakening>> {
+    let root = Tree::own().root;
+    let mut found = Vec::new();
+    visit(&root, &root.join("src"), &mut found)?;
+    Ok(found)
+}
+
+fn visit(root: &Path, folder: &Path, found: &mut Vec<Weakening>) -> Result<()> {
+    let mut paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    for path in paths {
+        if path.file_name().is_some_and(|name| LEFT_OUT.iter().any(|left_out| name == *left_out)) {
+            continue;
+        }
+        if path.is_dir() {
+            visit(root, &path, found)?;
+        } else {
+            let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let file = path.strip_prefix(root)?.to_string_lossy().into_owned();
+            found.extend(in_text(&file, &text));
+        }
+    }
+    Ok(())
+}
+
+/// Weaker orderings, by strength lost.
+fn weaker(ordering: &str) -> &'static [&'static str] {
+    match ordering {
+        "Acquire" | "Release" => &["Relaxed"],
+        "AcqRel" => &["Acquire", "Release"],
+        "SeqCst" => &["AcqRel", "Relaxed"],
+        _ => &[],
+    }
+}
+
+fn in_text(file: &str, text: &str) -> Vec<Weakening> {
+    const MARK: &str = "Ordering::";
+    let code = without_comments(text);
+    let mut found: Vec<Weakening> = Vec::new();
+    for (at, _) in code.match_indices(MARK) {
+        let ordering: String =
+            code[at + MARK.len()..].chars().take_while(char::is_ascii_alphanumeric).collect();
+        let Some((call, start, index)) = enclosing_call(&code[..at]) else { continue };
+        let function = enclosing_function(&code[..at]);
+        let line = code[..start].matches('\n').count() + 1;
+        let column = start - code[..start].rfind('\n').map_or(0, |newline| newline + 1) + 1;
+        for to in weaker(&ordering) {
+            let verb = if call == "fence" && *to == "Relaxed" { "gone" } else { to };
+            let name = format!("{file} {function} {call} {ordering} -> {verb}");
+            let earlier = found.iter().filter(|other| other.name.split(" #").next() == Some(&name)).count();
+            let name = if earlier == 0 { name } else { format!("{name} #{}", earlier + 1) };
+            found.push(Weakening {
+                name,
+                site: format!("{file}:{line}:{column}:{index}:{to}"),
+                is_fence: call == "fence",
+            });
+        }
+    }
+    found
+}
+
+/// The same text, blanks for comments: lines and columns stay.
+fn without_comments(text: &str) -> String {
+    text.split_inclusive('\n')
+        .map(|line| match line.find("//") {
+            Some(at) => {
+                let blank: String = line[at..]
+                    .chars()
+                    .map(|c| if c == '\n' { "\n".to_owned() } else { " ".repeat(c.len_utf8()) })
+                    .collect();
+                format!("{}{blank}", &line[..at])
+            }
+            None => line.to_owned(),
+        })
+        .collect()
+}
+
+/// The call whose argument comes next: its name, where that begins, and how many orderings it was given already.
+fn enclosing_call(before: &str) -> Option<(&str, usize, usize)> {
+    let mut depth = 0;
+    let open = before
+        .char_indices()
+        .rev()
+        .find(|(_, c)| {
+            match c {
+                ')' | ']' | '}' => depth += 1,
+                '(' | '[' | '{' => depth -= 1,
+                _ => {}
+            }
+            depth < 0
+        })
+        .filter(|(_, c)| *c == '(')?
+        .0;
+    let start = before[..open].rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |at| at + 1);
+    Some((&before[start..open], start, before[open..].matches("Ordering::").count()))
+}
+
+/// The function that this is in.
+fn enclosing_function(before: &str) -> &str {
+    let name = before.rfind("fn ").map_or("", |at| &before[at + 3..]);
+    name.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orderings_are_found_where_the_compiler_sees_their_calls() {
+        let text = "\
+fn first(word: &AtomicU64) {
+    // Acquire: a comment about Ordering::SeqCst is none.
+    if word.load(Ordering::Acquire) == 1 && word.load(Ordering::Acquire) == 2 {
+        word
+            .compare_exchange(1, 2, Ordering::AcqRel, Ordering::Relaxed);
+    }
+    fence(Ordering::SeqCst);
+}
+";
+        let found = in_text("src/a.rs", text);
+        let found: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.site.as_str())).collect();
+        assert_eq!(
+            found,
+            [
+                ("src/a.rs first load Acquire -> Relaxed", "src/a.rs:3:13:0:Relaxed"),
+                ("src/a.rs first load Acquire -> Relaxed #2", "src/a.rs:3:50:0:Relaxed"),
+                ("src/a.rs first compare_exchange AcqRel -> Acquire", "src/a.rs:5:14:0:Acquire"),
+                ("src/a.rs first compare_exchange AcqRel -> Release", "src/a.rs:5:14:0:Release"),
+                ("src/a.rs first fence SeqCst -> AcqRel", "src/a.rs:7:5:0:AcqRel"),
+                ("src/a.rs first fence SeqCst -> gone", "src/a.rs:7:5:0:Relaxed"),
+            ]
+        );
+    }
+}
