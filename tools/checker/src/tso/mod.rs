@@ -11,8 +11,8 @@
 //! A CPU is a coroutine. It stops before every operation on a word that it shares with another CPU, or with its own
 //! interrupt handler; whoever explores decides what happens next: that operation, the oldest store of some buffer reaching
 //! memory, an interrupt. What x86 orders anyway is ordered: a load does not pass a load, nor a store a store. A locked
-//! instruction, a full fence and the sending of an interrupt empty the store buffer first; entering a handler, which on
-//! hardware does too, does not here: the weaker machine.
+//! instruction, a full fence and the sending of an interrupt empty the store buffer first. Entering a handler, and a locked
+//! instruction on a word of the CPU's own, do so on hardware and do not here: the weaker machine.
 //!
 //! The search goes breadth first over *states*: the memory, the store buffers, the interrupts under way, and of each CPU
 //! what it has read so far, on which all that it will do depends. States are known by 128 bits of hash. To go on
@@ -25,16 +25,20 @@
 //! Three things are asked of the code: no word is made while it runs; a handler leaves nothing behind but in words; and
 //! what is waited for ([`wait`]) looks at words, and leaves nothing behind when it looks in vain.
 
+mod cpu;
 mod execution;
 mod search;
 mod trace;
+mod words;
 
 use std::panic::Location;
 pub use std::sync::atomic::Ordering;
 
 use crate::weaken::weakened;
-use execution::{Access, Want, access, point};
-pub use execution::{Interrupt, broken, interrupt, irqs_off, is_exploring, note, wait};
+use cpu::{Access, access, point};
+pub use cpu::{broken, interrupt, irqs_off, is_exploring, note, wait};
+pub use execution::Interrupt;
+use execution::Want;
 pub use search::{Outcome, Role, explore};
 
 /// A word that CPUs share.
@@ -63,7 +67,7 @@ impl AtomicU64 {
     /// Before anything runs.
     #[must_use]
     pub fn new(value: u64) -> Self {
-        AtomicU64 { word: execution::new_word(value) }
+        AtomicU64 { word: cpu::new_word(value) }
     }
 
     /// As the standard library's.
@@ -81,7 +85,7 @@ impl AtomicU64 {
     /// What this CPU would load now, in one step with what it has done last: for detectors.
     #[must_use]
     pub fn peek(&self) -> u64 {
-        execution::peek(self.word)
+        cpu::peek(self.word)
     }
 
     updates! {
@@ -132,7 +136,7 @@ macro_rules! changes {
     ($($name:ident, $old:ident, $value:ident: $new:expr;)+) => {$(
         /// As the standard library's.
         pub fn $name(&self, $value: u64, _: Ordering) -> u64 {
-            execution::figure(self.word, |$old| $new)
+            cpu::figure(self.word, |$old| $new)
         }
     )+};
 }
@@ -141,17 +145,17 @@ impl Figure {
     /// Before anything runs.
     #[must_use]
     pub fn new(value: u64) -> Self {
-        Figure { word: execution::new_figure(value) }
+        Figure { word: cpu::new_figure(value) }
     }
 
     /// As the standard library's.
     pub fn load(&self, _: Ordering) -> u64 {
-        execution::figure(self.word, |old| old)
+        cpu::figure(self.word, |old| old)
     }
 
     /// As the standard library's.
     pub fn store(&self, value: u64, _: Ordering) {
-        execution::figure(self.word, |_| value);
+        cpu::figure(self.word, |_| value);
     }
 
     changes! {
@@ -167,7 +171,7 @@ impl Figure {
     ///
     /// What it holds, if that is not `current`.
     pub fn compare_exchange(&self, current: u64, new: u64, _: Ordering, _: Ordering) -> Result<u64, u64> {
-        let old = execution::figure(self.word, |old| if old == current { new } else { old });
+        let old = cpu::figure(self.word, |old| if old == current { new } else { old });
         if old == current { Ok(old) } else { Err(old) }
     }
 }

@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use generator::{Generator, Gn};
 
-use super::execution::{self, ACTIONS, Action, Beginning, Handler, Hash, Interrupt, MAX_CPUS, with};
+use super::cpu;
+use super::execution::{self, ACTIONS, Action, Beginning, Handler, Hash, Interrupt, with};
 use super::trace::Trace;
+use super::words::MAX_CPUS;
 
 /// What has come of a search.
 pub struct Outcome {
@@ -209,8 +211,8 @@ fn cpus(roles: &[Role]) -> Vec<Generator<'static, (), ()>> {
         let role = role.clone();
         let mut coroutine = Gn::new_opt(STACK, move || {
             loop {
-                execution::switch_away();
-                if execution::is_over(cpu) {
+                cpu::switch_away();
+                if cpu::is_over(cpu) {
                     return;
                 }
                 match catch_unwind(AssertUnwindSafe(|| role())) {
@@ -219,10 +221,10 @@ fn cpus(roles: &[Role]) -> Vec<Generator<'static, (), ()>> {
                     Err(panic) => {
                         let text = panic.downcast_ref::<String>().map(String::as_str);
                         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-                        execution::broken(format!("CPU {cpu} panics: {}", text.unwrap_or("?")));
+                        cpu::broken(format!("CPU {cpu} panics: {}", text.unwrap_or("?")));
                     }
                 }
-                execution::idle(cpu);
+                cpu::idle(cpu);
             }
         });
         coroutine.resume();

@@ -110,22 +110,22 @@ impl Sources {
             .0
             .entry(site.file())
             .or_insert_with(|| fs::read_to_string(root.join(site.file())).unwrap_or_default());
-        let line = site.line() as usize;
-        let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-        let end = (before + site.column() as usize - 1).min(text.len());
-        let mut depth = 0;
-        let start = text[..end].rfind(|c: char| {
-            match c {
-                ')' | ']' => depth += 1,
-                '(' | '[' => depth -= 1,
-                _ => {}
+        let lines: Vec<_> = text.lines().take(site.line() as usize).collect();
+        let Some((last, earlier)) = lines.split_last() else { return String::new() };
+        let mut before = last.get(..site.column() as usize - 1).unwrap_or_default().trim_start().to_owned();
+        // A chain of calls, a line each.
+        for line in earlier.iter().rev() {
+            if !before.is_empty() && !before.starts_with('.') {
+                break;
             }
-            depth < 0 || depth == 0 && !(c.is_alphanumeric() || "_.)](['".contains(c) || c.is_whitespace())
+            before.insert_str(0, line.trim());
+        }
+        let mut depth = 0;
+        let start = before.rfind(|c: char| {
+            depth += i32::from(")]".contains(c)) - i32::from("([".contains(c));
+            depth < 0 || depth == 0 && !(c.is_alphanumeric() || "_.)]([".contains(c))
         });
-        let receiver = text[start.map_or(0, |at| at + 1)..end].split_whitespace().collect::<String>();
-        let receiver = receiver.trim_end_matches('.');
-        let receiver =
-            ["let", "return", "mut"].iter().fold(receiver, |r, word| r.strip_prefix(word).unwrap_or(r));
+        let receiver = before[start.map_or(0, |at| at + 1)..].trim_end_matches('.');
         receiver.strip_prefix("self.").unwrap_or(receiver).to_owned()
     }
 }
