@@ -14,6 +14,8 @@ mod everyone;
 mod grace;
 mod hypercall;
 mod lazy;
+#[cfg(tso)]
+mod litmus;
 mod machine;
 mod pin;
 mod reuse;
