@@ -11,6 +11,8 @@
 #![cfg(any(loom, tso))]
 
 mod everyone;
+#[cfg(tso)]
+mod four;
 mod grace;
 mod hypercall;
 mod lazy;
@@ -25,3 +27,4 @@ mod switching;
 mod table;
 mod targeted;
 mod tlb;
+mod unlinkers;

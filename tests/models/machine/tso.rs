@@ -264,8 +264,9 @@ impl Machine for Model {
     }
 }
 
-/// So many states are looked at.
-const QUICK: usize = 1_000_000;
+/// So many states are looked at: enough for three CPUs, and for a part of what four can do.
+const QUICK: usize = 250_000;
+const QUICK_FOR_FOUR: usize = 30_000;
 const DEEP: usize = 40_000_000;
 
 /// Explores all of `parts` at once, each on its CPU, and everything that x86 allows.
@@ -274,7 +275,11 @@ const DEEP: usize = 40_000_000;
 ///
 /// If something is found.
 pub fn explore<T: Send + Sync + 'static>(_: usize, setting: Setting<T>, parts: &'static [Part<T>]) {
-    let most = if is_deep() { DEEP } else { QUICK };
+    let most = match parts.len() {
+        _ if is_deep() => DEEP,
+        4.. => QUICK_FOR_FOUR,
+        _ => QUICK,
+    };
     let mut report = UnderWay::begin("tso", parts.len(), None);
     let outcome = tso::explore(most, || {
         let Setting { config, mms, table } = setting;

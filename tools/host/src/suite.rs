@@ -4,8 +4,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::args::TestArgs;
+use crate::args::{ProveArgs, TestArgs};
 use crate::artifacts::Tree;
+use crate::prove;
 
 /// A call of cargo.
 struct Step {
@@ -17,23 +18,16 @@ struct Step {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Ordinary,
-    /// Built with loom's atomics for the real ones.
-    Loom,
     /// Run when asked for.
     Mutants,
 }
 
 const STEPS: &[Step] = &[
-    Step {
-        name: "models, explored by loom",
-        args: &["--release", "--package", "gupsync", "--test", "models"],
-        kind: Kind::Loom,
-    },
     Step { name: "loader", args: &["--package", "gupsync-loader", "--tests"], kind: Kind::Ordinary },
     Step { name: "library and host", args: &["--release", "--lib", "--bins"], kind: Kind::Ordinary },
     Step { name: "documentation", args: &["--release", "--doc"], kind: Kind::Ordinary },
     Step { name: "boots", args: &["--release", "--test", "boot"], kind: Kind::Ordinary },
-    Step { name: "mutants", args: &["--release", "--test", "mutants"], kind: Kind::Mutants },
+    Step { name: "mutants in the kernel", args: &["--release", "--test", "mutants"], kind: Kind::Mutants },
 ];
 
 /// Runs them; says whether all passed.
@@ -43,13 +37,21 @@ const STEPS: &[Step] = &[
 /// If cargo cannot be run.
 pub fn run(args: &TestArgs) -> Result<bool> {
     let tree = Tree::own();
+    println!("== {}", if args.mutants { "proof" } else { "models" });
+    let proof = ProveArgs {
+        properties: !args.mutants,
+        orderings: args.mutants,
+        filter: args.filter.clone(),
+        ..ProveArgs::default()
+    };
+    if !prove::run(&proof)? {
+        eprintln!("error: a property did not hold, or a mistake was not caught");
+        return Ok(false);
+    }
     for step in STEPS.iter().filter(|step| step.kind != Kind::Mutants || args.mutants) {
         println!("== {}", step.name);
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&tree.root).args(["test", "--locked"]).args(step.args);
-        if step.kind == Kind::Loom {
-            cargo.env("RUSTFLAGS", "--cfg loom").arg("--target-dir").arg(tree.root.join("target/loom"));
-        }
         if let Some(filter) = &args.filter {
             cargo.args(["--", filter]);
         }

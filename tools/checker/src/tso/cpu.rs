@@ -61,7 +61,7 @@ pub(super) fn access(word: usize, site: &'static Location<'static>, access: Acce
         shared && (want != Want::Store || interruptible)
     });
     if stops {
-        stop(cpu, want);
+        stop(cpu, Some(word), want);
     }
     with(|e| {
         let shared = e.users[word].shared;
@@ -126,7 +126,7 @@ pub(super) fn point(want: Want, site: &'static Location<'static>) {
     if with(|e| e.cpus[cpu].buffer.is_empty()) && want == Want::Fence {
         return;
     }
-    stop(cpu, want);
+    stop(cpu, None, want);
     with(|e| {
         e.drain_all(cpu);
         if want == Want::Fence {
@@ -136,11 +136,12 @@ pub(super) fn point(want: Want, site: &'static Location<'static>) {
 }
 
 /// Stops before `want`, and takes whatever interrupts are decided on.
-fn stop(cpu: usize, want: Want) {
+fn stop(cpu: usize, word: Option<usize>, want: Want) {
     loop {
         with(|e| {
             let state = &mut e.cpus[cpu];
             state.want = Some(want);
+            state.word = word;
             state.stops += 1;
         });
         switch_away();
@@ -158,7 +159,7 @@ pub(super) fn is_over(cpu: usize) -> bool {
 
 /// Ends a role: nothing is left to do but to take interrupts.
 pub(super) fn idle(cpu: usize) {
-    stop(cpu, Want::Idle);
+    stop(cpu, None, Want::Idle);
 }
 
 #[expect(deprecated, reason = "a scope cannot be handed to code that knows nothing of this crate")]
@@ -188,7 +189,7 @@ fn take(cpu: usize, interrupt: Interrupt) {
 pub fn irqs_off<R>(body: impl FnOnce() -> R) -> R {
     let Some(cpu) = running() else { return body() };
     if with(|e| e.cpus[cpu].level() == Level::InterruptsOn && !e.cpus[cpu].rested) {
-        stop(cpu, Want::InterruptsOff);
+        stop(cpu, None, Want::InterruptsOff);
     }
     with(|e| e.cpus[cpu].interrupts_off += 1);
     let result = body();
@@ -197,7 +198,7 @@ pub fn irqs_off<R>(body: impl FnOnce() -> R) -> R {
         e.cpus[cpu].level() == Level::InterruptsOn
     });
     if on {
-        stop(cpu, Want::InterruptsOn);
+        stop(cpu, None, Want::InterruptsOn);
         with(|e| e.cpus[cpu].rested = true);
     }
     result
@@ -227,7 +228,7 @@ pub fn wait(mut until: impl FnMut() -> bool) {
             e.cpus[cpu].stops != stops
         });
         if !looked_at_others {
-            stop(cpu, Want::Look);
+            stop(cpu, None, Want::Look);
         }
     }
 }

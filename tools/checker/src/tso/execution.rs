@@ -82,6 +82,8 @@ pub(super) struct CpuState {
     pub(super) interrupts_off: u32,
     pub(super) pending: [bool; 2],
     pub(super) want: Option<Want>,
+    /// The word that it wants to use, if it is about one.
+    pub(super) word: Option<usize>,
     pub(super) decided: Option<Action>,
     /// How often it has stopped.
     pub(super) stops: u64,
@@ -102,10 +104,10 @@ impl CpuState {
         }
     }
 
-    fn is_possible(&self, action: Action) -> bool {
+    fn is_possible(&self, action: Action, is_watched: bool) -> bool {
         match action {
             Action::Step => self.want != Some(Want::Idle),
-            Action::Drain => !self.buffer.is_empty(),
+            Action::Drain => !self.buffer.is_empty() && is_watched,
             Action::Take(Interrupt::Maskable) => self.pending[0] && self.level() == Level::InterruptsOn,
             Action::Take(Interrupt::Nmi) => self.pending[1] && self.level() != Level::NmiHandler,
             Action::Stop => false,
@@ -200,11 +202,20 @@ impl Execution {
     pub(super) fn possible(&self) -> u64 {
         let mut bits = 0;
         for (cpu, state) in self.cpus.iter().enumerate() {
+            let is_watched = state.buffer.iter().any(|store| self.is_watched(cpu, store.word));
             for (index, action) in ACTIONS.into_iter().enumerate() {
-                bits |= u64::from(state.is_possible(action)) << (cpu * ACTIONS.len() + index);
+                bits |= u64::from(state.is_possible(action, is_watched)) << (cpu * ACTIONS.len() + index);
             }
         }
         bits
+    }
+
+    /// Whether it matters to another CPU that a store of `cpu` to `word` reaches memory now: because it is about to use that
+    /// word, or has a store to it in its own buffer. If not, whatever comes next could come first: nobody can tell.
+    fn is_watched(&self, cpu: usize, word: usize) -> bool {
+        self.cpus.iter().enumerate().any(|(other, state)| {
+            other != cpu && (state.word == Some(word) || state.buffer.iter().any(|store| store.word == word))
+        })
     }
 
     /// The state.

@@ -18,6 +18,9 @@
 //! what it has read so far, on which all that it will do depends. States are known by 128 bits of hash. To go on
 //! from a state is to repeat the decisions that led to it.
 //!
+//! A store leaves its buffer where that can make a difference: when another CPU is about to use the word, or has a store to
+//! it in its own buffer. Anything else that happens meanwhile could as well happen before, and is looked at there.
+//!
 //! Which words are shared is not told but found: every word begins as private to the CPU that uses it; when another CPU,
 //! or a handler, is seen to use it, and one of them writes, the search begins anew with that word shared. When it ends
 //! without such a find, no execution has one.

@@ -1,0 +1,62 @@
+//! Property: as in [`crate::reuse`], with four CPUs. Loom does not come to an end with so many.
+
+use gupsync::policy::Pending;
+use gupsync::sync;
+use gupsync::world::Cpu;
+
+use crate::machine::{Model, ONE_MM, Stage, explore};
+use crate::roles::{elsewhere, flush, running, unlink_and_reuse, walk};
+
+/// No bound on preemptions: the explorer of x86-TSO has none.
+const EXHAUSTIVELY: usize = usize::MAX;
+
+fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(1)));
+    walk::<Pending>(stage, cpu);
+}
+
+fn round(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    sync::round(cpu, stage.mm(1));
+}
+
+#[test]
+fn a_walker_that_joins_another_of_the_mm_and_a_round() {
+    explore(
+        EXHAUSTIVELY,
+        ONE_MM,
+        &[
+            (running, walk::<Pending>),
+            (elsewhere, join_and_walk),
+            (elsewhere, unlink_and_reuse::<Pending>),
+            (elsewhere, round),
+        ],
+    );
+}
+
+#[test]
+fn a_walker_and_two_rounds() {
+    explore(
+        EXHAUSTIVELY,
+        ONE_MM,
+        &[
+            (running, walk::<Pending>),
+            (elsewhere, unlink_and_reuse::<Pending>),
+            (elsewhere, round),
+            (elsewhere, round),
+        ],
+    );
+}
+
+#[test]
+fn two_walkers_and_a_flush() {
+    explore(
+        EXHAUSTIVELY,
+        ONE_MM,
+        &[
+            (running, walk::<Pending>),
+            (running, walk::<Pending>),
+            (elsewhere, unlink_and_reuse::<Pending>),
+            (elsewhere, flush),
+        ],
+    );
+}

@@ -1,0 +1,89 @@
+//! Property: of several that unlink tables of one mm at once, and sync, none reuses a table too early.
+
+use gupsync::atomic::Ordering;
+use gupsync::flush::Reached;
+use gupsync::machine::Machine;
+use gupsync::mm::tables::{self, Entry};
+use gupsync::mm::{Frame, MmId};
+use gupsync::policy::{self, Pending};
+use gupsync::walk;
+use gupsync::world::{Cpu, World};
+
+use crate::machine::{Model, ONE_MM, Setting, VA, explore};
+use crate::roles::{elsewhere, running};
+
+/// A table, and the one that leads to it.
+struct Nested {
+    above: Frame,
+    below: Frame,
+}
+
+type Stage = crate::machine::Stage<Nested>;
+
+const NESTED: Setting<Nested> = Setting { config: ONE_MM.config, mms: ONE_MM.mms, table: nested };
+
+fn nested(world: &World<Model>) -> Nested {
+    let below = (ONE_MM.table)(world);
+    let slot = tables::entry(&world.machine, world.mm(MmId::new(1)), VA, 3).expect("it exists");
+    Nested { above: Entry(slot.load(Ordering::Relaxed)).frame(), below }
+}
+
+fn walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    walk::gup_fast::<Pending, _>(cpu, stage.mm(1), VA, |_, level, table| {
+        if level < 3 {
+            stage.world.machine.read(table);
+        }
+    });
+}
+
+fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(1)));
+    walk(stage, cpu);
+}
+
+fn come_back_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.unlazy(stage.mm(1));
+    walk(stage, cpu);
+}
+
+fn lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(1)));
+    cpu.go_lazy();
+}
+
+fn unlink_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>, level: u32, in_table: Frame, table: Frame) {
+    let (mm, machine) = (stage.mm(1), &stage.world.machine);
+    let slot = &machine.words(in_table)[tables::index(VA, level)];
+    let unlinked = policy::unlink(cpu, mm, table, |batch| {
+        batch.clear(slot);
+    });
+    machine.reuse(policy::sync::<Pending, _, _>(cpu, mm, unlinked, Reached::Short));
+}
+
+fn unlink_below(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    unlink_and_reuse(stage, cpu, 2, stage.table.above, stage.table.below);
+}
+
+fn unlink_above(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let mut table = stage.mm(1).root;
+    for level in [4] {
+        let slot = &stage.world.machine.words(table)[tables::index(VA, level)];
+        table = Entry(slot.load(Ordering::Relaxed)).frame();
+    }
+    unlink_and_reuse(stage, cpu, 3, table, stage.table.above);
+}
+
+#[test]
+fn two() {
+    explore(2, NESTED, &[(running, walk), (elsewhere, unlink_below), (elsewhere, unlink_above)]);
+}
+
+#[test]
+fn two_and_a_walker_that_joins() {
+    explore(2, NESTED, &[(elsewhere, join_and_walk), (elsewhere, unlink_below), (elsewhere, unlink_above)]);
+}
+
+#[test]
+fn two_and_a_walker_that_was_lazy() {
+    explore(2, NESTED, &[(lazy, come_back_and_walk), (elsewhere, unlink_below), (elsewhere, unlink_above)]);
+}
