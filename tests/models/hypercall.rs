@@ -2,12 +2,12 @@
 
 use gupsync::flush::FlushConfig;
 use gupsync::mm::MmConfig;
-use gupsync::policy::Pending;
+use gupsync::policy::{Gather, Pending, Policy};
 use gupsync::walk;
 use gupsync::world::Cpu;
 
 use crate::machine::{BY_IPI, MM, Model, ONE_MM, ONE_PAGE, Setting, Stage, VA, explore};
-use crate::roles::{elsewhere, flush, running, unlink_flush_and_reuse, unmap_and_reuse, using_it};
+use crate::roles::{collapse, elsewhere, flush, running, unlink_flush_and_reuse, unmap_and_reuse, using_it};
 
 const HYPERCALL: FlushConfig = FlushConfig { hypercall: true, ..BY_IPI };
 const GUEST: MmConfig = MmConfig { hypercall: true, ..MM };
@@ -24,8 +24,8 @@ fn access_and_be_preempted(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     stage.world.machine.access(cpu.id());
 }
 
-fn be_preempted_in_a_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    walk::gup_fast::<Pending, _>(cpu, stage.mm(1), VA, |off, level, table| {
+fn be_preempted_in_a_walk<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    walk::gup_fast::<P, _>(cpu, stage.mm(1), VA, |off, level, table| {
         if level == 1 {
             off.preempt();
             off.resume();
@@ -51,5 +51,24 @@ fn a_preempted_cpu_and_two_flushes() {
 
 #[test]
 fn a_preempted_walker() {
-    explore(3, GUEST_TABLE, &[(running, be_preempted_in_a_walk), (elsewhere, unlink_flush_and_reuse)]);
+    explore(
+        3,
+        GUEST_TABLE,
+        &[(running, be_preempted_in_a_walk::<Pending>), (elsewhere, unlink_flush_and_reuse::<Pending>)],
+    );
+}
+
+#[test]
+fn a_preempted_walker_and_a_gather() {
+    explore(
+        3,
+        GUEST_TABLE,
+        &[(running, be_preempted_in_a_walk::<Gather>), (elsewhere, unlink_flush_and_reuse::<Gather>)],
+    );
+}
+
+/// The table is unlinked by the operation itself, whose flush may be deferred.
+#[test]
+fn a_preempted_walker_and_a_collapse() {
+    explore(2, GUEST_PAGE, &[(running, be_preempted_in_a_walk::<Gather>), (elsewhere, collapse::<Gather>)]);
 }

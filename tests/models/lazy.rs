@@ -44,3 +44,13 @@ fn a_walker_that_goes_lazy_and_is_made_to_drop_the_mm() {
         &[(running, walk_and_go_lazy), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, call_the_walker)],
     );
 }
+
+/// A flush makes the walker drop the mm, before it comes back or after.
+#[test]
+fn a_walker_that_was_lazy_and_is_made_to_drop_the_mm() {
+    explore(
+        2,
+        ONE_MM,
+        &[(lazy, come_back_and_walk), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, call_the_walker)],
+    );
+}

@@ -1,16 +1,14 @@
 //! Property: a page that is pinned is neither freed nor copied away, and a page that has a new owner is not pinned.
 
 use gupsync::atomic::Ordering;
-use gupsync::machine::{FrameSize, Machine};
+use gupsync::machine::Machine;
 use gupsync::mm::{Frame, tables};
-use gupsync::ops::collapse::Collapse;
-use gupsync::ops::{Operation, Step};
 use gupsync::policy::Pending;
 use gupsync::walk::{self, Walked};
 use gupsync::world::Cpu;
 
 use crate::machine::{Model, ONE_PAGE, Stage, VA, explore};
-use crate::roles::{elsewhere, running};
+use crate::roles::{collapse, elsewhere, running};
 
 /// What is read or written through a pin needs no interrupts off.
 fn pin_and(stage: &Stage, cpu: &mut Cpu<'_, Model>, then: impl FnOnce(&Model, Frame)) {
@@ -50,14 +48,6 @@ fn unmap_and_map_elsewhere(stage: &Stage, _: &mut Cpu<'_, Model>) {
     }
 }
 
-fn collapse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    let huge = stage.world.machine.alloc(FrameSize::Huge).expect("enough frames");
-    let mut collapse = Collapse::Ready { va: VA, huge };
-    while let Step::Next(next) = collapse.step::<Pending, _>(cpu, stage.mm(1)) {
-        collapse = next;
-    }
-}
-
 #[test]
 fn a_page_that_is_freed() {
     explore(3, ONE_PAGE, &[(running, pin_and_read), (elsewhere, unmap_and_put)]);
@@ -70,5 +60,5 @@ fn a_page_that_has_a_new_owner() {
 
 #[test]
 fn a_page_that_is_copied_away() {
-    explore(3, ONE_PAGE, &[(running, pin_and_write), (elsewhere, collapse)]);
+    explore(3, ONE_PAGE, &[(running, pin_and_write), (elsewhere, collapse::<Pending>)]);
 }

@@ -5,7 +5,7 @@ use gupsync::sync;
 use gupsync::world::Cpu;
 
 use crate::machine::{Model, ONE_MM, Stage, explore};
-use crate::roles::{elsewhere, flush, running, unlink_and_reuse, walk};
+use crate::roles::{elsewhere, flush, running, unlink_and_reuse, unlink_flush_and_reuse, walk};
 
 /// An interrupt may be taken before the walk.
 fn answer_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -50,5 +50,28 @@ fn a_round_and_a_walker_that_joins() {
         2,
         ONE_MM,
         &[(elsewhere, join_and_walk), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, round)],
+    );
+}
+
+/// All of them have to answer.
+#[test]
+fn two_walkers() {
+    explore(
+        1,
+        ONE_MM,
+        &[(elsewhere, unlink_and_reuse::<Pending>), (running, walk::<Pending>), (running, walk::<Pending>)],
+    );
+}
+
+#[test]
+fn two_walkers_and_a_flush_of_ones_own() {
+    explore(
+        1,
+        ONE_MM,
+        &[
+            (elsewhere, unlink_flush_and_reuse::<Pending>),
+            (running, walk::<Pending>),
+            (running, walk::<Pending>),
+        ],
     );
 }

@@ -4,9 +4,11 @@ use gupsync::atomic::Ordering;
 use gupsync::call::Call;
 use gupsync::cpumask::CpuId;
 use gupsync::flush::{self, Reached, Tables};
-use gupsync::machine::Range;
+use gupsync::machine::{FrameSize, Machine, Range};
 use gupsync::mm::tables;
-use gupsync::policy::{self, Pending, Policy};
+use gupsync::ops::collapse::Collapse;
+use gupsync::ops::{Operation, Step};
+use gupsync::policy::{self, Policy};
 use gupsync::walk;
 use gupsync::world::Cpu;
 
@@ -47,6 +49,15 @@ pub fn unmap_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     machine.reuse(stage.table);
 }
 
+/// Collapses the range of the page.
+pub fn collapse<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let huge = stage.world.machine.alloc(FrameSize::Huge).expect("enough frames");
+    let mut collapse = Collapse::Ready { va: VA, huge };
+    while let Step::Next(next) = collapse.step::<P, _>(cpu, stage.mm(1)) {
+        collapse = next;
+    }
+}
+
 /// Walks to the PTE table and reads it.
 pub fn walk<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     walk_to::<P, _>(1, stage, cpu, 1);
@@ -73,14 +84,14 @@ pub fn unlink_and_reuse<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 }
 
 /// Unlinks the table, flushes as collapse does, reuses it.
-pub fn unlink_flush_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+pub fn unlink_flush_and_reuse<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let (mm, machine) = (stage.mm(1), &stage.world.machine);
     let slot = tables::entry(machine, mm, VA, 2).expect("it exists");
     let unlinked = policy::unlink(cpu, mm, stage.table, |batch| {
         batch.clear(slot);
     });
     let reached = flush::flush(cpu, mm, Range::All, Tables::Freed, Some(unlinked.ticket()));
-    let table = policy::sync::<Pending, _, _>(cpu, mm, unlinked, reached);
+    let table = policy::sync::<P, _, _>(cpu, mm, unlinked, reached);
     machine.reuse(table);
 }
 

@@ -8,11 +8,12 @@ use gupsync::call::Call;
 use gupsync::cpumask::CpuId;
 use gupsync::flush::{self, FlushConfig, Tables};
 use gupsync::machine::{FrameSize, Machine, Range};
+use gupsync::mm::MmConfig;
 use gupsync::mm::MmId;
 use gupsync::mm::shared::{Attempt, SharedTable};
 use gupsync::ops::unshare::{self, Join, Leave, Left};
 use gupsync::ops::{Operation, Step};
-use gupsync::policy::{Pending, PendingTargeted, Policy, Targeted};
+use gupsync::policy::{Gather, Pending, PendingTargeted, Policy, Targeted};
 use gupsync::sync;
 use gupsync::world::{Cpu, World};
 
@@ -30,6 +31,10 @@ const TWO: Setting<Arc<SharedTable>> =
 /// Three do.
 const THREE: Setting<Arc<SharedTable>> =
     Setting { mms: &[MM, MM, MM], table: |world| table_shared_by(3, world), ..TWO };
+
+/// Three do, and the flush of the second reaches its CPUs.
+const THREE_AND_AN_IPI: Setting<Arc<SharedTable>> =
+    Setting { mms: &[MM, MmConfig { wants_asid: false, ..MM }, MM], ..THREE };
 
 /// The third does not, yet.
 const TWO_OF_THREE: Setting<Arc<SharedTable>> = Setting { table: |world| table_shared_by(2, world), ..THREE };
@@ -63,6 +68,11 @@ fn running_3(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 fn walk<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     walk_to::<P, _>(2, stage, cpu, 1);
+}
+
+fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(1)));
+    walk::<Pending>(stage, cpu);
 }
 
 fn walk_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -187,6 +197,22 @@ fn the_third_reuses_pending_and_targeted() {
             (elsewhere, leave_for_a_third::<PendingTargeted>),
         ],
     );
+}
+
+/// The last to leave but one reaches all of his own, and nobody else's.
+#[test]
+fn the_third_reuses_gather() {
+    explore(
+        2,
+        THREE_AND_AN_IPI,
+        &[(running, walk::<Gather>), (elsewhere, leave::<Gather>), (elsewhere, leave_for_a_third::<Gather>)],
+    );
+}
+
+/// Who leaves may find the walker, or clear the entry before it looks.
+#[test]
+fn a_walker_that_joins() {
+    explore(3, TWO, &[(elsewhere, join_and_walk), (elsewhere, leave_then_claim_and_reuse)]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Property: a CPU that has another mm loaded may be left out of a round, and a CPU between two may not.
 
-use gupsync::call::Call;
+use gupsync::call::{Call, FlushCall};
 use gupsync::cpumask::CpuId;
+use gupsync::machine::Range;
 use gupsync::policy::Pending;
 use gupsync::world::Cpu;
 
@@ -28,6 +29,12 @@ fn walk_and_go_to_another_mm(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 /// What another round does to the walker.
 fn call_the_walker(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     call(cpu, CpuId(0), Call::Sync(stage.mm(1).id));
+}
+
+/// What another flush does to the walker.
+fn flush_the_walker(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let flush = FlushCall { mm: stage.mm(1).id, range: Range::All, tlb_gen: 2 };
+    call(cpu, CpuId(0), Call::Flush(flush));
 }
 
 fn flush_unlink_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -61,13 +68,27 @@ fn a_walker_that_is_made_to_leave() {
     );
 }
 
-/// As before, for a flush.
+/// The interrupt of somebody else's flush may come at any time: before the CPU is back, while it switches, after that.
+#[test]
+fn a_walker_that_was_here_before_and_a_flush() {
+    explore(
+        2,
+        ONE_MM,
+        &[(gone, join_and_walk), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush_the_walker)],
+    );
+}
+
+/// As before, for a flush of one's own.
 #[test]
 fn a_walker_that_is_made_to_leave_and_a_flush() {
     explore(
         2,
         ONE_MM,
-        &[(running, walk_and_go_away), (elsewhere, unlink_flush_and_reuse), (elsewhere, call_the_walker)],
+        &[
+            (running, walk_and_go_away),
+            (elsewhere, unlink_flush_and_reuse::<Pending>),
+            (elsewhere, call_the_walker),
+        ],
     );
 }
 

@@ -80,7 +80,7 @@ fn two() {
 
 #[test]
 fn two_and_a_walker_that_joins() {
-    explore(2, NESTED, &[(elsewhere, join_and_walk), (elsewhere, unlink_below), (elsewhere, unlink_above)]);
+    explore(1, NESTED, &[(elsewhere, join_and_walk), (elsewhere, unlink_below), (elsewhere, unlink_above)]);
 }
 
 #[test]
