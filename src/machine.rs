@@ -212,7 +212,8 @@ pub trait Machine: Sync {
     /// Counts that `cpu` has carried out a request of `sender`'s for `mm` and acknowledged it.
     fn acked(&self, cpu: CpuId, sender: CpuId, cause: Cause, mm: MmId);
 
-    /// Loads a page-table root, and with it flushes what this CPU has cached of `asid`.
+    /// Loads a page-table root under `asid`. If that is the local one, it is empty of translations; what this CPU has
+    /// cached under a global one may stay, since INVLPGB keeps it up to date.
     fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid);
 
     /// Flushes this CPU's translations of the loaded mm.

@@ -202,7 +202,7 @@ impl<M: Machine> IrqsOff<'_, M> {
         }
     }
 
-    /// Loads the root and the ASID that `mm` has now, and with them a clean TLB.
+    /// Loads the root and the ASID that `mm` has now: no translation from before can be used, or INVLPGB reaches it.
     pub(crate) fn load(&self, mm: &Mm) {
         let state = self.state();
         let tlb_gen = mm.tlb_gen();

@@ -1,13 +1,10 @@
 //! Property: a lazy CPU may be left out of a round.
 
-use gupsync::call::{Call, FlushCall};
-use gupsync::cpumask::CpuId;
-use gupsync::machine::Range;
 use gupsync::policy::Pending;
 use gupsync::world::Cpu;
 
 use crate::machine::{Model, ONE_MM, Stage, explore};
-use crate::roles::{call, elsewhere, lazy, running, unlink_and_reuse, walk};
+use crate::roles::{elsewhere, flush_the_walker, lazy, running, unlink_and_reuse, walk};
 
 fn come_back_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     cpu.unlazy(stage.mm(1));
@@ -17,12 +14,6 @@ fn come_back_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 fn walk_and_go_lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     walk::<Pending>(stage, cpu);
     cpu.go_lazy();
-}
-
-/// What a flush after freeing tables does to the walker.
-fn call_the_walker(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    let flush = FlushCall { mm: stage.mm(1).id, range: Range::All, tlb_gen: 2 };
-    call(cpu, CpuId(0), Call::Flush(flush));
 }
 
 #[test]
@@ -41,7 +32,7 @@ fn a_walker_that_goes_lazy_and_is_made_to_drop_the_mm() {
     explore(
         2,
         ONE_MM,
-        &[(running, walk_and_go_lazy), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, call_the_walker)],
+        &[(running, walk_and_go_lazy), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush_the_walker)],
     );
 }
 
@@ -51,6 +42,6 @@ fn a_walker_that_was_lazy_and_is_made_to_drop_the_mm() {
     explore(
         2,
         ONE_MM,
-        &[(lazy, come_back_and_walk), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, call_the_walker)],
+        &[(lazy, come_back_and_walk), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush_the_walker)],
     );
 }

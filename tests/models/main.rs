@@ -10,6 +10,7 @@
 
 #![cfg(any(loom, tso))]
 
+mod asid;
 mod everyone;
 #[cfg(tso)]
 mod four;

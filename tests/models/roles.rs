@@ -1,7 +1,7 @@
 //! What the CPUs of the models do.
 
 use gupsync::atomic::Ordering;
-use gupsync::call::Call;
+use gupsync::call::{Call, FlushCall};
 use gupsync::cpumask::CpuId;
 use gupsync::flush::{self, Reached, Tables};
 use gupsync::machine::{FrameSize, Machine, Range};
@@ -95,11 +95,12 @@ pub fn unlink_flush_and_reuse<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>
     machine.reuse(table);
 }
 
-/// Calls `to`, as one of the targets of some round. The sender is of no interest: it does not wait.
-pub fn call(cpu: &mut Cpu<'_, Model>, to: CpuId, call: Call) {
+/// What somebody's flush after freeing tables does to CPU 0. The sender is of no interest: it does not wait.
+pub fn flush_the_walker<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
     let mut targets = cpu.sets().take();
-    targets.insert(to);
-    let _in_flight = cpu.issue(call, targets, ());
+    targets.insert(CpuId(0));
+    let flush = FlushCall { mm: stage.mm(1).id, range: Range::All, tlb_gen: 2 };
+    let _in_flight = cpu.issue(Call::Flush(flush), targets, ());
 }
 
 /// Somebody else's flush, as after a change of last-level entries.

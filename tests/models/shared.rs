@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use gupsync::call::Call;
 use gupsync::cpumask::CpuId;
 use gupsync::flush::{self, FlushConfig, Tables};
 use gupsync::machine::{FrameSize, Machine, Range};
@@ -18,7 +17,7 @@ use gupsync::sync;
 use gupsync::world::{Cpu, World};
 
 use crate::machine::{BY_IPI, MM, Model, Setting, VA, explore};
-use crate::roles::{call, elsewhere, running, walk_to};
+use crate::roles::{elsewhere, flush_the_walker, running, walk_to};
 
 type Stage = crate::machine::Stage<Arc<SharedTable>>;
 
@@ -78,11 +77,6 @@ fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 fn walk_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     walk::<Pending>(stage, cpu);
     cpu.switch_to(None);
-}
-
-/// What somebody's round does to the walker.
-fn call_the_walker(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    call(cpu, CpuId(0), Call::Sync(stage.mm(1).id));
 }
 
 fn walk_2(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -232,7 +226,7 @@ fn a_walker_that_is_made_to_leave() {
     explore(
         2,
         TWO,
-        &[(running, walk_and_go_away), (elsewhere, leave_then_claim_and_reuse), (elsewhere, call_the_walker)],
+        &[(running, walk_and_go_away), (elsewhere, leave_then_claim_and_reuse), (elsewhere, flush_the_walker)],
     );
 }
 

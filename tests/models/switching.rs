@@ -1,14 +1,11 @@
 //! Property: a CPU that has another mm loaded may be left out of a round, and a CPU between two may not.
 
-use gupsync::call::{Call, FlushCall};
-use gupsync::cpumask::CpuId;
-use gupsync::machine::Range;
 use gupsync::policy::Pending;
 use gupsync::world::Cpu;
 
 use crate::machine::{Model, ONE_MM, Stage, TWO_MMS, explore};
 use crate::roles::{
-    call, elsewhere, flush_freed, gone, running, unlink_and_reuse, unlink_flush_and_reuse, walk,
+    elsewhere, flush_freed, flush_the_walker, gone, running, unlink_and_reuse, unlink_flush_and_reuse, walk,
 };
 
 fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -24,17 +21,6 @@ fn walk_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 fn walk_and_go_to_another_mm(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     walk::<Pending>(stage, cpu);
     cpu.switch_to(Some(stage.mm(2)));
-}
-
-/// What another round does to the walker.
-fn call_the_walker(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    call(cpu, CpuId(0), Call::Sync(stage.mm(1).id));
-}
-
-/// What another flush does to the walker.
-fn flush_the_walker(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    let flush = FlushCall { mm: stage.mm(1).id, range: Range::All, tlb_gen: 2 };
-    call(cpu, CpuId(0), Call::Flush(flush));
 }
 
 fn flush_unlink_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -58,13 +44,13 @@ fn a_walker_that_was_here_before() {
     explore(3, ONE_MM, &[(gone, join_and_walk), (elsewhere, unlink_and_reuse::<Pending>)]);
 }
 
-/// Another round makes the walker leave: this one does not find it in the cpumask.
+/// Another flush makes the walker leave: this round does not find it in the cpumask.
 #[test]
 fn a_walker_that_is_made_to_leave() {
     explore(
         2,
         ONE_MM,
-        &[(running, walk_and_go_away), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, call_the_walker)],
+        &[(running, walk_and_go_away), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush_the_walker)],
     );
 }
 
@@ -87,7 +73,7 @@ fn a_walker_that_is_made_to_leave_and_a_flush() {
         &[
             (running, walk_and_go_away),
             (elsewhere, unlink_flush_and_reuse::<Pending>),
-            (elsewhere, call_the_walker),
+            (elsewhere, flush_the_walker),
         ],
     );
 }

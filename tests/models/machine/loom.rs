@@ -1,7 +1,7 @@
 //! The model's machine: CPUs are loom threads, interrupts are taken where the library says they are on.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use gupsync::atomic::AtomicU64;
 use gupsync::cpumask::CpuId;
@@ -29,6 +29,8 @@ struct Memory {
 pub struct Model {
     cpus: Vec<Core>,
     memory: Vec<Memory>,
+    /// By ASID: how often it was invalidated by broadcast.
+    invalidations: [AtomicU64; ASIDS],
     // The rest only steers the exploration. It is std's: loom neither explores it nor lets it order anything.
     /// Frames handed out.
     used: AtomicUsize,
@@ -47,15 +49,42 @@ struct Core {
     unanswered: AtomicUsize,
     /// Its thread, once its role is over: parked until it is interrupted.
     idle: Mutex<Option<Thread>>,
-    /// What it translates by. Its own.
     mmu: Mutex<Mmu>,
+    /// What the TLB has, by ASID, as memory: whoever makes an ASID clean on all CPUs writes it, whoever uses it next reads.
+    entries: [Mutex<UnsafeCell<()>>; ASIDS],
+    /// For each other CPU: the ASID that it wants to be gone here, plus 1.
+    unwanted: Vec<AtomicU64>,
+    /// Whether there is any such.
+    is_unwanted: AtomicBool,
+    /// CPUs that have not yet invalidated what this one asked for, and whether there were any.
+    invalidating: AtomicU64,
+    has_broadcast: AtomicBool,
 }
 
+/// What a CPU translates by. Looked at by others when they broadcast an invalidation.
 struct Mmu {
     root: Frame,
-    /// The page at [`VA`], if the TLB has it.
-    cached: Option<Frame>,
+    asid: usize,
+    /// The page at [`super::VA`], by ASID, where the TLB has it, and whether it may be written.
+    tlb: [Option<Translation>; ASIDS],
+    /// A translation is being looked up: what a broadcast does not find in the TLB may be there at once.
+    filling: bool,
 }
+
+#[derive(Clone, Copy)]
+struct Translation {
+    page: Frame,
+    writable: bool,
+}
+
+impl Mmu {
+    fn may_have(&self, asid: usize) -> bool {
+        self.tlb[asid].is_some() || self.filling && self.asid == asid
+    }
+}
+
+/// The local ASID and the global ones.
+const ASIDS: usize = 4;
 
 impl Model {
     fn new(cpus: usize) -> Self {
@@ -69,11 +98,17 @@ impl Model {
             taken: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
             idle: Mutex::new(None),
-            mmu: Mutex::new(Mmu { root: Frame(0), cached: None }),
+            mmu: Mutex::new(Mmu { root: Frame(0), asid: 0, tlb: [None; ASIDS], filling: false }),
+            entries: std::array::from_fn(|_| Mutex::new(UnsafeCell::new(()))),
+            unwanted: (0..cpus).map(|_| AtomicU64::new(0)).collect(),
+            is_unwanted: AtomicBool::new(false),
+            invalidating: AtomicU64::new(0),
+            has_broadcast: AtomicBool::new(false),
         };
         Model {
             cpus: (0..cpus).map(|_| core()).collect(),
             memory: (0..FRAMES).map(|_| memory()).collect(),
+            invalidations: std::array::from_fn(|_| AtomicU64::new(0)),
             // Frame 0 is the kernel's root.
             used: AtomicUsize::new(1),
             at_work: AtomicUsize::new(cpus),
@@ -112,20 +147,69 @@ impl Model {
         &self.memory[(frame.0 / PAGE_SIZE) as usize]
     }
 
-    /// A CPU reads the memory at [`VA`], if any is mapped there.
-    pub fn access(&self, cpu: CpuId) {
-        let mut mmu = self.cpus[cpu.0].mmu.lock().expect(UNPOISONED);
-        if mmu.cached.is_none() {
-            mmu.cached = self.translate(mmu.root);
-        }
-        mmu.cached.into_iter().for_each(|page| self.read(page));
+    fn mmu(&self, cpu: CpuId) -> MutexGuard<'_, Mmu> {
+        self.cpus[cpu.0].mmu.lock().expect(UNPOISONED)
     }
 
-    fn translate(&self, root: Frame) -> Option<Frame> {
-        (1..=4).try_fold(root, |table, _| {
-            let entry = Entry(self.memory(table).words[0].load(gupsync::atomic::Ordering::Acquire));
-            entry.is_present().then(|| entry.frame())
-        })
+    /// A CPU reads the memory at [`super::VA`], if any is mapped there.
+    pub fn access(&self, cpu: CpuId) {
+        self.translated(cpu).into_iter().for_each(|there| self.read(there.page));
+    }
+
+    /// A CPU writes the memory at [`super::VA`], if it may.
+    pub fn write_access(&self, cpu: CpuId) {
+        self.translated(cpu).filter(|there| there.writable).into_iter().for_each(|there| self.reuse(there.page));
+    }
+
+    /// What the TLB has, looked up first if it has nothing. An invalidation that comes meanwhile takes it away again.
+    fn translated(&self, cpu: CpuId) -> Option<Translation> {
+        self.take_broadcasts(cpu);
+        let (root, asid, cached) = {
+            let mut mmu = self.mmu(cpu);
+            mmu.filling = true;
+            (mmu.root, mmu.asid, mmu.tlb[mmu.asid])
+        };
+        if cached.is_none() {
+            // What is looked up after an invalidation is looked up after what was changed before it. An update, because it
+            // must not read an old value.
+            self.invalidations[asid].fetch_add(0, gupsync::atomic::Ordering::Acquire);
+            let found = self.look_up(root);
+            self.mmu(cpu).tlb[asid] = found;
+            self.take_broadcasts(cpu);
+        }
+        self.change_entry(cpu.0, asid);
+        let mut mmu = self.mmu(cpu);
+        mmu.filling = false;
+        mmu.tlb[asid]
+    }
+
+    fn look_up(&self, root: Frame) -> Option<Translation> {
+        let last = (1..=4).try_fold(Entry::to(root, super::VA), |entry, _| {
+            let entry = Entry(self.memory(entry.frame()).words[0].load(gupsync::atomic::Ordering::Acquire));
+            entry.is_present().then_some(entry)
+        })?;
+        Some(Translation { page: last.frame(), writable: last.read_only() != last })
+    }
+
+    fn change_entry(&self, cpu: usize, asid: usize) {
+        if !self.is_abandoned() {
+            self.cpus[cpu].entries[asid].lock().expect(UNPOISONED).with_mut(|_| ());
+        }
+    }
+
+    /// The TLB of `cpu` does what other CPUs have broadcast, as at any instruction.
+    fn take_broadcasts(&self, cpu: CpuId) {
+        let core = &self.cpus[cpu.0];
+        if !core.is_unwanted.swap(false, Relaxed) {
+            return;
+        }
+        for (from, unwanted) in core.unwanted.iter().enumerate() {
+            let asid = unwanted.swap(0, gupsync::atomic::Ordering::Acquire) as usize;
+            if asid != 0 {
+                self.mmu(cpu).tlb[asid - 1] = None;
+                self.cpus[from].invalidating.fetch_sub(1, gupsync::atomic::Ordering::Release);
+            }
+        }
     }
 
     /// Somebody reads a table or a page.
@@ -155,6 +239,7 @@ impl Machine for Model {
     }
 
     fn window(&self, cpu: CpuId, mut deliver: impl FnMut()) {
+        self.take_broadcasts(cpu);
         let core = &self.cpus[cpu.0];
         // Relaxed, here and where it is rung: an interrupt may be late, and orders nothing by itself.
         let rung = core.rung.load(gupsync::atomic::Ordering::Relaxed) as usize;
@@ -194,17 +279,52 @@ impl Machine for Model {
         self.cpus[sender.0].unanswered.fetch_sub(1, Relaxed);
     }
 
-    fn load_root(&self, cpu: CpuId, root: Frame, _: Asid) {
-        *self.cpus[cpu.0].mmu.lock().expect(UNPOISONED) = Mmu { root, cached: None };
+    fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid) {
+        let mut mmu = self.mmu(cpu);
+        (mmu.root, mmu.asid, mmu.tlb[0]) = (root, asid.word() as usize, None);
     }
 
     fn flush_local(&self, cpu: CpuId, _: Range) {
-        self.cpus[cpu.0].mmu.lock().expect(UNPOISONED).cached = None;
+        let mut mmu = self.mmu(cpu);
+        let asid = mmu.asid;
+        mmu.tlb[asid] = None;
     }
 
-    fn invlpgb(&self, _: CpuId, _: Invlpgb) {}
+    /// A CPU whose TLB has something of the ASID hears of it, and answers, at one of the next things it does; any other
+    /// hears nothing, and what it has done is not ordered. `Everything` is for ASIDs that no CPU runs: it is done at once.
+    fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {
+        if let Invlpgb::Of { asid, .. } = what {
+            self.invalidations[asid.word() as usize].fetch_add(1, gupsync::atomic::Ordering::Release);
+        }
+        for (to, core) in self.cpus.iter().enumerate() {
+            match what {
+                Invlpgb::Everything => (1..ASIDS).filter(|asid| self.mmu(CpuId(to)).asid != *asid).for_each(|asid| {
+                    self.mmu(CpuId(to)).tlb[asid] = None;
+                    self.change_entry(to, asid);
+                }),
+                Invlpgb::Of { asid, .. } if to == cpu.0 => self.mmu(cpu).tlb[asid.word() as usize] = None,
+                Invlpgb::Of { asid, .. } if self.mmu(CpuId(to)).may_have(asid.word() as usize) => {
+                    self.cpus[cpu.0].has_broadcast.store(true, Relaxed);
+                    self.cpus[cpu.0].invalidating.fetch_add(1, gupsync::atomic::Ordering::Relaxed);
+                    core.unwanted[cpu.0].store(asid.word() + 1, gupsync::atomic::Ordering::Release);
+                    core.is_unwanted.store(true, Relaxed);
+                    self.wake(CpuId(to));
+                }
+                Invlpgb::Of { .. } => {}
+            }
+        }
+    }
 
-    fn tlbsync(&self, _: CpuId) {}
+    fn tlbsync(&self, cpu: CpuId) {
+        let core = &self.cpus[cpu.0];
+        if core.has_broadcast.swap(false, Relaxed) {
+            loom::thread::yield_now();
+            self.take_broadcasts(cpu);
+            if core.invalidating.load(gupsync::atomic::Ordering::Acquire) != 0 {
+                self.abandoned.store(true, Relaxed);
+            }
+        }
+    }
 
     fn invlpgb_max(&self) -> u64 {
         1

@@ -33,18 +33,22 @@ pub struct Model {
 struct Core {
     root: AtomicU64,
     asid: AtomicU64,
-    /// The TLB: the page at [`super::VA`], plus 1; the ASID that it is tagged with; and its life when it was cached.
-    cached: AtomicU64,
-    cached_asid: AtomicU64,
-    cached_life: AtomicU64,
+    /// The TLB, by ASID: the entry that maps [`super::VA`], or nothing; and the life of its page when it was cached.
+    cached: [AtomicU64; ASIDS],
+    cached_life: [AtomicU64; ASIDS],
+    /// Invalidations that came from elsewhere.
+    broadcasts: AtomicU64,
     /// For each other CPU: the ASID that it wants to be gone here, plus 1.
     unwanted: Vec<AtomicU64>,
     /// CPUs that have not yet invalidated what this one asked for.
     invalidating: AtomicU64,
 }
 
+/// The local ASID and the global ones.
+const ASIDS: usize = 4;
+
 /// Stands for all ASIDs.
-const EVERYTHING: u64 = u64::MAX;
+const EVERYTHING: u64 = u64::MAX - 1;
 
 impl Model {
     fn new(cpus: usize) -> Self {
@@ -53,9 +57,9 @@ impl Model {
         let core = || Core {
             root: zero(),
             asid: zero(),
-            cached: zero(),
-            cached_asid: zero(),
-            cached_life: zero(),
+            cached: std::array::from_fn(|_| zero()),
+            cached_life: std::array::from_fn(|_| zero()),
+            broadcasts: zero(),
             unwanted: (0..cpus).map(|_| zero()).collect(),
             invalidating: zero(),
         };
@@ -73,32 +77,56 @@ impl Model {
 
     /// A CPU reads the memory at [`super::VA`], if any is mapped there.
     pub fn access(&self, cpu: CpuId) {
-        let core = &self.cpus[cpu.0];
-        tso::irqs_off(|| {
-            if core.cached.load(Relaxed) == 0
-                && let Some(page) = self.translate(Frame(core.root.load(Relaxed)))
-            {
-                core.cached_life.store(self.memory(page).life.peek(), Relaxed);
-                core.cached_asid.store(core.asid.load(Relaxed), Relaxed);
-                core.cached.store(page.0 + 1, Relaxed);
-            }
-        });
-        // One instruction: the interrupt comes before or after.
-        tso::irqs_off(|| {
-            let cached = core.cached.load(Relaxed);
-            if cached != 0 {
-                let page = Frame(cached - 1);
-                if self.memory(page).life.load(Relaxed) != core.cached_life.load(Relaxed) {
-                    tso::broken(format!("{cpu} uses a translation that was flushed"));
-                }
+        self.use_translation(cpu, |_| ());
+    }
+
+    /// A CPU writes the memory at [`super::VA`], if it may.
+    pub fn write_access(&self, cpu: CpuId) {
+        self.use_translation(cpu, |entry| {
+            if entry.read_only() != entry {
+                self.reuse(entry.frame());
             }
         });
     }
 
-    fn translate(&self, root: Frame) -> Option<Frame> {
-        (1..=4).try_fold(root, |table, _| {
-            let entry = Entry(self.memory(table).words[0].load(Relaxed));
-            entry.is_present().then(|| entry.frame())
+    /// Looks it up if the TLB has none. An interrupt may come before it is used, but not while it is: that is one
+    /// instruction.
+    fn use_translation(&self, cpu: CpuId, then: impl FnOnce(Entry)) {
+        let core = &self.cpus[cpu.0];
+        let asid = core.asid.load(Relaxed) as usize;
+        tso::irqs_off(|| {
+            let broadcasts = core.broadcasts.load(Relaxed);
+            if core.cached[asid].load(Relaxed) == 0
+                && let Some(entry) = self.look_up(Frame(core.root.load(Relaxed)))
+            {
+                core.cached_life[asid].store(self.memory(entry.frame()).life.peek(), Relaxed);
+                core.cached[asid].store(entry.0, Relaxed);
+                // What is looked up while an invalidation comes in is not kept.
+                if core.broadcasts.load(Relaxed) != broadcasts {
+                    core.cached[asid].store(0, Relaxed);
+                }
+            }
+        });
+        tso::irqs_off(|| {
+            let entry = Entry(core.cached[asid].load(Relaxed));
+            if entry.is_present() {
+                let life = self.memory(entry.frame()).life.load(Relaxed);
+                // An invalidation in between: the instruction has not used it.
+                if core.cached[asid].peek() != entry.0 {
+                    return;
+                }
+                if life != core.cached_life[asid].peek() {
+                    tso::broken(format!("{cpu} uses a translation that was flushed"));
+                }
+                then(entry);
+            }
+        });
+    }
+
+    fn look_up(&self, root: Frame) -> Option<Entry> {
+        (1..=4).try_fold(Entry::to(root, super::VA), |entry, _| {
+            let entry = Entry(self.memory(entry.frame()).words[0].load(Relaxed));
+            entry.is_present().then_some(entry)
         })
     }
 
@@ -120,10 +148,9 @@ impl Model {
     }
 
     fn invalidate(&self, cpu: usize, asid: u64) {
-        let core = &self.cpus[cpu];
-        if asid == EVERYTHING || asid == core.cached_asid.load(Relaxed) {
-            core.cached.store(0, Relaxed);
-        }
+        let cached = &self.cpus[cpu].cached;
+        let asids = if asid == EVERYTHING { 0..ASIDS } else { asid as usize..asid as usize + 1 };
+        cached[asids].iter().for_each(|cached| cached.store(0, Relaxed));
     }
 
     /// The TLB of `cpu` does what other CPUs have broadcast.
@@ -131,6 +158,7 @@ impl Model {
         for (from, unwanted) in self.cpus[cpu].unwanted.iter().enumerate() {
             let asid = unwanted.swap(0, Relaxed);
             if asid != 0 {
+                self.cpus[cpu].broadcasts.fetch_add(1, Relaxed);
                 self.invalidate(cpu, asid - 1);
                 self.cpus[from].invalidating.fetch_sub(1, Relaxed);
             }
@@ -171,18 +199,19 @@ impl Machine for Model {
         let core = &self.cpus[cpu.0];
         core.root.store(root.0, Relaxed);
         core.asid.store(asid.word(), Relaxed);
-        core.cached.store(0, Relaxed);
+        core.cached[0].store(0, Relaxed);
     }
 
     fn flush_local(&self, cpu: CpuId, _: Range) {
-        self.cpus[cpu.0].cached.store(0, Relaxed);
+        let core = &self.cpus[cpu.0];
+        core.cached[core.asid.load(Relaxed) as usize].store(0, Relaxed);
     }
 
     /// As an NMI to each CPU, which may be taken anywhere, inside a walk too: hardware is no more predictable.
     fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {
         let asid = match what {
             Invlpgb::Of { asid, .. } => asid.word(),
-            Invlpgb::Everything => EVERYTHING - 1,
+            Invlpgb::Everything => EVERYTHING,
         };
         self.invalidate(cpu.0, asid);
         for to in (0..self.cpus.len()).filter(|to| *to != cpu.0) {

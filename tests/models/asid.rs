@@ -1,0 +1,150 @@
+//! Property: no CPU uses a translation that has been flushed, whichever ASID it was loaded under; and a global ASID that is
+//! used again is clean.
+
+use gupsync::flush::{self, FlushConfig, Tables};
+use gupsync::machine::Range;
+use gupsync::mm::MmConfig;
+use gupsync::world::{Cpu, World};
+
+use crate::machine::{BY_IPI, MM, Model, ONE_PAGE, Setting, Stage, explore};
+use crate::roles::{elsewhere, flush, running, unmap_and_reuse, using_it, walk};
+
+/// An mm gets an ASID with its first flush; the next ends the transition.
+const BY_INVLPGB: FlushConfig = FlushConfig { invlpgb: true, threshold: 0, asids: 3, ..BY_IPI };
+
+const LOCAL: Setting = Setting { config: BY_INVLPGB, ..ONE_PAGE };
+
+/// Mm 1 has its ASID, and is at rest.
+const GLOBAL: Setting = Setting { table: |world| settled(world, ONE_PAGE.table), ..LOCAL };
+
+/// It has the only one.
+const SCARCE: Setting = Setting {
+    config: FlushConfig { asids: 1, ..BY_INVLPGB },
+    mms: &[MM, MM, MmConfig { wants_asid: true, ..MM }],
+    ..GLOBAL
+};
+
+fn settled<T>(world: &World<Model>, table: fn(&World<Model>) -> T) -> T {
+    let mut cpu = world.enter(gupsync::cpumask::CpuId(0));
+    for _ in 0..2 {
+        let _ = flush::flush(&mut cpu, &world.mms()[0], Range::All, Tables::Kept, None);
+    }
+    drop(cpu);
+    table(world)
+}
+
+fn access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    stage.world.machine.access(cpu.id());
+}
+
+fn access_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    access(stage, cpu);
+    cpu.window();
+    access(stage, cpu);
+}
+
+fn join_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(1)));
+    access_twice(stage, cpu);
+}
+
+fn access_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    access(stage, cpu);
+    cpu.switch_to(None);
+}
+
+fn flush_unmap_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    flush(stage, cpu);
+    unmap_and_reuse(stage, cpu);
+}
+
+fn flush_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    flush(stage, cpu);
+    flush(stage, cpu);
+}
+
+#[test]
+fn a_cpu_under_a_global_asid() {
+    explore(3, GLOBAL, &[(using_it, access_twice), (elsewhere, unmap_and_reuse)]);
+}
+
+#[test]
+fn a_cpu_under_a_global_asid_that_goes_away_and_comes_back() {
+    fn go_away_and_come_back(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+        access_and_go_away(stage, cpu);
+        join_and_access(stage, cpu);
+    }
+    explore(3, GLOBAL, &[(using_it, go_away_and_come_back), (elsewhere, unmap_and_reuse)]);
+}
+
+/// The mm gets its ASID while the CPU runs it under the local one.
+#[test]
+fn a_cpu_in_transition() {
+    explore(3, LOCAL, &[(using_it, access_twice), (elsewhere, flush_unmap_and_reuse)]);
+}
+
+/// The CPU may load the mm before the ASID is given, or after that.
+#[test]
+fn a_cpu_that_joins_in_transition() {
+    explore(3, LOCAL, &[(elsewhere, join_and_access), (elsewhere, flush_unmap_and_reuse)]);
+}
+
+/// The CPU has left before the transition ends; who reuses the page has not looked for it.
+#[test]
+fn a_cpu_that_goes_away_and_another_that_settles() {
+    explore(
+        2,
+        LOCAL,
+        &[(using_it, access_and_go_away), (elsewhere, flush_twice), (elsewhere, unmap_and_reuse)],
+    );
+}
+
+/// A walker is in the mm while its ASID is given, and a transition flush may interrupt it or not.
+#[test]
+fn a_walker_in_transition() {
+    fn unlink_flush_twice_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+        flush(stage, cpu);
+        crate::roles::unlink_flush_and_reuse::<gupsync::policy::Pending>(stage, cpu);
+    }
+    explore(
+        3,
+        Setting { config: BY_INVLPGB, ..crate::machine::ONE_MM },
+        &[(running, walk::<gupsync::policy::Pending>), (elsewhere, unlink_flush_twice_and_reuse)],
+    );
+}
+
+/// Mm 1 has come to its end.
+fn access_leave_and_renew(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    access_and_go_away(stage, cpu);
+    cpu.renew(stage.mm(1));
+}
+
+fn flush_2(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let _ = flush::flush(cpu, stage.mm(2), Range::All, Tables::Kept, None);
+}
+
+fn flush_3(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let _ = flush::flush(cpu, stage.mm(3), Range::All, Tables::Kept, None);
+}
+
+/// The CPU that used the ASID for mm 1 uses it for the mm that it was given to.
+#[test]
+fn an_asid_that_is_used_again() {
+    fn use_it_for_another(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+        access_leave_and_renew(stage, cpu);
+        cpu.switch_to(Some(stage.mm(2)));
+        access(stage, cpu);
+    }
+    explore(3, SCARCE, &[(using_it, use_it_for_another), (elsewhere, flush_2)]);
+}
+
+/// One CPU makes it clean, another gives it.
+#[test]
+fn an_asid_that_is_used_again_by_a_third() {
+    fn use_it_for_another(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+        access_leave_and_renew(stage, cpu);
+        cpu.switch_to(Some(stage.mm(3)));
+        access(stage, cpu);
+    }
+    explore(2, SCARCE, &[(using_it, use_it_for_another), (elsewhere, flush_2), (elsewhere, flush_3)]);
+}
