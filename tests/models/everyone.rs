@@ -36,15 +36,15 @@ fn unlink_flush_kernel_range_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) 
 
 #[test]
 fn a_walker_and_a_call() {
-    explore(3, ONE_MM, &[(running, walk::<Pending>), (elsewhere, unlink_call_and_reuse)]);
+    explore(ONE_MM, &[(running, walk::<Pending>), (elsewhere, unlink_call_and_reuse)]);
 }
 
 #[test]
 fn a_walker_and_a_flush_of_the_kernel_range() {
-    explore(3, ONE_MM, &[(running, walk::<Pending>), (elsewhere, unlink_flush_kernel_range_and_reuse)]);
+    explore(ONE_MM, &[(running, walk::<Pending>), (elsewhere, unlink_flush_kernel_range_and_reuse)]);
 }
 
 #[test]
 fn a_walker_that_joins_and_a_call() {
-    explore(3, ONE_MM, &[(elsewhere, join_and_walk), (elsewhere, unlink_call_and_reuse)]);
+    explore(ONE_MM, &[(elsewhere, join_and_walk), (elsewhere, unlink_call_and_reuse)]);
 }

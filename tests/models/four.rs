@@ -7,9 +7,6 @@ use gupsync::world::Cpu;
 use crate::machine::{Model, ONE_MM, Stage, explore};
 use crate::roles::{elsewhere, flush, running, unlink_and_reuse, walk};
 
-/// No bound on preemptions: the explorer of x86-TSO has none.
-const EXHAUSTIVELY: usize = usize::MAX;
-
 fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     cpu.switch_to(Some(stage.mm(1)));
     walk::<Pending>(stage, cpu);
@@ -22,7 +19,6 @@ fn round(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 #[test]
 fn a_walker_that_joins_another_of_the_mm_and_a_round() {
     explore(
-        EXHAUSTIVELY,
         ONE_MM,
         &[
             (running, walk::<Pending>),
@@ -36,7 +32,6 @@ fn a_walker_that_joins_another_of_the_mm_and_a_round() {
 #[test]
 fn a_walker_and_two_rounds() {
     explore(
-        EXHAUSTIVELY,
         ONE_MM,
         &[
             (running, walk::<Pending>),
@@ -50,7 +45,6 @@ fn a_walker_and_two_rounds() {
 #[test]
 fn two_walkers_and_a_flush() {
     explore(
-        EXHAUSTIVELY,
         ONE_MM,
         &[
             (running, walk::<Pending>),

@@ -27,15 +27,15 @@ fn unlink_defer_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 /// Every CPU of a model is idle when its role begins.
 #[test]
 fn a_walker_that_comes_to_work() {
-    explore(3, ONE_MM, &[(running, walk::<Rcu>), (elsewhere, unlink_and_reuse::<Rcu>)]);
+    explore(ONE_MM, &[(running, walk::<Rcu>), (elsewhere, unlink_and_reuse::<Rcu>)]);
 }
 
 #[test]
 fn a_walker_that_rests() {
-    explore(3, ONE_MM, &[(running, walk_and_rest), (elsewhere, unlink_and_reuse::<Rcu>)]);
+    explore(ONE_MM, &[(running, walk_and_rest), (elsewhere, unlink_and_reuse::<Rcu>)]);
 }
 
 #[test]
 fn a_walker_that_rests_and_a_table_that_is_deferred() {
-    explore(3, ONE_MM, &[(running, walk_and_rest), (elsewhere, unlink_defer_and_reuse)]);
+    explore(ONE_MM, &[(running, walk_and_rest), (elsewhere, unlink_defer_and_reuse)]);
 }

@@ -36,14 +36,13 @@ fn be_preempted_in_a_walk<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 #[test]
 fn a_preempted_cpu() {
-    explore(3, GUEST_PAGE, &[(using_it, access_and_be_preempted), (elsewhere, unmap_and_reuse)]);
+    explore(GUEST_PAGE, &[(using_it, access_and_be_preempted), (elsewhere, unmap_and_reuse)]);
 }
 
 /// Somebody else's flush may have been deferred already.
 #[test]
 fn a_preempted_cpu_and_two_flushes() {
     explore(
-        2,
         GUEST_PAGE,
         &[(using_it, access_and_be_preempted), (elsewhere, unmap_and_reuse), (elsewhere, flush)],
     );
@@ -52,7 +51,6 @@ fn a_preempted_cpu_and_two_flushes() {
 #[test]
 fn a_preempted_walker() {
     explore(
-        3,
         GUEST_TABLE,
         &[(running, be_preempted_in_a_walk::<Pending>), (elsewhere, unlink_flush_and_reuse::<Pending>)],
     );
@@ -61,7 +59,6 @@ fn a_preempted_walker() {
 #[test]
 fn a_preempted_walker_and_a_gather() {
     explore(
-        3,
         GUEST_TABLE,
         &[(running, be_preempted_in_a_walk::<Gather>), (elsewhere, unlink_flush_and_reuse::<Gather>)],
     );
@@ -70,5 +67,5 @@ fn a_preempted_walker_and_a_gather() {
 /// The table is unlinked by the operation itself, whose flush may be deferred.
 #[test]
 fn a_preempted_walker_and_a_collapse() {
-    explore(2, GUEST_PAGE, &[(running, be_preempted_in_a_walk::<Gather>), (elsewhere, collapse::<Gather>)]);
+    explore(GUEST_PAGE, &[(running, be_preempted_in_a_walk::<Gather>), (elsewhere, collapse::<Gather>)]);
 }

@@ -18,19 +18,18 @@ fn walk_and_go_lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 #[test]
 fn a_walker_that_was_lazy() {
-    explore(3, ONE_MM, &[(lazy, come_back_and_walk), (elsewhere, unlink_and_reuse::<Pending>)]);
+    explore(ONE_MM, &[(lazy, come_back_and_walk), (elsewhere, unlink_and_reuse::<Pending>)]);
 }
 
 #[test]
 fn a_walker_that_goes_lazy() {
-    explore(3, ONE_MM, &[(running, walk_and_go_lazy), (elsewhere, unlink_and_reuse::<Pending>)]);
+    explore(ONE_MM, &[(running, walk_and_go_lazy), (elsewhere, unlink_and_reuse::<Pending>)]);
 }
 
 /// A flush makes the walker drop the mm: the round finds another one loaded, and does not look whether it is lazy.
 #[test]
 fn a_walker_that_goes_lazy_and_is_made_to_drop_the_mm() {
     explore(
-        2,
         ONE_MM,
         &[(running, walk_and_go_lazy), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush_the_walker)],
     );
@@ -40,7 +39,6 @@ fn a_walker_that_goes_lazy_and_is_made_to_drop_the_mm() {
 #[test]
 fn a_walker_that_was_lazy_and_is_made_to_drop_the_mm() {
     explore(
-        2,
         ONE_MM,
         &[(lazy, come_back_and_walk), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush_the_walker)],
     );

@@ -12,7 +12,6 @@
 
 mod asid;
 mod everyone;
-#[cfg(tso)]
 mod four;
 mod grace;
 mod hypercall;

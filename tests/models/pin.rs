@@ -50,15 +50,15 @@ fn unmap_and_map_elsewhere(stage: &Stage, _: &mut Cpu<'_, Model>) {
 
 #[test]
 fn a_page_that_is_freed() {
-    explore(3, ONE_PAGE, &[(running, pin_and_read), (elsewhere, unmap_and_put)]);
+    explore(ONE_PAGE, &[(running, pin_and_read), (elsewhere, unmap_and_put)]);
 }
 
 #[test]
 fn a_page_that_has_a_new_owner() {
-    explore(3, ONE_PAGE, &[(running, pin_and_read), (elsewhere, unmap_and_map_elsewhere)]);
+    explore(ONE_PAGE, &[(running, pin_and_read), (elsewhere, unmap_and_map_elsewhere)]);
 }
 
 #[test]
 fn a_page_that_is_copied_away() {
-    explore(3, ONE_PAGE, &[(running, pin_and_write), (elsewhere, collapse::<Pending>)]);
+    explore(ONE_PAGE, &[(running, pin_and_write), (elsewhere, collapse::<Pending>)]);
 }

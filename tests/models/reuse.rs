@@ -25,19 +25,18 @@ fn round(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 #[test]
 fn a_walker_of_the_mm() {
-    explore(3, ONE_MM, &[(running, walk::<Pending>), (elsewhere, unlink_and_reuse::<Pending>)]);
+    explore(ONE_MM, &[(running, walk::<Pending>), (elsewhere, unlink_and_reuse::<Pending>)]);
 }
 
 #[test]
 fn a_walker_that_joins() {
-    explore(3, ONE_MM, &[(elsewhere, join_and_walk), (elsewhere, unlink_and_reuse::<Pending>)]);
+    explore(ONE_MM, &[(elsewhere, join_and_walk), (elsewhere, unlink_and_reuse::<Pending>)]);
 }
 
 /// The flush may cover the ticket, or miss it, but must not cover what it has not seen.
 #[test]
 fn a_flush_in_between() {
     explore(
-        2,
         ONE_MM,
         &[(running, answer_and_walk), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush)],
     );
@@ -47,7 +46,6 @@ fn a_flush_in_between() {
 #[test]
 fn a_round_and_a_walker_that_joins() {
     explore(
-        2,
         ONE_MM,
         &[(elsewhere, join_and_walk), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, round)],
     );
@@ -57,7 +55,6 @@ fn a_round_and_a_walker_that_joins() {
 #[test]
 fn two_walkers() {
     explore(
-        1,
         ONE_MM,
         &[(elsewhere, unlink_and_reuse::<Pending>), (running, walk::<Pending>), (running, walk::<Pending>)],
     );
@@ -66,7 +63,6 @@ fn two_walkers() {
 #[test]
 fn two_walkers_and_a_flush_of_ones_own() {
     explore(
-        1,
         ONE_MM,
         &[
             (elsewhere, unlink_flush_and_reuse::<Pending>),

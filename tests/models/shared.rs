@@ -154,14 +154,13 @@ fn join_and_leave(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 #[test]
 fn the_survivor_reuses() {
-    explore(3, TWO, &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, claim_and_reuse)]);
+    explore(TWO, &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, claim_and_reuse)]);
 }
 
 /// The debt of the first to leave is paid by the second.
 #[test]
 fn the_third_reuses() {
     explore(
-        3,
         THREE,
         &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, leave_for_a_third::<Pending>)],
     );
@@ -170,7 +169,6 @@ fn the_third_reuses() {
 #[test]
 fn the_third_reuses_targeted() {
     explore(
-        3,
         THREE,
         &[
             (running, walk::<Targeted>),
@@ -183,7 +181,6 @@ fn the_third_reuses_targeted() {
 #[test]
 fn the_third_reuses_pending_and_targeted() {
     explore(
-        3,
         THREE,
         &[
             (running, walk::<PendingTargeted>),
@@ -197,7 +194,6 @@ fn the_third_reuses_pending_and_targeted() {
 #[test]
 fn the_third_reuses_gather() {
     explore(
-        2,
         THREE_AND_AN_IPI,
         &[(running, walk::<Gather>), (elsewhere, leave::<Gather>), (elsewhere, leave_for_a_third::<Gather>)],
     );
@@ -206,25 +202,24 @@ fn the_third_reuses_gather() {
 /// Who leaves may find the walker, or clear the entry before it looks.
 #[test]
 fn a_walker_that_joins() {
-    explore(3, TWO, &[(elsewhere, join_and_walk), (elsewhere, leave_then_claim_and_reuse)]);
+    explore(TWO, &[(elsewhere, join_and_walk), (elsewhere, leave_then_claim_and_reuse)]);
 }
 
 #[test]
 fn the_last_to_leave_frees() {
-    explore(3, TWO, &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, leave_and_reuse)]);
+    explore(TWO, &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, leave_and_reuse)]);
 }
 
 /// As before, but the walker is of the mm that frees.
 #[test]
 fn the_last_to_leave_frees_and_has_a_walker() {
-    explore(3, TWO, &[(running_2, walk_2), (elsewhere, both_leave_and_reuse)]);
+    explore(TWO, &[(running_2, walk_2), (elsewhere, both_leave_and_reuse)]);
 }
 
 /// Who leaves does not find the walker in its cpumask, and owes nothing.
 #[test]
 fn a_walker_that_is_made_to_leave() {
     explore(
-        2,
         TWO,
         &[(running, walk_and_go_away), (elsewhere, leave_then_claim_and_reuse), (elsewhere, flush_the_walker)],
     );
@@ -234,7 +229,6 @@ fn a_walker_that_is_made_to_leave() {
 #[test]
 fn somebody_joins() {
     explore(
-        3,
         TWO_OF_THREE,
         &[(running_3, walk_3), (elsewhere, leave_then_claim_and_reuse), (elsewhere, join_and_leave)],
     );

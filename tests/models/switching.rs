@@ -30,25 +30,24 @@ fn flush_unlink_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 #[test]
 fn a_walker_that_goes_away() {
-    explore(3, ONE_MM, &[(running, walk_and_go_away), (elsewhere, unlink_and_reuse::<Pending>)]);
+    explore(ONE_MM, &[(running, walk_and_go_away), (elsewhere, unlink_and_reuse::<Pending>)]);
 }
 
 #[test]
 fn a_walker_that_goes_to_another_mm() {
-    explore(3, TWO_MMS, &[(running, walk_and_go_to_another_mm), (elsewhere, unlink_and_reuse::<Pending>)]);
+    explore(TWO_MMS, &[(running, walk_and_go_to_another_mm), (elsewhere, unlink_and_reuse::<Pending>)]);
 }
 
 /// Its bit is set already.
 #[test]
 fn a_walker_that_was_here_before() {
-    explore(3, ONE_MM, &[(gone, join_and_walk), (elsewhere, unlink_and_reuse::<Pending>)]);
+    explore(ONE_MM, &[(gone, join_and_walk), (elsewhere, unlink_and_reuse::<Pending>)]);
 }
 
 /// Another flush makes the walker leave: this round does not find it in the cpumask.
 #[test]
 fn a_walker_that_is_made_to_leave() {
     explore(
-        2,
         ONE_MM,
         &[(running, walk_and_go_away), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush_the_walker)],
     );
@@ -58,7 +57,6 @@ fn a_walker_that_is_made_to_leave() {
 #[test]
 fn a_walker_that_was_here_before_and_a_flush() {
     explore(
-        2,
         ONE_MM,
         &[(gone, join_and_walk), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, flush_the_walker)],
     );
@@ -68,7 +66,6 @@ fn a_walker_that_was_here_before_and_a_flush() {
 #[test]
 fn a_walker_that_is_made_to_leave_and_a_flush() {
     explore(
-        2,
         ONE_MM,
         &[
             (running, walk_and_go_away),
@@ -81,5 +78,5 @@ fn a_walker_that_is_made_to_leave_and_a_flush() {
 /// The flush makes the walker leave, or finds it back.
 #[test]
 fn a_walker_that_is_made_to_leave_and_joins() {
-    explore(3, ONE_MM, &[(gone, join_and_walk), (elsewhere, flush_unlink_and_reuse)]);
+    explore(ONE_MM, &[(gone, join_and_walk), (elsewhere, flush_unlink_and_reuse)]);
 }

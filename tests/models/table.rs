@@ -23,5 +23,5 @@ fn fill_and_link(stage: &Stage, _: &mut Cpu<'_, Model>) {
 
 #[test]
 fn a_new_table() {
-    explore(3, ONE_MM, &[(running, walk::<Pending>), (unlink, fill_and_link)]);
+    explore(ONE_MM, &[(running, walk::<Pending>), (unlink, fill_and_link)]);
 }

@@ -7,14 +7,13 @@ use crate::roles::{elsewhere, flush, running, unlink_and_reuse, walk};
 
 #[test]
 fn a_tracked_walker() {
-    explore(3, ONE_MM, &[(running, walk::<Targeted>), (elsewhere, unlink_and_reuse::<Targeted>)]);
+    explore(ONE_MM, &[(running, walk::<Targeted>), (elsewhere, unlink_and_reuse::<Targeted>)]);
 }
 
 /// The flush may cover the ticket first.
 #[test]
 fn a_tracked_walker_and_a_flush() {
     explore(
-        2,
         ONE_MM,
         &[
             (running, walk::<PendingTargeted>),

@@ -44,25 +44,25 @@ fn access_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 #[test]
 fn a_cpu_of_the_mm() {
-    explore(3, ONE_PAGE, &[(using_it, access_twice), (elsewhere, unmap_and_reuse)]);
+    explore(ONE_PAGE, &[(using_it, access_twice), (elsewhere, unmap_and_reuse)]);
 }
 
 #[test]
 fn a_cpu_that_joins() {
-    explore(3, ONE_PAGE, &[(elsewhere, join_and_access), (elsewhere, unmap_and_reuse)]);
+    explore(ONE_PAGE, &[(elsewhere, join_and_access), (elsewhere, unmap_and_reuse)]);
 }
 
 #[test]
 fn a_cpu_that_was_lazy() {
-    explore(3, ONE_PAGE, &[(using_it_lazily, come_back_and_access), (elsewhere, unmap_and_reuse)]);
+    explore(ONE_PAGE, &[(using_it_lazily, come_back_and_access), (elsewhere, unmap_and_reuse)]);
 }
 
 #[test]
 fn a_cpu_that_goes_lazy() {
-    explore(3, ONE_PAGE, &[(using_it, access_and_go_lazy), (elsewhere, unmap_and_reuse)]);
+    explore(ONE_PAGE, &[(using_it, access_and_go_lazy), (elsewhere, unmap_and_reuse)]);
 }
 
 #[test]
 fn a_cpu_that_goes_away() {
-    explore(3, ONE_PAGE, &[(using_it, access_and_go_away), (elsewhere, unmap_and_reuse)]);
+    explore(ONE_PAGE, &[(using_it, access_and_go_away), (elsewhere, unmap_and_reuse)]);
 }

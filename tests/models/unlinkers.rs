@@ -75,15 +75,15 @@ fn unlink_above(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 #[test]
 fn two() {
-    explore(2, NESTED, &[(running, walk), (elsewhere, unlink_below), (elsewhere, unlink_above)]);
+    explore(NESTED, &[(running, walk), (elsewhere, unlink_below), (elsewhere, unlink_above)]);
 }
 
 #[test]
 fn two_and_a_walker_that_joins() {
-    explore(1, NESTED, &[(elsewhere, join_and_walk), (elsewhere, unlink_below), (elsewhere, unlink_above)]);
+    explore(NESTED, &[(elsewhere, join_and_walk), (elsewhere, unlink_below), (elsewhere, unlink_above)]);
 }
 
 #[test]
 fn two_and_a_walker_that_was_lazy() {
-    explore(2, NESTED, &[(lazy, come_back_and_walk), (elsewhere, unlink_below), (elsewhere, unlink_above)]);
+    explore(NESTED, &[(lazy, come_back_and_walk), (elsewhere, unlink_below), (elsewhere, unlink_above)]);
 }

@@ -158,7 +158,10 @@ impl Model {
 
     /// A CPU writes the memory at [`super::VA`], if it may.
     pub fn write_access(&self, cpu: CpuId) {
-        self.translated(cpu).filter(|there| there.writable).into_iter().for_each(|there| self.reuse(there.page));
+        self.translated(cpu)
+            .filter(|there| there.writable)
+            .into_iter()
+            .for_each(|there| self.reuse(there.page));
     }
 
     /// What the TLB has, looked up first if it has nothing. An invalidation that comes meanwhile takes it away again.
@@ -242,7 +245,7 @@ impl Machine for Model {
         self.take_broadcasts(cpu);
         let core = &self.cpus[cpu.0];
         // Relaxed, here and where it is rung: an interrupt may be late, and orders nothing by itself.
-        let rung = core.rung.load(gupsync::atomic::Ordering::Relaxed) as usize;
+        let rung = core.rung.fetch_add(0, gupsync::atomic::Ordering::Relaxed) as usize;
         if core.taken.swap(rung, Relaxed) != rung {
             deliver();
         }
@@ -298,10 +301,12 @@ impl Machine for Model {
         }
         for (to, core) in self.cpus.iter().enumerate() {
             match what {
-                Invlpgb::Everything => (1..ASIDS).filter(|asid| self.mmu(CpuId(to)).asid != *asid).for_each(|asid| {
-                    self.mmu(CpuId(to)).tlb[asid] = None;
-                    self.change_entry(to, asid);
-                }),
+                Invlpgb::Everything => {
+                    (1..ASIDS).filter(|asid| self.mmu(CpuId(to)).asid != *asid).for_each(|asid| {
+                        self.mmu(CpuId(to)).tlb[asid] = None;
+                        self.change_entry(to, asid);
+                    })
+                }
                 Invlpgb::Of { asid, .. } if to == cpu.0 => self.mmu(cpu).tlb[asid.word() as usize] = None,
                 Invlpgb::Of { asid, .. } if self.mmu(CpuId(to)).may_have(asid.word() as usize) => {
                     self.cpus[cpu.0].has_broadcast.store(true, Relaxed);
@@ -386,10 +391,10 @@ impl Machine for Model {
     }
 }
 
-/// Explores all of `parts` at once, each on its CPU, with at most `preemptions` switches that nobody asked for; one more
-/// where deep bounds are asked for.
-pub fn explore<T: Send + Sync + 'static>(preemptions: usize, setting: Setting<T>, parts: &'static [Part<T>]) {
-    let preemptions = preemptions + usize::from(is_deep());
+/// Explores all of `parts` at once, each on its CPU, with at most three switches that nobody asked for, two if there are
+/// four CPUs; one more where deep bounds are asked for.
+pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>]) {
+    let preemptions = if parts.len() < 4 { 3 } else { 2 } + usize::from(is_deep());
     let mut report = UnderWay::begin("loom", parts.len(), Some(format!("{preemptions} preemptions")));
     let executions = report.counter();
     let mut builder = loom::model::Builder::new();

@@ -303,7 +303,7 @@ const DEEP: usize = 40_000_000;
 /// # Panics
 ///
 /// If something is found.
-pub fn explore<T: Send + Sync + 'static>(_: usize, setting: Setting<T>, parts: &'static [Part<T>]) {
+pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>]) {
     let most = match parts.len() {
         _ if is_deep() => DEEP,
         4.. => QUICK_FOR_FOUR,
