@@ -79,10 +79,7 @@ impl CpuMask {
     #[track_caller]
     pub fn drain(&self, order: Ordering, mut visit: impl FnMut(CpuId)) {
         for (index, word) in self.0.iter().enumerate() {
-            // Relaxed: only saves the write to an empty word; what it misses, the interrupt that comes with it finds.
-            if word.load(Ordering::Relaxed) != 0 {
-                each(index, word.swap(0, order), &mut visit);
-            }
+            each(index, word.swap(0, order), &mut visit);
         }
     }
 

@@ -3,35 +3,28 @@
 
 use gupsync::flush::{self, FlushConfig, Tables};
 use gupsync::machine::Range;
-use gupsync::mm::MmConfig;
-use gupsync::world::{Cpu, World};
+use gupsync::policy::Pending;
+use gupsync::world::Cpu;
 
-use crate::machine::{BY_IPI, MM, Model, ONE_PAGE, Setting, Stage, explore};
-use crate::roles::{elsewhere, flush, running, unmap_and_reuse, using_it, walk};
-
-/// An mm gets an ASID with its first flush; the next ends the transition.
-const BY_INVLPGB: FlushConfig = FlushConfig { invlpgb: true, threshold: 0, asids: 3, ..BY_IPI };
+use crate::machine::{
+    BY_INVLPGB, MM, Model, ONE_GLOBAL_MM, ONE_MM, ONE_PAGE, Setting, Stage, explore, give_asids,
+};
+use crate::roles::{elsewhere, flush, running, unlink_flush_and_reuse, unmap_and_reuse, using_it, walk};
 
 const LOCAL: Setting = Setting { config: BY_INVLPGB, ..ONE_PAGE };
 
 /// Mm 1 has its ASID, and is at rest.
-const GLOBAL: Setting = Setting { table: |world| settled(world, ONE_PAGE.table), ..LOCAL };
-
-/// It has the only one.
-const SCARCE: Setting = Setting {
-    config: FlushConfig { asids: 1, ..BY_INVLPGB },
-    mms: &[MM, MM, MmConfig { wants_asid: true, ..MM }],
-    ..GLOBAL
+const GLOBAL: Setting = Setting {
+    table: |world| {
+        give_asids(world);
+        (ONE_PAGE.table)(world)
+    },
+    ..LOCAL
 };
 
-fn settled<T>(world: &World<Model>, table: fn(&World<Model>) -> T) -> T {
-    let mut cpu = world.enter(gupsync::cpumask::CpuId(0));
-    for _ in 0..2 {
-        let _ = flush::flush(&mut cpu, &world.mms()[0], Range::All, Tables::Kept, None);
-    }
-    drop(cpu);
-    table(world)
-}
+/// It has the only one.
+const SCARCE: Setting =
+    Setting { config: FlushConfig { asids: 1, ..BY_INVLPGB }, mms: &[MM, MM, MM], ..GLOBAL };
 
 fn access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     stage.world.machine.access(cpu.id());
@@ -102,17 +95,23 @@ fn a_cpu_that_goes_away_and_another_that_settles() {
     explore(LOCAL, &[(straggling, access_and_go_away), (elsewhere, flush), (elsewhere, unmap_and_reuse)]);
 }
 
-/// A walker is in the mm while its ASID is given, and a transition flush may interrupt it or not.
+/// A walker is in the mm while its ASID is given, and the flush of the unlink may interrupt it or not.
 #[test]
-fn a_walker_in_transition() {
-    fn unlink_flush_twice_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+fn a_walker_before_the_transition() {
+    fn flush_unlink_flush_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
         flush(stage, cpu);
-        crate::roles::unlink_flush_and_reuse::<gupsync::policy::Pending>(stage, cpu);
+        unlink_flush_and_reuse::<Pending>(stage, cpu);
     }
     explore(
-        Setting { config: BY_INVLPGB, ..crate::machine::ONE_MM },
-        &[(running, walk::<gupsync::policy::Pending>), (elsewhere, unlink_flush_twice_and_reuse)],
+        Setting { config: BY_INVLPGB, ..ONE_MM },
+        &[(running, walk::<Pending>), (elsewhere, flush_unlink_flush_and_reuse)],
     );
+}
+
+/// The flush interrupts nobody, and the sync is due.
+#[test]
+fn a_walker_under_a_global_asid() {
+    explore(ONE_GLOBAL_MM, &[(running, walk::<Pending>), (elsewhere, unlink_flush_and_reuse::<Pending>)]);
 }
 
 /// Mm 1 has come to its end.

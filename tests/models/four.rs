@@ -1,11 +1,11 @@
-//! Property: as in [`crate::reuse`], with four CPUs. Loom does not come to an end with so many.
+//! Property: as in [`crate::reuse`], with four CPUs. What takes hours is left to deep bounds.
 
 use gupsync::policy::Pending;
 use gupsync::sync;
 use gupsync::world::Cpu;
 
 use crate::machine::{Model, ONE_MM, Stage, explore};
-use crate::roles::{elsewhere, flush, running, unlink_and_reuse, walk};
+use crate::roles::{elsewhere, flush, flush_the_walker, gone, running, unlink_and_reuse, walk};
 
 fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     cpu.switch_to(Some(stage.mm(1)));
@@ -17,6 +17,7 @@ fn round(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 }
 
 #[test]
+#[ignore = "deep"]
 fn a_walker_that_joins_another_of_the_mm_and_a_round() {
     explore(
         ONE_MM,
@@ -30,6 +31,7 @@ fn a_walker_that_joins_another_of_the_mm_and_a_round() {
 }
 
 #[test]
+#[cfg_attr(loom, ignore = "deep")]
 fn a_walker_and_two_rounds() {
     explore(
         ONE_MM,
@@ -43,6 +45,7 @@ fn a_walker_and_two_rounds() {
 }
 
 #[test]
+#[ignore = "deep"]
 fn two_walkers_and_a_flush() {
     explore(
         ONE_MM,
@@ -51,6 +54,34 @@ fn two_walkers_and_a_flush() {
             (running, walk::<Pending>),
             (elsewhere, unlink_and_reuse::<Pending>),
             (elsewhere, flush),
+        ],
+    );
+}
+
+/// The interrupts of two senders may reach a walker as one.
+#[test]
+fn two_walkers_and_a_call() {
+    explore(
+        ONE_MM,
+        &[
+            (running, walk::<Pending>),
+            (running, walk::<Pending>),
+            (elsewhere, unlink_and_reuse::<Pending>),
+            (elsewhere, flush_the_walker),
+        ],
+    );
+}
+
+/// Somebody else's flush may find the walker before it joins, while it does, and after that.
+#[test]
+fn a_walker_that_joins_another_of_the_mm_and_a_call() {
+    explore(
+        ONE_MM,
+        &[
+            (gone, join_and_walk),
+            (running, walk::<Pending>),
+            (elsewhere, unlink_and_reuse::<Pending>),
+            (elsewhere, flush_the_walker),
         ],
     );
 }

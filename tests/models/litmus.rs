@@ -20,7 +20,7 @@ type Part = fn(&Shared);
 /// Explores `parts`; `handler` is run by interrupts, `wrong` tells what must not come out in the end. Says what was found.
 fn run(parts: &'static [Part], handler: fn(&Shared), wrong: fn(&Shared) -> bool) -> Option<String> {
     let mut report = UnderWay::begin("tso", parts.len(), None);
-    let outcome = tso::explore(1_000_000, || {
+    let outcome = tso::explore((1_000_000, None), || {
         let zero = || AtomicU64::new(0);
         let shared = Arc::new(Shared { x: zero(), y: zero(), seen: [zero(), zero()] });
         let over = Arc::new(zero());
@@ -188,6 +188,18 @@ fn an_interrupt_comes_between_two_stretches_with_interrupts_off() {
         tso::irqs_off(|| shared.seen[1].store(shared.x.load(Relaxed), Relaxed));
     }
     assert_eq!(run(&[two_stretches, send], bump, halves_differ).as_deref(), Some("wrong"));
+}
+
+/// Nothing is read in them by which one could be told from the other.
+#[test]
+fn what_comes_after_two_empty_stretches_is_reached() {
+    fn two_empty_stretches(shared: &Shared) {
+        tso::irqs_off(|| ());
+        tso::irqs_off(|| ());
+        shared.seen[0].swap(1, Relaxed);
+    }
+    let found = run(&[two_empty_stretches, send], nothing, |shared| shared.seen[0].load(Relaxed) == 1);
+    assert_eq!(found.as_deref(), Some("wrong"));
 }
 
 /// Who waits for two may wait for ever.

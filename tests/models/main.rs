@@ -20,6 +20,7 @@ mod lazy;
 mod litmus;
 mod machine;
 mod pin;
+mod policies;
 mod reuse;
 mod roles;
 mod shared;

@@ -4,9 +4,7 @@
 
 use std::sync::Arc;
 
-use gupsync::cpumask::CpuId;
-use gupsync::flush::{self, FlushConfig, Tables};
-use gupsync::machine::{FrameSize, Machine, Range};
+use gupsync::machine::{FrameSize, Machine};
 use gupsync::mm::MmConfig;
 use gupsync::mm::MmId;
 use gupsync::mm::shared::{Attempt, SharedTable};
@@ -16,12 +14,10 @@ use gupsync::policy::{Gather, Pending, PendingTargeted, Policy, Targeted};
 use gupsync::sync;
 use gupsync::world::{Cpu, World};
 
-use crate::machine::{BY_IPI, MM, Model, Setting, VA, explore};
+use crate::machine::{BY_INVLPGB, MM, Model, Setting, VA, explore, give_asids};
 use crate::roles::{elsewhere, flush_the_walker, running, walk_to};
 
 type Stage = crate::machine::Stage<Arc<SharedTable>>;
-
-const BY_INVLPGB: FlushConfig = FlushConfig { invlpgb: true, threshold: 0, asids: 3, ..BY_IPI };
 
 /// Two mms share a table.
 const TWO: Setting<Arc<SharedTable>> =
@@ -40,13 +36,7 @@ const TWO_OF_THREE: Setting<Arc<SharedTable>> = Setting { table: |world| table_s
 
 /// A PMD table at [`VA`] that the first `sharers` mms share; every mm has its ASID.
 fn table_shared_by(sharers: usize, world: &World<Model>) -> Arc<SharedTable> {
-    let mut cpu = world.enter(CpuId(0));
-    for mm in world.mms() {
-        // The first gives it, the second ends the transition.
-        for _ in 0..2 {
-            let _ = flush::flush(&mut cpu, mm, Range::All, Tables::Kept, None);
-        }
-    }
+    give_asids(world);
     let frame = world.machine.alloc(FrameSize::Small).expect("enough frames");
     let table = Arc::new(SharedTable::new(frame, VA, world.machine.cpus(), MmId::new(1)));
     unshare::link(&world.machine, world.mm(MmId::new(1)), &table);

@@ -1,8 +1,11 @@
 //! Property: no CPU uses a translation that has been flushed.
 
+use gupsync::ops::protect::Protect;
+use gupsync::ops::{Operation, Step};
+use gupsync::policy::Pending;
 use gupsync::world::Cpu;
 
-use crate::machine::{Model, ONE_PAGE, Stage, explore};
+use crate::machine::{Model, ONE_PAGE, Stage, VA, explore};
 use crate::roles::{elsewhere, unmap_and_reuse, using_it};
 
 fn using_it_lazily(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -65,4 +68,22 @@ fn a_cpu_that_goes_lazy() {
 #[test]
 fn a_cpu_that_goes_away() {
     explore(ONE_PAGE, &[(using_it, access_and_go_away), (elsewhere, unmap_and_reuse)]);
+}
+
+/// Nobody writes a page any more that has lost the right to be written.
+#[test]
+fn a_page_that_is_protected() {
+    fn write_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+        stage.world.machine.write_access(cpu.id());
+        cpu.window();
+        stage.world.machine.write_access(cpu.id());
+    }
+    fn protect_and_read(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+        let mut protect = Protect::Ready { start: VA, pages: 1 };
+        while let Step::Next(next) = protect.step::<Pending, _>(cpu, stage.mm(1)) {
+            protect = next;
+        }
+        stage.world.machine.read(stage.table);
+    }
+    explore(ONE_PAGE, &[(using_it, write_twice), (elsewhere, protect_and_read)]);
 }

@@ -87,3 +87,24 @@ fn two_and_a_walker_that_joins() {
 fn two_and_a_walker_that_was_lazy() {
     explore(NESTED, &[(lazy, come_back_and_walk), (elsewhere, unlink_below), (elsewhere, unlink_above)]);
 }
+
+/// The table is linked again in between: the first sync says nothing about the second unlink.
+#[test]
+fn one_after_the_other() {
+    fn unlink_link_unlink_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+        let (mm, machine) = (stage.mm(1), &stage.world.machine);
+        let slot = &machine.words(stage.table.above)[tables::index(VA, 2)];
+        for is_last in [false, true] {
+            let unlinked = policy::unlink(cpu, mm, stage.table.below, |batch| {
+                batch.clear(slot);
+            });
+            let table = policy::sync::<Pending, _, _>(cpu, mm, unlinked, Reached::Short);
+            if is_last {
+                machine.reuse(table);
+            } else {
+                tables::link(slot, Entry::to(table, VA));
+            }
+        }
+    }
+    explore(NESTED, &[(running, walk), (elsewhere, unlink_link_unlink_and_reuse)]);
+}

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 use gupsync::atomic::AtomicU64;
 use gupsync::cpumask::CpuId;
@@ -9,7 +10,7 @@ use gupsync::machine::{Cause, Event, FrameSize, Invlpgb, Machine, Range, Violati
 use gupsync::mm::tables::{Entry, PAGE_SIZE};
 use gupsync::mm::{Asid, Frame, MmId, Page, VirtAddr};
 use gupsync::world::World;
-use gupsync_checker::report::{UnderWay, is_deep};
+use gupsync_checker::report::{UnderWay, deep};
 use loom::cell::UnsafeCell;
 use loom::thread::Thread;
 
@@ -394,12 +395,14 @@ impl Machine for Model {
 /// Explores all of `parts` at once, each on its CPU, with at most three switches that nobody asked for, two if there are
 /// four CPUs; one more where deep bounds are asked for.
 pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>]) {
-    let preemptions = if parts.len() < 4 { 3 } else { 2 } + usize::from(is_deep());
+    let preemptions = if parts.len() < 4 { 3 } else { 2 } + usize::from(deep().is_some());
     let mut report = UnderWay::begin("loom", parts.len(), Some(format!("{preemptions} preemptions")));
     let executions = report.counter();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
+    builder.max_duration = deep();
+    let since = Instant::now();
     builder.check(move || {
         executions.fetch_add(1, Relaxed);
         let Setting { config, mms, table } = setting;
@@ -425,5 +428,8 @@ pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [P
             thread.join().expect("a role does not panic");
         }
     });
+    if builder.max_duration.is_some_and(|most| since.elapsed() >= most) {
+        report.cut_off(format!("{preemptions} preemptions, cut off"));
+    }
     report.held();
 }

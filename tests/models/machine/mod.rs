@@ -5,8 +5,9 @@ mod loom;
 #[cfg(tso)]
 mod tso;
 
-use gupsync::flush::{FlushConfig, Tables};
-use gupsync::machine::{FrameSize, Machine};
+use gupsync::cpumask::CpuId;
+use gupsync::flush::{self, FlushConfig, Tables};
+use gupsync::machine::{FrameSize, Machine, Range};
 use gupsync::mm::tables::{self, Entry};
 use gupsync::mm::{Frame, Mm, MmConfig, MmId, VirtAddr};
 use gupsync::world::{Cpu, World};
@@ -60,6 +61,29 @@ pub const TWO_MMS: Setting = Setting { mms: &[MM, MM], ..ONE_MM };
 /// A machine that flushes by interrupts.
 pub const BY_IPI: FlushConfig =
     FlushConfig { invlpgb: false, threshold: 1, asids: 0, hypercall: false, unshare_flush: Tables::Kept };
+
+/// A machine with INVLPGB, on which an mm gets an ASID with its first flush; the next ends the transition.
+pub const BY_INVLPGB: FlushConfig = FlushConfig { invlpgb: true, threshold: 0, asids: 3, ..BY_IPI };
+
+/// Has both done for every mm, before any CPU runs it.
+pub fn give_asids(world: &World<Model>) {
+    let mut cpu = world.enter(CpuId(0));
+    for mm in world.mms() {
+        for _ in 0..2 {
+            let _ = flush::flush(&mut cpu, mm, Range::All, Tables::Kept, None);
+        }
+    }
+}
+
+/// One mm that has a global ASID.
+pub const ONE_GLOBAL_MM: Setting = Setting {
+    config: BY_INVLPGB,
+    table: |world| {
+        give_asids(world);
+        pte_table(world)
+    },
+    ..ONE_MM
+};
 
 /// An mm of which nothing special is asked.
 pub const MM: MmConfig = MmConfig { hypercall: false, wants_asid: true, trim_every: None };

@@ -9,7 +9,7 @@ use gupsync::machine::{Cause, Event, FrameSize, Invlpgb, Machine, Range, Violati
 use gupsync::mm::tables::{Entry, PAGE_SIZE};
 use gupsync::mm::{Asid, Frame, MmId, Page, VirtAddr};
 use gupsync::world::World;
-use gupsync_checker::report::{UnderWay, is_deep};
+use gupsync_checker::report::{UnderWay, deep};
 use gupsync_checker::tso::{self, Interrupt, Role};
 
 use super::{FRAMES, Part, Setting, Stage};
@@ -85,6 +85,9 @@ impl Model {
         self.use_translation(cpu, |entry| {
             if entry.read_only() != entry {
                 self.reuse(entry.frame());
+                let core = &self.cpus[cpu.0];
+                let life = self.memory(entry.frame()).life.peek();
+                core.cached_life[core.asid.peek() as usize].store(life, Relaxed);
             }
         });
     }
@@ -293,9 +296,8 @@ impl Machine for Model {
     }
 }
 
-/// So many states are looked at: enough for three CPUs, and for a part of what four can do.
-const QUICK: usize = 250_000;
-const QUICK_FOR_FOUR: usize = 30_000;
+/// So many states are looked at, unless deep bounds are asked for.
+const QUICK: usize = 500_000;
 const DEEP: usize = 40_000_000;
 
 /// Explores all of `parts` at once, each on its CPU, and everything that x86 allows.
@@ -304,13 +306,9 @@ const DEEP: usize = 40_000_000;
 ///
 /// If something is found.
 pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>]) {
-    let most = match parts.len() {
-        _ if is_deep() => DEEP,
-        4.. => QUICK_FOR_FOUR,
-        _ => QUICK,
-    };
+    let bounds = deep().map_or((QUICK, None), |most| (DEEP, Some(most)));
     let mut report = UnderWay::begin("tso", parts.len(), None);
-    let outcome = tso::explore(most, || {
+    let outcome = tso::explore(bounds, || {
         let Setting { config, mms, table } = setting;
         let mms = mms.iter().copied();
         let world = World::new(Model::new(parts.len()), config, mms).expect("enough frames");
@@ -332,10 +330,11 @@ pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [P
     });
     report.counter().fetch_add(outcome.states, std::sync::atomic::Ordering::Relaxed);
     if let Some(trace) = outcome.fault {
+        report.found_in(trace.steps);
         panic!("{}, after {} steps:\n{}", trace.fault, trace.steps, trace.text);
     }
     if !outcome.exhausted {
-        report.cut_off(format!("{most} states"));
+        report.cut_off("cut off".to_owned());
     }
     report.held();
 }

@@ -4,20 +4,26 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 /// The variable.
 pub const VARIABLE: &str = "GUPSYNC_REPORT";
 
-/// The variable that asks for deep bounds.
+/// The variable that asks for deep bounds: so many seconds for each model.
 pub const DEEP: &str = "GUPSYNC_DEEP";
 
-/// Whether deep bounds are asked for.
+/// How long a model may take with deep bounds, if they are asked for.
+///
+/// # Panics
+///
+/// If the variable holds no number.
 #[must_use]
-pub fn is_deep() -> bool {
-    std::env::var_os(DEEP).is_some()
+pub fn deep() -> Option<Duration> {
+    let text = std::env::var(DEEP).ok()?;
+    let seconds = text.parse().unwrap_or_else(|_| panic!("{DEEP}={text}: not a number of seconds"));
+    Some(Duration::from_secs(seconds))
 }
 
 /// One exploration.
@@ -37,6 +43,8 @@ pub struct Exploration {
     pub seconds: f64,
     /// Whether it was looked at to the end, and nothing was found.
     pub held: bool,
+    /// In how many steps a fault was found, where that is known.
+    pub steps: Option<usize>,
 }
 
 /// An exploration under way: it is reported when it is dropped, whether or not something was found.
@@ -53,7 +61,7 @@ impl UnderWay {
         let property = std::thread::current().name().unwrap_or("?").to_owned();
         let checker = checker.to_owned();
         let exploration =
-            Exploration { property, checker, cpus, explored: 0, bound, seconds: 0.0, held: false };
+            Exploration { property, checker, cpus, explored: 0, bound, seconds: 0.0, held: false, steps: None };
         UnderWay { exploration, explored: Arc::default(), since: Instant::now() }
     }
 
@@ -66,6 +74,11 @@ impl UnderWay {
     /// More could have been looked at.
     pub fn cut_off(&mut self, bound: String) {
         self.exploration.bound = Some(bound);
+    }
+
+    /// A fault was found, in so many steps.
+    pub fn found_in(&mut self, steps: usize) {
+        self.exploration.steps = Some(steps);
     }
 
     /// All was looked at, as far as that goes, and nothing was found.

@@ -122,7 +122,10 @@ fn raw(e: &mut Execution, word: usize, access: Access<'_>) -> u64 {
 /// A full fence, or the moment before an interrupt is sent: the store buffer empties.
 pub(super) fn point(want: Want, site: &'static Location<'static>) {
     let Some(cpu) = running() else { return };
-    with(|e| e.cpus[cpu].rested = false);
+    with(|e| {
+        e.cpus[cpu].rested = false;
+        e.has_passed(cpu, want);
+    });
     if with(|e| e.cpus[cpu].buffer.is_empty()) && want == Want::Fence {
         return;
     }
@@ -188,6 +191,7 @@ fn take(cpu: usize, interrupt: Interrupt) {
 /// Runs `body` with maskable interrupts off. Nests.
 pub fn irqs_off<R>(body: impl FnOnce() -> R) -> R {
     let Some(cpu) = running() else { return body() };
+    with(|e| e.has_passed(cpu, Want::InterruptsOff));
     if with(|e| e.cpus[cpu].level() == Level::InterruptsOn && !e.cpus[cpu].rested) {
         stop(cpu, None, Want::InterruptsOff);
     }
@@ -197,6 +201,7 @@ pub fn irqs_off<R>(body: impl FnOnce() -> R) -> R {
         e.cpus[cpu].interrupts_off -= 1;
         e.cpus[cpu].level() == Level::InterruptsOn
     });
+    with(|e| e.has_passed(cpu, Want::InterruptsOn));
     if on {
         stop(cpu, None, Want::InterruptsOn);
         with(|e| e.cpus[cpu].rested = true);

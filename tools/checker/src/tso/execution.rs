@@ -274,6 +274,12 @@ impl Execution {
         self.cpus[cpu].contexts.last_mut().expect("there is the main flow")
     }
 
+    /// A place that is known by nothing that was read: two of a kind in a row are two states all the same.
+    pub(super) fn has_passed(&mut self, cpu: usize, want: Want) {
+        let context = self.context(cpu);
+        context.history = mix(context.history, want as u64);
+    }
+
     pub(super) fn has_read(&mut self, cpu: usize, word: usize, value: u64) {
         let context = self.context(cpu);
         context.history = mix(mix(context.history, word as u64), value);

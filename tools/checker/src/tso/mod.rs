@@ -42,7 +42,7 @@ use cpu::{Access, access, point};
 pub use cpu::{broken, interrupt, irqs_off, is_exploring, note, wait};
 pub use execution::Interrupt;
 use execution::Want;
-pub use search::{Outcome, Role, explore};
+pub use search::{Bounds, Outcome, Role, explore};
 
 /// A word that CPUs share.
 #[derive(Debug)]

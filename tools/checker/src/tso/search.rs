@@ -5,6 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use generator::{Generator, Gn};
 
@@ -17,7 +18,7 @@ use super::words::MAX_CPUS;
 pub struct Outcome {
     /// States.
     pub states: u64,
-    /// Whether there is none that was not looked at, because there were too many.
+    /// Whether there is none that was not looked at.
     pub exhausted: bool,
     /// A fault that was found.
     pub fault: Option<Trace>,
@@ -53,16 +54,19 @@ impl Hasher for AsItIs {
     }
 }
 
-/// Looks at every execution of the CPUs that `make` gives roles to, and at `most` states at most. `handler` is run on the
-/// CPU that takes an interrupt.
-pub fn explore(most: usize, make: impl FnOnce() -> (Vec<Role>, Rc<dyn Fn(usize, Interrupt)>)) -> Outcome {
+/// How many states are looked at, at most, and for how long.
+pub type Bounds = (usize, Option<Duration>);
+
+/// Looks at every execution of the CPUs that `make` gives roles to, within `bounds`. The handler that it gives as well is run
+/// on the CPU that takes an interrupt.
+pub fn explore(bounds: Bounds, make: impl FnOnce() -> (Vec<Role>, Rc<dyn Fn(usize, Interrupt)>)) -> Outcome {
     execution::open();
     let (roles, handler) = make();
     assert!(roles.len() <= MAX_CPUS, "no more than {MAX_CPUS} CPUs");
     let beginning = with(|e| e.beginning());
     let mut search = Search { cpus: cpus(&roles), roles, handler, beginning };
     let outcome = loop {
-        if let Some(outcome) = search.all(most) {
+        if let Some(outcome) = search.all(bounds) {
             break outcome;
         }
     };
@@ -83,18 +87,21 @@ const PATIENCE: usize = 20_000;
 
 impl Search {
     /// Every state; nothing if a word turned out to be shared.
-    fn all(&mut self, most: usize) -> Option<Outcome> {
+    fn all(&mut self, (most, patience): Bounds) -> Option<Outcome> {
+        let since = Instant::now();
+        let is_over = |nodes: usize| nodes > most || patience.is_some_and(|most| since.elapsed() >= most);
         let mut known: HashSet<Hash, BuildHasherDefault<AsItIs>> = HashSet::default();
         let mut nodes: Vec<Node> = Vec::new();
         let mut way = Vec::new();
         let first = self.look(&way, 0)?;
         known.insert(first.node.state);
         nodes.push(first.node);
-        let (mut next, mut fault) = (0, first.fault);
-        while next < nodes.len() && known.len() <= most && fault.is_none() {
+        let (mut next, mut fault, mut ended) = (0, first.fault, false);
+        while next < nodes.len() && !is_over(nodes.len()) && fault.is_none() {
             way_to(&nodes, next, &mut way);
             let Node { state, possible, .. } = nodes[next];
             let mut moves = possible == 0;
+            ended |= moves;
             for action in (0..u64::BITS as u8).filter(|action| possible >> action & 1 != 0) {
                 way.push(action);
                 let found = self.look(&way, next as u32)?;
@@ -114,6 +121,9 @@ impl Search {
             next += 1;
         }
         let exhausted = next == nodes.len() && fault.is_none();
+        if exhausted && !ended {
+            fault = Some("no execution comes to an end".to_owned());
+        }
         let fault = fault.map(|fault| self.trace(&way, fault));
         Some(Outcome { states: known.len() as u64, exhausted, fault })
     }

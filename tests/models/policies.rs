@@ -1,0 +1,26 @@
+//! Property: what the policies of Linux skip may be skipped. (The trackers have a file of their own.)
+
+use gupsync::policy::{Broadcast, Gather, Property};
+
+use crate::machine::{ONE_GLOBAL_MM, ONE_MM, explore};
+use crate::roles::{elsewhere, running, unlink_flush_and_reuse, walk};
+
+#[test]
+fn broadcast() {
+    explore(ONE_MM, &[(running, walk::<Broadcast>), (elsewhere, unlink_flush_and_reuse::<Broadcast>)]);
+}
+
+#[test]
+fn property_where_all_flushes_interrupt() {
+    explore(ONE_MM, &[(running, walk::<Property>), (elsewhere, unlink_flush_and_reuse::<Property>)]);
+}
+
+#[test]
+fn property_where_some_do_not() {
+    explore(ONE_GLOBAL_MM, &[(running, walk::<Property>), (elsewhere, unlink_flush_and_reuse::<Property>)]);
+}
+
+#[test]
+fn gather() {
+    explore(ONE_MM, &[(running, walk::<Gather>), (elsewhere, unlink_flush_and_reuse::<Gather>)]);
+}
