@@ -89,8 +89,16 @@ fn a_cpu_that_joins_in_transition() {
     explore(LOCAL, &[(elsewhere, join_and_access), (elsewhere, flush_unmap_and_reuse)]);
 }
 
+/// One CPU gives the ASID, another ends the transition.
+#[test]
+#[ignore = "deep"]
+fn a_cpu_that_joins_and_another_that_gives() {
+    explore(LOCAL, &[(elsewhere, join_and_access), (elsewhere, flush), (elsewhere, flush_unmap_and_reuse)]);
+}
+
 /// The CPU has left before the transition ends; who reuses the page has not looked for it.
 #[test]
+#[ignore = "deep"]
 fn a_cpu_that_goes_away_and_another_that_settles() {
     explore(LOCAL, &[(straggling, access_and_go_away), (elsewhere, flush), (elsewhere, unmap_and_reuse)]);
 }
@@ -114,10 +122,11 @@ fn a_walker_under_a_global_asid() {
     explore(ONE_GLOBAL_MM, &[(running, walk::<Pending>), (elsewhere, unlink_flush_and_reuse::<Pending>)]);
 }
 
-/// Mm 1 has come to its end.
+/// Mm 1 comes to its end, and its page is used for something else.
 fn access_leave_and_renew(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     access_and_go_away(stage, cpu);
     cpu.renew(stage.mm(1));
+    stage.world.machine.reuse(stage.table);
 }
 
 fn flush_2(stage: &Stage, cpu: &mut Cpu<'_, Model>) {

@@ -42,6 +42,16 @@ fn a_flush_in_between() {
     );
 }
 
+/// As before, for a round that nobody's unlink asked for.
+#[test]
+#[cfg_attr(loom, ignore = "deep")]
+fn a_round_in_between() {
+    explore(
+        ONE_MM,
+        &[(running, answer_and_walk), (elsewhere, unlink_and_reuse::<Pending>), (elsewhere, round)],
+    );
+}
+
 /// The round may see the ticket; it must not miss the walker if the walker misses the clear.
 #[test]
 fn a_round_and_a_walker_that_joins() {

@@ -6,6 +6,7 @@ use gupsync::machine::Machine;
 use gupsync::mm::tables::{self, Entry};
 use gupsync::mm::{Frame, MmId};
 use gupsync::policy::{self, Pending};
+use gupsync::sync;
 use gupsync::walk;
 use gupsync::world::{Cpu, World};
 
@@ -91,20 +92,18 @@ fn two_and_a_walker_that_was_lazy() {
 /// The table is linked again in between: the first sync says nothing about the second unlink.
 #[test]
 fn one_after_the_other() {
-    fn unlink_link_unlink_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    fn twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
         let (mm, machine) = (stage.mm(1), &stage.world.machine);
         let slot = &machine.words(stage.table.above)[tables::index(VA, 2)];
-        for is_last in [false, true] {
+        let sync = |cpu: &mut Cpu<'_, Model>| {
             let unlinked = policy::unlink(cpu, mm, stage.table.below, |batch| {
                 batch.clear(slot);
             });
-            let table = policy::sync::<Pending, _, _>(cpu, mm, unlinked, Reached::Short);
-            if is_last {
-                machine.reuse(table);
-            } else {
-                tables::link(slot, Entry::to(table, VA));
-            }
-        }
+            sync::round(cpu, mm);
+            policy::sync::<Pending, _, _>(cpu, mm, unlinked, Reached::Short)
+        };
+        tables::link(slot, Entry::to(sync(cpu), VA));
+        unlink_below(stage, cpu);
     }
-    explore(NESTED, &[(running, walk), (elsewhere, unlink_link_unlink_and_reuse)]);
+    explore(NESTED, &[(running, walk), (elsewhere, twice)]);
 }

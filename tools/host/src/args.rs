@@ -92,7 +92,9 @@ Examples:
   tools/gupsync prove                            properties and mutants, a one-page table
   tools/gupsync prove --traces                   with the shortest executions that break a mutant on x86
   tools/gupsync prove --orderings                and every ordering weakened, every fence dropped, one at a time
-  tools/gupsync prove --deep                     one more preemption for loom, no end of states for x86-TSO
+  tools/gupsync prove --deep                     one more preemption for loom, 40 million states for x86-TSO
+  tools/gupsync prove --deep 120 --models        the same, two minutes for each model at most; each on a line
+  tools/gupsync prove --list                     what each mutant is, and what it stands for
   tools/gupsync prove shared::                   only what has this in its name
 
 Exit status: 0 if every property held and every mistake was caught, 1 if not, 2 for bad arguments.")]
@@ -248,9 +250,9 @@ pub struct RunArgs {
 /// Arguments of `prove`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ProveArgs {
-    /// Deep bounds: hours rather than minutes.
-    #[arg(long)]
-    pub deep: bool,
+    /// Deep bounds, and so many seconds for each model.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600")]
+    pub deep: Option<u64>,
     /// No mutants.
     #[arg(long)]
     pub properties: bool,
@@ -260,7 +262,13 @@ pub struct ProveArgs {
     /// Print the shortest execution that breaks each mutant under x86-TSO.
     #[arg(long)]
     pub traces: bool,
-    /// Only properties and mutants whose names contain this.
+    /// Print a line for each model, not for each property.
+    #[arg(long)]
+    pub models: bool,
+    /// Say what the mutants are, and run nothing.
+    #[arg(long)]
+    pub list: bool,
+    /// Only models and mutants whose names contain this.
     pub filter: Option<String>,
 }
 

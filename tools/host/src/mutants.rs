@@ -4,9 +4,12 @@
 //! Above the patch stand a few lines of `Key: value`:
 //!
 //! - `Mistake`: what is wrong, in a sentence;
+//! - `Step`: the step of the protocol that it changes;
 //! - `Stands for`: the proposal or review remark that it comes from;
 //! - `Loom`, `TSO`: the model that must fail under that checker;
-//! - `Kernel`: the comparison in which the kernel's own detectors must catch it.
+//! - `At most`: so many steps long is the shortest execution in which it fails on x86;
+//! - `Kernel`: the comparison in which the kernel's own detectors must catch it;
+//! - `Equivalent`: why it is no mistake at all. The models must hold then.
 
 use std::fs;
 use std::path::Path;
@@ -33,14 +36,22 @@ const PARTS: &[&str] = &[
 pub struct Mutant {
     /// The name of its file.
     pub name: String,
+    /// What is wrong.
+    pub mistake: String,
+    /// The step of the protocol that it changes.
+    pub step: String,
     /// The proposal or review remark that it comes from.
     pub stands_for: String,
     /// The model that fails under loom.
     pub loom: Option<String>,
     /// The model that fails under x86-TSO.
     pub tso: Option<String>,
+    /// How long a trace of it may be.
+    pub at_most: Option<usize>,
     /// The comparison that the kernel fails.
     pub kernel: Option<String>,
+    /// Why it is none.
+    pub equivalent: Option<String>,
     patches: String,
 }
 
@@ -71,13 +82,16 @@ impl Mutant {
                 .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
                 .map(|value| value.trim().to_owned())
         };
-        ensure!(value("Mistake").is_some(), "does not say what its Mistake is");
         let mutant = Mutant {
             name: path.file_stem().and_then(|stem| stem.to_str()).context("no name")?.to_owned(),
+            mistake: value("Mistake").context("does not say what its Mistake is")?,
+            step: value("Step").context("does not say which Step it changes")?,
             stands_for: value("Stands for").context("does not say what it Stands for")?,
             loom: value("Loom"),
             tso: value("TSO"),
+            at_most: value("At most").map(|most| most.parse()).transpose().context("At most: no number")?,
             kernel: value("Kernel"),
+            equivalent: value("Equivalent"),
             patches: patches.to_owned(),
         };
         let catchers = [&mutant.loom, &mutant.tso, &mutant.kernel];

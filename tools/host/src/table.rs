@@ -6,7 +6,7 @@ use gupsync::scenario::spec::Workload;
 use gupsync::scenario::{Row, Spec};
 
 /// A number with its thousands apart, or a dash for what was not counted.
-fn number(value: Option<u64>) -> String {
+pub fn number(value: Option<u64>) -> String {
     let Some(value) = value else { return "-".to_owned() };
     let digits = value.to_string();
     let mut grouped = String::new();

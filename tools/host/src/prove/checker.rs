@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use gupsync_checker::report::{self, Exploration};
 
 use crate::artifacts::Tree;
+use crate::mutants::Mutant;
 
 /// A model checker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,16 @@ pub struct Ran {
     pub said: String,
 }
 
+impl Ran {
+    /// The execution that was found at fault, a numbered step a line.
+    #[must_use]
+    pub fn trace(&self) -> Option<&str> {
+        let from =
+            self.said.find("steps:\n").map(|at| self.said[..at].rfind('\n').map_or(0, |line| line + 1))?;
+        self.said[from..].split("\n\n").next()
+    }
+}
+
 /// How models are run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct How<'a> {
@@ -57,8 +68,10 @@ pub struct How<'a> {
     pub filter: Option<&'a str>,
     /// So many at a time.
     pub threads: usize,
-    /// With deep bounds.
-    pub deep: bool,
+    /// With deep bounds: so many seconds for each.
+    pub deep: Option<u64>,
+    /// Those too that quick bounds leave out.
+    pub all: bool,
     /// With one ordering weakened.
     pub weaken: Option<&'a str>,
 }
@@ -77,6 +90,15 @@ impl Lane {
     #[must_use]
     pub fn checker(&self) -> Checker {
         self.checker
+    }
+
+    /// The model that this checker is to try `mutant` on, if any.
+    #[must_use]
+    pub fn model_for<'m>(&self, mutant: &'m Mutant) -> Option<&'m str> {
+        match self.checker {
+            Checker::Loom => mutant.loom.as_deref(),
+            Checker::Tso => mutant.tso.as_deref(),
+        }
     }
 
     /// Where the tree is to be made.
@@ -130,11 +152,12 @@ impl Lane {
             .env_remove(gupsync_checker::weaken::VARIABLE)
             .env("RUST_BACKTRACE", "0")
             .arg(format!("--test-threads={}", how.threads.max(1)))
+            .args((how.all || how.deep.is_some()).then_some("--include-ignored"))
             .args(how.filter)
             .stdout(File::create(&said)?)
             .stderr(Stdio::null());
-        if how.deep {
-            command.env(report::DEEP, "1");
+        if let Some(seconds) = how.deep {
+            command.env(report::DEEP, seconds.to_string());
         }
         if let Some(site) = how.weaken {
             command.env(gupsync_checker::weaken::VARIABLE, site);
@@ -145,7 +168,7 @@ impl Lane {
             if let Some(status) = child.try_wait()? {
                 break status;
             }
-            if !how.deep && since.elapsed() > PATIENCE {
+            if how.deep.is_none() && since.elapsed() > PATIENCE {
                 child.kill()?;
                 child.wait()?;
                 bail!("{} {:?} did not end in {} s", self.checker.name(), how.filter, PATIENCE.as_secs());

@@ -33,6 +33,10 @@ struct Plan {
 ///
 /// If something could not be built or run.
 pub fn run(args: &ProveArgs) -> Result<bool> {
+    if args.list {
+        print!("{}", list(&mutants::all()?));
+        return Ok(true);
+    }
     let since = Instant::now();
     let mutants = if args.properties { Vec::new() } else { mutants::all()? };
     let lines = Mutex::new(Vec::new());
@@ -49,10 +53,10 @@ pub fn run(args: &ProveArgs) -> Result<bool> {
     let (tso, loom) = (tso?, loom?);
     if args.orderings {
         let [tso_lane, loom_lane] = plans.map(|plan| plan.lane);
-        orderings::run(&[(tso_lane, tso), (loom_lane, loom)], &lines)?;
+        orderings::run(&[(tso_lane, tso), (loom_lane, loom)], args.deep.is_some(), &lines)?;
     }
     let lines = lines.into_inner().map_err(|_| anyhow!("a lane has panicked"))?;
-    print!("{}", table::render(&lines));
+    print!("{}", table::render(&lines, args.models));
     println!("{}, {:.0} s", table::summary(&lines), since.elapsed().as_secs_f64());
     Ok(lines.iter().all(Line::is_good))
 }
@@ -67,26 +71,42 @@ impl Plan {
         mutants::copy_tree(&self.lane.root())?;
         let models = self.lane.build("models")?;
         let filter = self.args.filter.as_deref();
-        let how = How { filter, threads: 2, deep: self.args.deep, weaken: None };
-        match self.lane.run(&models, how) {
-            Ok(ran) => {
-                if !ran.held {
-                    eprintln!("{}", ran.said);
-                } else if ran.explorations.is_empty() && filter.is_none() {
-                    say(Line::unknown(Kind::Property, self.lane.checker(), "all", &anyhow!("there is none")));
+        let properties = || {
+            let how = How { filter, threads: 2, deep: self.args.deep, ..How::default() };
+            match self.lane.run(&models, how) {
+                Ok(ran) => {
+                    if !ran.held {
+                        eprintln!("{}", ran.said);
+                    } else if ran.explorations.is_empty() && filter.is_none() {
+                        say(Line::unknown(
+                            Kind::Property,
+                            self.lane.checker(),
+                            "all",
+                            &anyhow!("there is none"),
+                        ));
+                    }
+                    ran.explorations.into_iter().map(Line::property).for_each(say);
                 }
-                ran.explorations.into_iter().map(Line::property).for_each(say);
+                Err(error) => say(Line::unknown(Kind::Property, self.lane.checker(), "all", &error)),
             }
-            Err(error) => say(Line::unknown(Kind::Property, self.lane.checker(), "all", &error)),
-        }
-        let wanted = |mutant: &&Mutant| filter.is_none_or(|filter| mutant.name.contains(filter));
-        for mutant in self.mutants.iter().filter(wanted) {
-            let model = match self.lane.checker() {
-                Checker::Loom => &mutant.loom,
-                Checker::Tso => &mutant.tso,
-            };
-            if let Some(model) = model {
-                say(self.mutant(mutant, model));
+        };
+        let mutants = || {
+            let wanted = |mutant: &&Mutant| filter.is_none_or(|filter| mutant.name.contains(filter));
+            for mutant in self.mutants.iter().filter(wanted) {
+                if let Some(model) = self.lane.model_for(mutant) {
+                    say(self.mutant(mutant, model));
+                }
+            }
+        };
+        // Loom's properties take longest, and two at a time: they come last, when the other lane has nothing left to do.
+        match self.lane.checker() {
+            Checker::Loom => {
+                mutants();
+                properties();
+            }
+            Checker::Tso => {
+                properties();
+                mutants();
             }
         }
         Ok(models)
@@ -96,27 +116,40 @@ impl Plan {
         let made = || -> Result<Ran> {
             mutant.make(&self.lane.root())?;
             let models = self.lane.build("mutant")?;
-            self.lane.run(&models, How { filter: Some(model), threads: 2, ..How::default() })
+            self.lane.run(&models, How { filter: Some(model), threads: 2, all: true, ..How::default() })
         };
+        let unknown = |why| Line::unknown(Kind::Mutant, self.lane.checker(), &mutant.name, &why);
         match made() {
-            Ok(ran) if ran.explorations.is_empty() => {
-                let why = anyhow!("there is no model `{model}`");
-                Line::unknown(Kind::Mutant, self.lane.checker(), &mutant.name, &why)
-            }
+            Ok(ran) if ran.explorations.is_empty() => unknown(anyhow!("there is no model `{model}`")),
             Ok(ran) => {
-                if let Some(trace) = ran.said.split_once("steps:\n").filter(|_| self.args.traces) {
-                    println!(
-                        "{}: {}\n{}",
-                        mutant.name,
-                        mutant.stands_for,
-                        trace.1.split("\n\n").next().unwrap_or_default()
-                    );
+                if let Some(trace) = ran.trace().filter(|_| self.args.traces) {
+                    println!("{}: {}\n{trace}\n", mutant.name, mutant.mistake);
                 }
                 Line::mutant(self.lane.checker(), mutant, &ran)
             }
-            Err(error) => Line::unknown(Kind::Mutant, self.lane.checker(), &mutant.name, &error),
+            Err(error) => unknown(error),
         }
     }
+}
+
+/// What the mutants are: nothing is run.
+fn list(mutants: &[Mutant]) -> String {
+    let mut text = String::new();
+    for mutant in mutants {
+        text += &format!("{} ({})\n    {}\n", mutant.name, mutant.step, mutant.mistake);
+        text += &format!("    stands for: {}\n", mutant.stands_for);
+        let verb = if mutant.equivalent.is_some() { "held by" } else { "caught by" };
+        let catchers = [("loom", &mutant.loom), ("tso", &mutant.tso), ("kernel", &mutant.kernel)];
+        for (checker, what) in
+            catchers.into_iter().filter_map(|(checker, what)| Some((checker, what.as_ref()?)))
+        {
+            text += &format!("    {verb}: {checker} {what}\n");
+        }
+        if let Some(why) = &mutant.equivalent {
+            text += &format!("    equivalent: {why}\n");
+        }
+    }
+    text
 }
 
 impl Line {

@@ -1,10 +1,12 @@
 //! What was proved, on a page.
 
+use anyhow::anyhow;
 use comfy_table::{CellAlignment, Table, presets};
 use gupsync_checker::report::Exploration;
 
 use super::checker::{Checker, Ran};
 use crate::mutants::Mutant;
+use crate::table::number;
 
 /// What it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,10 @@ pub struct Line {
     pub checker: Checker,
     /// What else there is to say: a bound, a model, a reason.
     pub note: String,
+    /// The step of the protocol that a mutant changes.
+    pub step: String,
+    /// How many models were run.
+    pub models: usize,
     /// CPUs at work.
     pub cpus: usize,
     /// Executions or states.
@@ -75,7 +81,9 @@ impl Line {
         Line {
             kind: Kind::Property,
             name: exploration.property,
+            step: String::new(),
             checker,
+            models: 1,
             note: exploration.bound.unwrap_or_else(|| "exhausted".to_owned()),
             cpus: exploration.cpus,
             explored: exploration.explored,
@@ -84,9 +92,26 @@ impl Line {
         }
     }
 
-    /// Of a mistake, and the models that were to catch it.
+    /// Of a mutant, and the models that were to catch it; or to hold, if it is no mistake.
     pub fn mutant(checker: Checker, mutant: &Mutant, ran: &Ran) -> Self {
-        Line::mistake(Kind::Mutant, checker, &mutant.name, ran)
+        let mut line = Line::mistake(Kind::Mutant, checker, &mutant.name, ran);
+        line.step.clone_from(&mutant.step);
+        let steps = ran.explorations.iter().find_map(|exploration| exploration.steps);
+        if let Some(steps) = steps {
+            line.note += &format!(", in {steps} steps");
+        }
+        match (&mutant.equivalent, mutant.at_most, line.verdict == Verdict::Caught) {
+            (Some(why), _, false) => {
+                line.verdict = Verdict::Equivalent;
+                line.note.clone_from(why);
+            }
+            (Some(_), _, true) => line.verdict = Verdict::Unknown("not equivalent after all".to_owned()),
+            (None, Some(most), true) if checker == Checker::Tso && steps.is_none_or(|steps| steps > most) => {
+                line.verdict = Verdict::Unknown(format!("its trace is to be of {most} steps at most"));
+            }
+            _ => {}
+        }
+        line
     }
 
     /// Of something that must be caught.
@@ -99,12 +124,23 @@ impl Line {
         Line {
             kind,
             name: name.to_owned(),
+            step: String::new(),
             checker,
             note: found.or(ran.explorations.first()).map(|one| one.property.clone()).unwrap_or_default(),
+            models: ran.explorations.len(),
             cpus: found.map_or(0, |one| one.cpus),
             explored: ran.explorations.iter().map(|one| one.explored).sum(),
             seconds: ran.explorations.iter().map(|one| one.seconds).sum(),
             verdict,
+        }
+    }
+
+    /// Of a weakening that makes no difference, and was not tried.
+    pub fn equivalent(name: &str, why: &str) -> Self {
+        Line {
+            verdict: Verdict::Equivalent,
+            note: why.to_owned(),
+            ..Line::unknown(Kind::Ordering, Checker::Loom, name, &anyhow!("not tried"))
         }
     }
 
@@ -113,8 +149,10 @@ impl Line {
         Line {
             kind,
             name: name.to_owned(),
+            step: String::new(),
             checker,
             note: String::new(),
+            models: 0,
             cpus: 0,
             explored: 0,
             seconds: 0.0,
@@ -132,39 +170,76 @@ impl Line {
     }
 }
 
-/// All of it: properties first, then what was caught.
-pub fn render(lines: &[Line]) -> String {
-    [Kind::Property, Kind::Mutant, Kind::Ordering].map(|kind| of(kind, lines)).concat()
+/// All of it: properties first, then what was caught. The models of a property are put together, unless they are asked for
+/// one by one.
+pub fn render(lines: &[Line], by_model: bool) -> String {
+    let all = [Kind::Property, Kind::Mutant, Kind::Ordering].map(|kind| {
+        let mut lines: Vec<_> = lines.iter().filter(|line| line.kind == kind).cloned().collect();
+        lines.sort_by(|a, b| (&a.name, a.checker.name()).cmp(&(&b.name, b.checker.name())));
+        if kind == Kind::Property && !by_model { of(kind, &by_property(&lines)) } else { of(kind, &lines) }
+    });
+    all.concat()
+}
+
+/// Models whose names begin alike, put together.
+fn by_property(models: &[Line]) -> Vec<Line> {
+    let property = |line: &Line| line.name.split("::").next().unwrap_or_default().to_owned();
+    let mut lines: Vec<Line> = Vec::new();
+    for model in models {
+        let same = |line: &&mut Line| line.name == property(model) && line.checker == model.checker;
+        match lines.iter_mut().find(same) {
+            Some(line) => line.join(model),
+            None => lines.push(Line { name: property(model), ..model.clone() }),
+        }
+    }
+    lines.sort_by(|a, b| (&a.name, a.checker.name()).cmp(&(&b.name, b.checker.name())));
+    lines
+}
+
+impl Line {
+    /// With another model of the same property. What is worst of either is the verdict.
+    fn join(&mut self, model: &Line) {
+        self.models += model.models;
+        self.cpus = self.cpus.max(model.cpus);
+        self.explored += model.explored;
+        self.seconds += model.seconds;
+        if !self.note.split("; ").any(|note| note == model.note) {
+            self.note += &format!("; {}", model.note);
+        }
+        if model.verdict != Verdict::Held {
+            self.verdict = model.verdict.clone();
+        }
+    }
 }
 
 fn of(kind: Kind, lines: &[Line]) -> String {
-    let mut lines: Vec<_> = lines.iter().filter(|line| line.kind == kind).collect();
     if lines.is_empty() {
         return String::new();
     }
-    lines.sort_by(|a, b| (&a.name, a.checker.name()).cmp(&(&b.name, b.checker.name())));
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    let (name, note) = match kind {
-        Kind::Property => ("property", "bound"),
-        Kind::Mutant => ("mutant", "caught by"),
-        Kind::Ordering => ("weakened", "caught by, or why it is equivalent"),
-    };
-    table.set_header([name, "checker", "CPUs", "explored", "seconds", "", note]);
+    table.set_header(match kind {
+        Kind::Property => ["property", "models", "checker", "CPUs", "explored", "seconds", "", "bound"],
+        Kind::Mutant => ["mutant", "step", "checker", "CPUs", "explored", "seconds", "", "by, or why"],
+        Kind::Ordering => ["weakened", "", "checker", "CPUs", "explored", "seconds", "", "by, or why"],
+    });
     for line in lines {
+        let models = line.models.to_string();
         let cpus = if line.cpus == 0 { "-".to_owned() } else { line.cpus.to_string() };
         table.add_row([
             line.name.as_str(),
+            if kind == Kind::Property { &models } else { &line.step },
             line.checker.name(),
             &cpus,
-            &line.explored.to_string(),
+            &number(Some(line.explored)),
             &format!("{:.1}", line.seconds),
             line.verdict.word(),
             &line.note,
         ]);
     }
-    for column in [2, 3, 4] {
-        if let Some(column) = table.column_mut(column) {
+    let numbers: &[usize] = if kind == Kind::Property { &[1, 3, 4, 5] } else { &[3, 4, 5] };
+    for column in numbers {
+        if let Some(column) = table.column_mut(*column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -178,11 +253,12 @@ pub fn summary(lines: &[Line]) -> String {
     };
     let all = |kind| lines.iter().filter(|line| line.kind == kind).count();
     let mut said = format!(
-        "{} of {} explorations held, {} of {} mutants caught",
+        "{} of {} explorations held, {} of {} mutants caught, {} equivalent",
         count(Kind::Property, &[Verdict::Held]),
         all(Kind::Property),
         count(Kind::Mutant, &[Verdict::Caught]),
-        all(Kind::Mutant)
+        all(Kind::Mutant) - count(Kind::Mutant, &[Verdict::Equivalent]),
+        count(Kind::Mutant, &[Verdict::Equivalent])
     );
     if all(Kind::Ordering) > 0 {
         said += &format!(
