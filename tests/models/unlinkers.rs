@@ -80,6 +80,7 @@ fn two() {
 }
 
 #[test]
+#[cfg_attr(loom, ignore = "deep")]
 fn two_and_a_walker_that_joins() {
     explore(NESTED, &[(elsewhere, join_and_walk), (elsewhere, unlink_below), (elsewhere, unlink_above)]);
 }

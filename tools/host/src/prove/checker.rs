@@ -3,10 +3,12 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use gupsync_checker::report::{self, Exploration};
 
 use crate::artifacts::Tree;
@@ -67,7 +69,7 @@ pub struct How<'a> {
     /// Only those with this in their names.
     pub filter: Option<&'a str>,
     /// So many at a time.
-    pub threads: usize,
+    pub at_once: usize,
     /// With deep bounds: so many seconds for each.
     pub deep: Option<u64>,
     /// Those too that quick bounds leave out.
@@ -76,7 +78,7 @@ pub struct How<'a> {
     pub weaken: Option<&'a str>,
 }
 
-/// No run is this long, with quick bounds.
+/// No model takes this long, with quick bounds.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 impl Lane {
@@ -136,25 +138,59 @@ impl Lane {
         Ok(kept)
     }
 
-    /// Runs models that were built.
+    /// Runs models that were built, each in a process of its own: two that map and unmap stacks all the time would hold each
+    /// other up in one.
     ///
     /// # Errors
     ///
     /// If they cannot be run, do not end, or end without a word.
     pub fn run(&self, models: &Path, how: How<'_>) -> Result<Ran> {
-        let work = tempfile::tempdir()?;
-        let (said, reported) = (work.path().join("said"), work.path().join("reported"));
+        let names = self.names(models, how)?;
+        let (next, runs) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        thread::scope(|scope| {
+            for _ in 0..how.at_once.max(1) {
+                scope.spawn(|| {
+                    while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let run = self.run_one(models, name, how);
+                        runs.lock().expect("nobody panics while holding it").push(run);
+                    }
+                });
+            }
+        });
+        let mut all = Ran { explorations: Vec::new(), held: true, said: String::new() };
+        for run in runs.into_inner().map_err(|_| anyhow!("a worker has panicked"))? {
+            let mut run = run?;
+            all.explorations.append(&mut run.explorations);
+            all.held &= run.held;
+            if !run.held {
+                all.said += &run.said;
+            }
+        }
+        Ok(all)
+    }
+
+    /// The models that are meant by `how`.
+    fn names(&self, models: &Path, how: How<'_>) -> Result<Vec<String>> {
+        let list = |args: &[&str]| -> Result<Vec<String>> {
+            let mut command = self.command(models, how);
+            let output = command.arg("--list").args(args).output()?;
+            let said = String::from_utf8_lossy(&output.stdout);
+            ensure!(output.status.success(), "{} cannot list its models", models.display());
+            Ok(said.lines().filter_map(|line| Some(line.strip_suffix(": test")?.to_owned())).collect())
+        };
+        let left_out = if how.all || how.deep.is_some() { Vec::new() } else { list(&["--ignored"])? };
+        let mut names = list(&[])?;
+        names.retain(|name| how.filter.is_none_or(|filter| name.contains(filter)) && !left_out.contains(name));
+        Ok(names)
+    }
+
+    fn command(&self, models: &Path, how: How<'_>) -> Command {
         let mut command = Command::new(models);
         command
             .current_dir(self.root())
-            .env(report::VARIABLE, &reported)
             .env_remove(report::DEEP)
             .env_remove(gupsync_checker::weaken::VARIABLE)
             .env("RUST_BACKTRACE", "0")
-            .arg(format!("--test-threads={}", how.threads.max(1)))
-            .args((how.all || how.deep.is_some()).then_some("--include-ignored"))
-            .args(how.filter)
-            .stdout(File::create(&said)?)
             .stderr(Stdio::null());
         if let Some(seconds) = how.deep {
             command.env(report::DEEP, seconds.to_string());
@@ -162,6 +198,17 @@ impl Lane {
         if let Some(site) = how.weaken {
             command.env(gupsync_checker::weaken::VARIABLE, site);
         }
+        command
+    }
+
+    fn run_one(&self, models: &Path, name: &str, how: How<'_>) -> Result<Ran> {
+        let work = tempfile::tempdir()?;
+        let (said, reported) = (work.path().join("said"), work.path().join("reported"));
+        let mut command = self.command(models, how);
+        command
+            .env(report::VARIABLE, &reported)
+            .args(["--exact", "--include-ignored", "--test-threads=1", name])
+            .stdout(File::create(&said)?);
         let mut child = command.spawn().with_context(|| models.display().to_string())?;
         let since = Instant::now();
         let status = loop {
@@ -171,19 +218,16 @@ impl Lane {
             if how.deep.is_none() && since.elapsed() > PATIENCE {
                 child.kill()?;
                 child.wait()?;
-                bail!("{} {:?} did not end in {} s", self.checker.name(), how.filter, PATIENCE.as_secs());
+                bail!("{} {name} did not end in {} s", self.checker.name(), PATIENCE.as_secs());
             }
             thread::sleep(Duration::from_millis(5));
         };
         let said = fs::read_to_string(said)?;
-        let ended = said.contains("test result: ok.") || said.contains("test result: FAILED.");
-        ensure!(ended, "the models did not come to an end ({status}):\n{said}");
+        let ended = said.contains("test result: ok. 1 passed") || said.contains("test result: FAILED.");
+        ensure!(ended, "{name} did not come to an end ({status}):\n{said}");
         let explorations = fs::read_to_string(reported).unwrap_or_default();
         let explorations = explorations.lines().map(serde_json::from_str).collect::<Result<Vec<_>, _>>()?;
-        ensure!(
-            said.contains("running 0 tests") || !explorations.is_empty(),
-            "the models do not say what they have explored:\n{said}"
-        );
+        ensure!(!explorations.is_empty(), "{name} does not say what it has explored:\n{said}");
         Ok(Ran { explorations, held: status.success(), said })
     }
 }

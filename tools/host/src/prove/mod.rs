@@ -72,7 +72,7 @@ impl Plan {
         let models = self.lane.build("models")?;
         let filter = self.args.filter.as_deref();
         let properties = || {
-            let how = How { filter, threads: 2, deep: self.args.deep, ..How::default() };
+            let how = How { filter, at_once: 2, deep: self.args.deep, ..How::default() };
             match self.lane.run(&models, how) {
                 Ok(ran) => {
                     if !ran.held {
@@ -116,7 +116,7 @@ impl Plan {
         let made = || -> Result<Ran> {
             mutant.make(&self.lane.root())?;
             let models = self.lane.build("mutant")?;
-            self.lane.run(&models, How { filter: Some(model), threads: 2, all: true, ..How::default() })
+            self.lane.run(&models, How { filter: Some(model), at_once: 2, all: true, ..How::default() })
         };
         let unknown = |why| Line::unknown(Kind::Mutant, self.lane.checker(), &mutant.name, &why);
         match made() {
