@@ -93,9 +93,8 @@ pub fn flush<M: Machine>(
         other => other,
     };
     let tlb_gen = mm.next_tlb_gen();
-    // After F2: a CPU that runs the mm under an ASID given later has loaded it after the change, and may leave an
-    // interrupt's flush to INVLPGB, as in Linux. (This leans on stores becoming visible to all CPUs at once, as on x86.
-    // C++20 alone does not promise it: no full fence stands between that CPU's reading the ASID and its walks.)
+    // After F2, which pairs with F8 in `load`: a CPU that runs the mm under an ASID that is not seen here has loaded it
+    // after the change, and may leave an interrupt's flush to INVLPGB, as in Linux.
     let reached = if mm.asid.now().is_global() {
         invlpgb::flush(cpu, mm, range, tlb_gen)
     } else {

@@ -216,8 +216,8 @@ impl<M: Machine> Cpu<'_, M> {
                 found = world.found(cpu, mm.id);
                 found != Found::Switching
             });
-            // Relaxed: ordered by the Acquire of `loaded_mm` in `found`. If the CPU has gone elsewhere since, it
-            // is taken for a straggler: a wasted interrupt.
+            // Relaxed: an old value, as after the CPU has gone elsewhere, makes it a straggler: a wasted interrupt. It is
+            // never too new: an ASID is not given twice without a flush of everything in between.
             let asid_there = world.cpus[cpu.0].loaded_asid.load(Ordering::Relaxed);
             stragglers |= found != Found::Elsewhere && asid_there != asid.word();
         });

@@ -207,7 +207,14 @@ impl<M: Machine> IrqsOff<'_, M> {
         let state = self.state();
         let tlb_gen = mm.tlb_gen();
         let asid = mm.asid.now();
-        // Relaxed, both: read by this CPU, and by the transition scan after it has acquired `loaded_mm`.
+        if asid.is_global() {
+            // F8: the ASID is read before anything of the tables is. Pairs with F2: a flush that does not see this ASID,
+            // and so leaves this CPU to an INVLPGB that it does not execute, came before, and what is looked up from
+            // here on is as it was changed. On x86 loading the root is the fence.
+            fence(Ordering::SeqCst);
+        }
+        // Relaxed, both: read by this CPU; and by the transition scan, which takes a CPU for a straggler when it reads an
+        // old ASID.
         state.tlb_gen.store(tlb_gen, Ordering::Relaxed);
         state.loaded_asid.store(asid.word(), Ordering::Relaxed);
         self.world().machine.load_root(self.id(), mm.root, asid);

@@ -2,7 +2,7 @@
 //! used again is clean.
 
 use gupsync::flush::{self, FlushConfig, Tables};
-use gupsync::machine::Range;
+use gupsync::machine::{Machine, Range};
 use gupsync::policy::Pending;
 use gupsync::world::Cpu;
 
@@ -93,6 +93,17 @@ fn a_cpu_that_joins_in_transition() {
 #[test]
 #[ignore = "deep"]
 fn a_cpu_that_joins_and_another_that_gives() {
+    fn join_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+        cpu.switch_to(Some(stage.mm(1)));
+        access(stage, cpu);
+        stage.world.machine.pause();
+        access(stage, cpu);
+    }
+    fn flush_unmap_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+        flush(stage, cpu);
+        stage.world.machine.pause();
+        unmap_and_reuse(stage, cpu);
+    }
     explore(LOCAL, &[(elsewhere, join_and_access), (elsewhere, flush), (elsewhere, flush_unmap_and_reuse)]);
 }
 

@@ -26,6 +26,15 @@ pub fn deep() -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// The variable that says that there is a mistake to be found.
+pub const HUNT: &str = "GUPSYNC_HUNT";
+
+/// Whether there is a mistake to be found, so that a search may begin where mistakes are found soonest.
+#[must_use]
+pub fn is_hunt() -> bool {
+    std::env::var_os(HUNT).is_some()
+}
+
 /// One exploration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Exploration {

@@ -74,6 +74,8 @@ pub struct How<'a> {
     pub deep: Option<u64>,
     /// Those too that quick bounds leave out.
     pub all: bool,
+    /// In the hunt for a mistake.
+    pub hunt: bool,
     /// With one ordering weakened.
     pub weaken: Option<&'a str>,
 }
@@ -189,11 +191,15 @@ impl Lane {
         command
             .current_dir(self.root())
             .env_remove(report::DEEP)
+            .env_remove(report::HUNT)
             .env_remove(gupsync_checker::weaken::VARIABLE)
             .env("RUST_BACKTRACE", "0")
             .stderr(Stdio::null());
         if let Some(seconds) = how.deep {
             command.env(report::DEEP, seconds.to_string());
+        }
+        if how.hunt {
+            command.env(report::HUNT, "1");
         }
         if let Some(site) = how.weaken {
             command.env(gupsync_checker::weaken::VARIABLE, site);

@@ -116,7 +116,8 @@ impl Plan {
         let made = || -> Result<Ran> {
             mutant.make(&self.lane.root())?;
             let models = self.lane.build("mutant")?;
-            self.lane.run(&models, How { filter: Some(model), at_once: 2, all: true, ..How::default() })
+            let hunt = mutant.equivalent.is_none();
+            self.lane.run(&models, How { filter: Some(model), at_once: 2, all: true, hunt, ..How::default() })
         };
         let unknown = |why| Line::unknown(Kind::Mutant, self.lane.checker(), &mutant.name, &why);
         match made() {

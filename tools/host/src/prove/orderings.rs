@@ -59,7 +59,8 @@ pub fn run(built: &[(Lane, PathBuf)], deep: bool, lines: &Mutex<Vec<Line>>) -> R
 
 fn try_one(built: &[(Lane, PathBuf)], weakening: &Weakening, known: Option<&Known>) -> Result<Line> {
     let run = |lane: &Lane, models: &PathBuf, filter| {
-        let how = How { filter, weaken: Some(&weakening.site), all: filter.is_some(), ..How::default() };
+        let how =
+            How { filter, weaken: Some(&weakening.site), all: filter.is_some(), hunt: true, ..How::default() };
         let ran = lane.run(models, how)?;
         Ok::<_, anyhow::Error>(Line::mistake(Kind::Ordering, lane.checker(), &weakening.name, &ran))
     };

@@ -1,0 +1,117 @@
+//! What tickets, rounds and membership are, said as plainly as can be: sets and numbers, and nothing at once.
+
+use std::collections::BTreeSet;
+
+use gupsync::machine::Cause;
+
+/// A CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cpu {
+    /// The mm that it has loaded.
+    pub loaded: Option<usize>,
+    /// Whether it has it loaded for a kernel thread.
+    pub lazy: bool,
+}
+
+/// An mm.
+#[derive(Clone, Debug, Default)]
+pub struct Mm {
+    /// Its cpumask.
+    pub members: BTreeSet<usize>,
+    /// Tickets taken.
+    pub modified: u64,
+    /// The highest that is covered.
+    pub synced: u64,
+}
+
+/// Who is interrupted, and why.
+pub type Sent = Vec<(Cause, usize)>;
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub cpus: Vec<Cpu>,
+    pub mms: Vec<Mm>,
+}
+
+impl World {
+    pub fn new(cpus: usize, mms: usize) -> Self {
+        World { cpus: vec![Cpu::default(); cpus], mms: vec![Mm::default(); mms] }
+    }
+
+    /// A CPU loads an mm, or none.
+    pub fn switch(&mut self, cpu: usize, mm: Option<usize>) {
+        self.cpus[cpu] = Cpu { loaded: mm, lazy: false };
+        mm.into_iter().for_each(|mm| {
+            self.mms[mm].members.insert(cpu);
+        });
+    }
+
+    pub fn go_lazy(&mut self, cpu: usize) {
+        self.cpus[cpu].lazy = true;
+    }
+
+    pub fn unlazy(&mut self, cpu: usize, mm: usize) {
+        if self.cpus[cpu].loaded == Some(mm) {
+            self.cpus[cpu].lazy = false;
+        } else {
+            self.switch(cpu, Some(mm));
+        }
+    }
+
+    /// Whose ack a round of `sender` for `mm` needs: they may be inside a walk of it.
+    pub fn walkers(&self, sender: usize, mm: usize) -> BTreeSet<usize> {
+        let may_walk = |cpu: &usize| *cpu != sender && self.cpus[*cpu] == Cpu { loaded: Some(mm), lazy: false };
+        self.mms[mm].members.iter().copied().filter(may_walk).collect()
+    }
+
+    /// All that was unlinked before `seen` was read is covered.
+    pub fn cover(&mut self, mm: usize, seen: u64) {
+        self.mms[mm].synced = self.mms[mm].synced.max(seen);
+    }
+
+    /// A sync that finds its ticket not covered.
+    pub fn round(&mut self, sender: usize, mm: usize) -> Sent {
+        let sent = self.walkers(sender, mm).into_iter().map(|cpu| (Cause::Sync, cpu)).collect();
+        self.cover(mm, self.mms[mm].modified);
+        sent
+    }
+
+    /// A call of every other CPU: it covers what was unlinked of any mm.
+    pub fn everyone(&mut self, sender: usize) -> Sent {
+        (0..self.mms.len()).for_each(|mm| self.cover(mm, self.mms[mm].modified));
+        (0..self.cpus.len()).filter(|cpu| *cpu != sender).map(|cpu| (Cause::Other, cpu)).collect()
+    }
+
+    /// A flush after last-level entries have changed: who does not use the mm is left alone.
+    pub fn flush_kept(&mut self, sender: usize, mm: usize) -> Sent {
+        let sent = self.walkers(sender, mm).into_iter().map(|cpu| (Cause::Flush, cpu)).collect();
+        self.cover(mm, self.mms[mm].modified);
+        self.carry_out_flush(sender, mm);
+        sent
+    }
+
+    /// A flush after a table was unlinked: every CPU of the mask.
+    pub fn flush_freed(&mut self, sender: usize, mm: usize) -> Sent {
+        let members: Vec<_> = self.mms[mm].members.iter().copied().filter(|cpu| *cpu != sender).collect();
+        self.cover(mm, self.mms[mm].modified);
+        self.carry_out_flush(sender, mm);
+        members.iter().for_each(|cpu| self.take_flush(*cpu, mm));
+        members.into_iter().map(|cpu| (Cause::Flush, cpu)).collect()
+    }
+
+    /// A CPU that is interrupted for a flush: one that has gone elsewhere leaves the mask.
+    fn take_flush(&mut self, cpu: usize, mm: usize) {
+        if self.cpus[cpu].loaded != Some(mm) {
+            self.mms[mm].members.remove(&cpu);
+        }
+        self.carry_out_flush(cpu, mm);
+    }
+
+    /// A lazy CPU drops the mm instead of flushing; its bit stays.
+    fn carry_out_flush(&mut self, cpu: usize, mm: usize) {
+        if self.cpus[cpu] == (Cpu { loaded: Some(mm), lazy: true }) {
+            self.cpus[cpu].loaded = None;
+        }
+    }
+}
