@@ -216,9 +216,9 @@ impl<M: Machine> Cpu<'_, M> {
                 found = world.found(cpu, mm.id);
                 found != Found::Switching
             });
-            // Relaxed: an old value, as after the CPU has gone elsewhere, makes it a straggler: a wasted interrupt. It is
-            // never too new: an ASID is not given twice without a flush of everything in between.
-            let asid_there = world.cpus[cpu.0].loaded_asid.load(Ordering::Relaxed);
+            // Acquire: pairs with F8 in `load`. Who has the global ASID uses the local one no longer. An old value,
+            // as after the CPU has gone elsewhere, makes it a straggler: a wasted interrupt.
+            let asid_there = world.cpus[cpu.0].loaded_asid.load(Ordering::Acquire);
             stragglers |= found != Found::Elsewhere && asid_there != asid.word();
         });
         self.sets().give(members);

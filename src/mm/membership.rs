@@ -213,9 +213,9 @@ impl<M: Machine> IrqsOff<'_, M> {
             // here on is as it was changed. On x86 loading the root is the fence.
             fence(Ordering::SeqCst);
         }
-        // Relaxed, both: read by this CPU; and by the transition scan, which takes a CPU for a straggler when it reads an
-        // old ASID.
+        // Relaxed: its own.
         state.tlb_gen.store(tlb_gen, Ordering::Relaxed);
+        // Relaxed: F8 is the release that `try_settle` pairs with; translations of the local ASID were used before it.
         state.loaded_asid.store(asid.word(), Ordering::Relaxed);
         self.world().machine.load_root(self.id(), mm.root, asid);
     }

@@ -9,7 +9,9 @@ use gupsync::world::Cpu;
 use crate::machine::{
     BY_INVLPGB, MM, Model, ONE_GLOBAL_MM, ONE_MM, ONE_PAGE, Setting, Stage, explore, give_asids,
 };
-use crate::roles::{elsewhere, flush, running, unlink_flush_and_reuse, unmap_and_reuse, using_it, walk};
+use crate::roles::{
+    elsewhere, flush, flush_the_walker, running, unlink_flush_and_reuse, unmap_and_reuse, using_it, walk,
+};
 
 const LOCAL: Setting = Setting { config: BY_INVLPGB, ..ONE_PAGE };
 
@@ -87,6 +89,12 @@ fn a_cpu_in_transition() {
 #[test]
 fn a_cpu_that_joins_in_transition() {
     explore(LOCAL, &[(elsewhere, join_and_access), (elsewhere, flush_unmap_and_reuse)]);
+}
+
+/// Somebody else's flush makes the CPU go over to the global ASID, and who reuses the page finds that done.
+#[test]
+fn a_cpu_in_transition_and_a_flush() {
+    explore(LOCAL, &[(straggling, access_twice), (elsewhere, flush_the_walker), (elsewhere, unmap_and_reuse)]);
 }
 
 /// One CPU gives the ASID, another ends the transition.
