@@ -96,8 +96,8 @@ impl Model {
     /// instruction.
     fn use_translation(&self, cpu: CpuId, then: impl FnOnce(Entry)) {
         let core = &self.cpus[cpu.0];
-        let asid = core.asid.load(Relaxed) as usize;
         tso::irqs_off(|| {
+            let asid = core.asid.load(Relaxed) as usize;
             let broadcasts = core.broadcasts.load(Relaxed);
             if core.cached[asid].load(Relaxed) == 0
                 && let Some(entry) = self.look_up(Frame(core.root.load(Relaxed)))
@@ -111,6 +111,7 @@ impl Model {
             }
         });
         tso::irqs_off(|| {
+            let asid = core.asid.load(Relaxed) as usize;
             let entry = Entry(core.cached[asid].load(Relaxed));
             if entry.is_present() {
                 let life = self.memory(entry.frame()).life.load(Relaxed);

@@ -1,0 +1,122 @@
+//! The argument, in words: why no table is reused under a walker.
+//!
+//! Two model checkers run this very code and find no execution against it (`tools/gupsync prove`), and every mistake that
+//! is kept under `tests/mutants` makes one of them find one. This page says *why* there is none, what that rests on, and
+//! what is not shown. It holds no code.
+//!
+//! # What is claimed
+//!
+//! *A table that was unlinked from `mm` with ticket `t`, and that comes out of [`redeem`], is read by no GUP-fast walk of
+//! `mm` any more: every walk that read an entry leading to it happened before the redeem.*
+//!
+//! Happened before, in the sense of C++20: the walk's last read is ordered before the reuser's first write. On x86 less would
+//! do; the stronger claim is what the models check, and what a port needs.
+//!
+//! # The invariant
+//!
+//! Whenever `synced >= t`, each CPU is in one of two cases for ticket `t`, and for every walk of the mm on it:
+//!
+//! - the walk is over, and that is visible to whoever acquires `synced`;
+//! - or the walk reads the tables as they were after the clears of `t`.
+//!
+//! `synced` moves only in [`cover`], by a token that only a round can make. So it is enough to look at one round `R`, of a
+//! sender `s`, that covers `t`, and at one CPU `c`. In order, the unlinker did: *clears, F1, ticket `t`*. In order, `R` did:
+//! *snapshot* (it read `modified >= t`, Acquire), *cpumask*, *state of each CPU found there*, *send*, *all acks in* (Acquire),
+//! *cover* (Release). The ticket's Release and the snapshot's Acquire put the clears and F1 before all the rest of `R`.
+//!
+//! # Each CPU, each case
+//!
+//! 1. **`c` is the sender.** It is inside no walk: a walk runs in [`Cpu::irqs_off`], which borrows what issuing needs.
+//! 2. **`c` was interrupted and answered.** The ack comes from the maskable handler; a walk keeps those off. So each walk of
+//!    `c` was over when the handler ran (its ack releases, the sender acquires), or began after it. The handler read the
+//!    request (inbox, Release to Acquire) that was written after the clears: what walks later sees them.
+//! 3. **`R` did not find `c` in the cpumask.** Either `c` had left: then its bit was cleared by [`leave`](crate::mm::membership)
+//!    with Release, in a handler, where no walk is, and `R` acquired that. Or its bit is set later than `R` looked. `c` sets
+//!    it, then F3, then walks. F1 came before `R`'s look. Two full fences are in one order for all: if F3 came first, `R` would
+//!    have seen the bit; so F1 came first, and the walk reads what was cleared.
+//! 4. **`R` found another mm loaded on `c`.** What `c` walked before it stored that was over (Release, or F3 in front of the
+//!    store; `R` acquires). If `c` has come back since, it has stored SWITCHING, then F3: as in 3, F1 came first.
+//! 5. **`R` found `c` SWITCHING.** It was interrupted: case 2. It may be about to walk this mm, whatever it came from.
+//! 6. **`R` found `c` lazy.** What `c` walked before it said so was over (Release, acquired). Coming back, it says so, then
+//!    F4, then walks: as in 3, with F4 for F3.
+//!
+//! [`begin`] comes first in `R` because each of 3, 4 and 6 needs F1 before the look; a ticket taken in between would be covered
+//! by a look that came before its clears. The maximum in `cover` keeps a slow round from taking back what a faster one has
+//! covered. A boolean has neither: cleared after the acks it covers what was unlinked meanwhile, cleared before sending it
+//! lets others skip while walkers are still inside.
+//!
+//! Any sender will do, for any reason: nothing above asks why `R` was sent. INVLPGB, a hypercall and an NMI give no ack
+//! (case 2 has no handler that a walk holds off), so they make no token. A third party's round is why F1 stands *before* the
+//! ticket: after it, that round could see the ticket, look, and miss a `c` that has not seen the clears.
+//!
+//! # Shared tables
+//!
+//! A walker may be inside a shared table on behalf of an mm that has left, and the invariant of the mms that remain says
+//! nothing of it. So the table carries the debt ([`mm::shared`](crate::mm::shared)). An mm that leaves has: cleared its entry,
+//! flushed, *and if its ticket is not covered* written down whom a round would have to interrupt (cases 3 to 6 speak of those
+//! who are not). Then it drops its share; the drop is Acquire and Release, so that whoever drops later has all debts before it.
+//! The drop from 2 to 1 makes the table SETTLING in the same operation, takes the debts, interrupts, waits, and only then says
+//! OWNED (Release). The survivor reuses it after it has claimed it from OWNED (Acquire): all debts were paid, and nobody can
+//! have joined since, because joining needs the same word. A walker does not migrate while it walks, so the CPUs that were
+//! written down suffice, however late they are interrupted. The last to leave waits for the same OWNED, and for its own ticket.
+//!
+//! # The other promises
+//!
+//! - **A flush leaves no stale translation** ([`flush`](crate::flush)): the same argument with F2, between the change and
+//!   the look at the targets, for F1; who is left out catches up by `tlb_gen` after F3 or F4.
+//! - **A global ASID**: F5, between giving the ASID and looking who runs the mm, against F3: a CPU that the scan misses loads
+//!   the mm under it. F8, between a CPU's reading the ASID and its look-ups, against F2: a flush that does not see the ASID
+//!   changed the tables before.
+//! - **A grace period**: F6, between "at work" and the walk, against F1.
+//! - **`targeted`**: F7, between the tracker and the walk, against F1. With a read barrier for either fence the CPU's store
+//!   waits in its store buffer while both sides read the old value: neither sees the other. `prove --traces` prints that
+//!   execution.
+//!
+//! # What the fences cost on x86
+//!
+//! | fence | between | on x86 |
+//! |---|---|---|
+//! | F1 | clears, ticket | free: `xchg` and `lock xadd` are full fences |
+//! | F2 | change and `tlb_gen`, look | free: `lock xadd` |
+//! | F3 | bit and SWITCHING, load | free: a locked bit operation only where the bit was clear, but the CR3 write always |
+//! | F4 | "not lazy", look at `tlb_gen` | an `mfence`, once for each return from lazy mode |
+//! | F5 | ASID given, scan | free: the ASID is given by `lock cmpxchg` |
+//! | F6 | "at work", walk | free: `lock xadd` |
+//! | F7 | tracker, walk | an `mfence` in *every walk*: what `targeted` pays and `pending` does not |
+//! | F8 | ASID read, look-ups | free: loads are in order, and the CR3 write stands between |
+//!
+//! The explorer of x86-TSO agrees: without F3 (where the bit was set), F4 or F7 it finds an execution, without the others none.
+//! They are written out because C++20 promises none of that, and loom finds an execution without each of them.
+//!
+//! # What it rests on
+//!
+//! - A walk runs with maskable interrupts off from its first read to its last, and does not migrate. An NMI handler walks
+//!   nothing.
+//! - What a CPU wrote before it sent an interrupt is visible to the handler ([`Machine::send`]). Writing an x2APIC register
+//!   does not order that by itself; the machine has to.
+//! - Interrupts that are sent are taken, some time. Nothing here is about *when*: no claim is made that a round ends.
+//! - An acknowledgement is given by the maskable handler alone. A CPU that polls its queue with interrupts off breaks the
+//!   proof (and a mutant of that kind is caught).
+//! - A sender does not migrate between its look and its last ack. A switch, and coming back from lazy mode, run with interrupts
+//!   off throughout.
+//! - The CPUs are those that were online at the start. With hotplug, a CPU that goes must first leave every cpumask and be
+//!   counted idle; that is not modelled.
+//! - Entries are cleared by atomic updates, and an mm lives until its rounds are over. 64-bit counters do not wrap.
+//!
+//! # What is not proved
+//!
+//! - That it ends: no model speaks of liveness, and one that waits in vain under loom is not looked at any further.
+//! - More than four CPUs, more than three mms, tables of more than one entry, and scenarios longer than those in
+//!   `tests/models`. Histories of hundreds of steps are tried at random, one step at a time (`tests/histories`).
+//! - Under loom, executions with more preemptions than the bound. Loom also does not switch between a store and a fence that
+//!   follows it at once, and takes the order of execution for the order of modification; the explorer of x86-TSO has neither
+//!   limit, but knows no weaker memory model than x86's.
+//! - The kernel in `arch/`: its interrupt entry, its paging and its emulation of INVLPGB are tested, not proved. So is what
+//!   hardware does to a TLB: in the models an INVLPGB and its TLBSYNC order what the AMD manual says that they order.
+//! - The loops of `unmap` over a whole page table, which the kernel's boot tests run.
+//!
+//! [`redeem`]: crate::pending_gup_sync::PendingGupSync::redeem
+//! [`cover`]: crate::pending_gup_sync::AckedByAll::cover
+//! [`begin`]: crate::pending_gup_sync::PendingGupSync::begin
+//! [`Cpu::irqs_off`]: crate::world::Cpu::irqs_off
+//! [`Machine::send`]: crate::machine::Machine::send
