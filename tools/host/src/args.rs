@@ -93,7 +93,7 @@ Examples:
   tools/gupsync prove --traces                   with the shortest executions that break a mutant on x86
   tools/gupsync prove --orderings                and every ordering weakened, every fence dropped, one at a time
   tools/gupsync prove --deep                     one more preemption for loom, 40 million states for x86-TSO
-  tools/gupsync prove --deep 120 --models        the same, two minutes for each model at most; each on a line
+  tools/gupsync prove --deep=120 --models        the same, two minutes for each model at most; each on a line
   tools/gupsync prove --list                     what each mutant is, and what it stands for
   tools/gupsync prove shared::                   only what has this in its name
 
@@ -251,7 +251,7 @@ pub struct RunArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct ProveArgs {
     /// Deep bounds, and so many seconds for each model.
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600")]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "3600")]
     pub deep: Option<u64>,
     /// No mutants.
     #[arg(long)]
