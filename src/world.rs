@@ -35,6 +35,7 @@ impl<M: Machine> World<M> {
     /// A world with an address space for each of `mms`, loaded nowhere. `None` if there is no memory for their roots.
     pub fn new(machine: M, config: FlushConfig, mms: impl IntoIterator<Item = MmConfig>) -> Option<Self> {
         let cpus = machine.cpus();
+        let asids = Asids::new(config.asids);
         let mms = (1..)
             .zip(mms)
             .map(|(id, config)| Mm::new(&machine, MmId::new(id), config))
@@ -42,7 +43,7 @@ impl<M: Machine> World<M> {
         Some(World {
             cpus: (0..cpus).map(|_| CachePadded::new(CpuState::new())).collect(),
             calls: Calls::new(cpus),
-            asids: Asids::new(config.asids),
+            asids,
             grace_waiters: AtomicU64::new(0),
             unlink_clock: Figure::new(0),
             oracle: Oracle::new(),

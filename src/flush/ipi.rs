@@ -86,17 +86,11 @@ impl<M: Machine> IrqsOff<'_, M> {
         if state.own_loaded_mm() != mm.id {
             return;
         }
-        // Relaxed: its own.
-        let asid = state.loaded_asid.load(Ordering::Relaxed);
-        if asid != mm.asid.now().word() {
-            // In transition: go over to the global ASID, lazy or not.
-            self.load(mm);
-        } else if mm.asid.now().is_global() {
-            // INVLPGB keeps this CPU up to date.
-        } else if state.own_is_lazy() {
+        // A lazy CPU drops the mm, but goes over to its global ASID, if there is one, as any other does.
+        if state.own_is_lazy() && !mm.asid.now().is_global() {
             self.drop_lazy();
         } else {
-            self.catch_up(mm, call.tlb_gen, call.range);
+            self.bring_up(mm, call.tlb_gen, call.range);
         }
     }
 }

@@ -102,19 +102,20 @@ impl MmAsid {
 
     /// The ASID to load the mm with, and to flush it by.
     pub(crate) fn now(&self) -> Asid {
-        // Acquire: pairs with the Release in `give`.
-        Asid(self.0.load(Ordering::Acquire) & !IN_TRANSITION)
+        // Relaxed: what is done on the strength of it comes after F8 in `load` or F5 in the scan, which pair with the
+        // Release in `give`; or after another look, in `is_in_transition`.
+        Asid(self.0.load(Ordering::Relaxed) & !IN_TRANSITION)
     }
 
     /// Whether some CPU may still run the mm under another ASID than [`MmAsid::now`].
     pub(crate) fn is_in_transition(&self) -> bool {
-        // Acquire: pairs with the Release in `settle`.
+        // Acquire: pairs with the Release in `settle`, and in `give`.
         self.0.load(Ordering::Acquire) & IN_TRANSITION != 0
     }
 
     /// Gives the mm a global ASID, in transition; says whether it had none.
     fn give(&self, asid: Asid) -> bool {
-        // Release: pairs with the Acquire in `now`. Relaxed on failure: another CPU was faster.
+        // Release: pairs with F8 in `load`; the ASID is clean. Relaxed on failure: another CPU was faster.
         self.0.compare_exchange(0, asid.0 | IN_TRANSITION, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 

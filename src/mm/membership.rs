@@ -160,9 +160,8 @@ impl<M: Machine> Cpu<'_, M> {
             // With F2: the same for a plain flush that left this CPU out. Linux has no fence here for an mm with
             // a global ASID; a sync there must not skip lazy CPUs.
             fence(Ordering::SeqCst);
-            if !mm.asid.now().is_global() {
-                off.catch_up(mm, mm.tlb_gen(), Range::All);
-            }
+            // Also where the mm has a global ASID by now: the flush before that one was given may have left this CPU out.
+            off.bring_up(mm, mm.tlb_gen(), Range::All);
         });
     }
 }
@@ -203,7 +202,7 @@ impl<M: Machine> IrqsOff<'_, M> {
     }
 
     /// Loads the root and the ASID that `mm` has now: no translation from before can be used, or INVLPGB reaches it.
-    pub(crate) fn load(&self, mm: &Mm) {
+    fn load(&self, mm: &Mm) {
         let state = self.state();
         let tlb_gen = mm.tlb_gen();
         let asid = mm.asid.now();
@@ -220,9 +219,21 @@ impl<M: Machine> IrqsOff<'_, M> {
         self.world().machine.load_root(self.id(), mm.root, asid);
     }
 
+    /// Makes this CPU, which has `mm` loaded, forget what flushes until now were about: goes over to the ASID that the mm
+    /// has, leaves it to INVLPGB if it has that already, or catches up.
+    pub(crate) fn bring_up(&self, mm: &Mm, upto: u64, range: Range) {
+        let asid = mm.asid.now();
+        // Relaxed: its own.
+        if self.state().loaded_asid.load(Ordering::Relaxed) != asid.word() {
+            self.load(mm);
+        } else if !asid.is_global() {
+            self.catch_up(mm, upto, range);
+        }
+    }
+
     /// Brings this CPU's TLB up to the mm's last flush, dropping no more than `range` if flush number `upto`,
     /// which is about that range, is the only one due.
-    pub(crate) fn catch_up(&self, mm: &Mm, upto: u64, range: Range) {
+    fn catch_up(&self, mm: &Mm, upto: u64, range: Range) {
         let state = self.state();
         // Relaxed: its own.
         let behind = state.tlb_gen.load(Ordering::Relaxed);

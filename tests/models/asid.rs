@@ -97,22 +97,47 @@ fn a_cpu_in_transition_and_a_flush() {
     explore(LOCAL, &[(straggling, access_twice), (elsewhere, flush_the_walker), (elsewhere, unmap_and_reuse)]);
 }
 
-/// One CPU gives the ASID, another ends the transition.
+fn join_access_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(1)));
+    access(stage, cpu);
+    stage.world.machine.pause();
+    access_twice(stage, cpu);
+}
+
+/// One CPU gives the ASID; the flush of another may not know of it yet.
 #[test]
 #[ignore = "deep"]
 fn a_cpu_that_joins_and_another_that_gives() {
-    fn join_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-        cpu.switch_to(Some(stage.mm(1)));
-        access(stage, cpu);
-        stage.world.machine.pause();
-        access(stage, cpu);
-    }
+    explore(LOCAL, &[(elsewhere, join_access_and_access), (elsewhere, flush), (elsewhere, unmap_and_reuse)]);
+}
+
+/// One CPU gives the ASID, another ends the transition.
+#[test]
+#[ignore = "deep"]
+fn a_cpu_that_joins_between_one_that_gives_and_one_that_settles() {
     fn flush_unmap_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
         flush(stage, cpu);
         stage.world.machine.pause();
         unmap_and_reuse(stage, cpu);
     }
-    explore(LOCAL, &[(elsewhere, join_and_access), (elsewhere, flush), (elsewhere, flush_unmap_and_reuse)]);
+    explore(
+        LOCAL,
+        &[(elsewhere, join_access_and_access), (elsewhere, flush), (elsewhere, flush_unmap_and_reuse)],
+    );
+}
+
+/// The flush leaves the CPU out, because it is lazy, and then gives the mm its ASID.
+#[test]
+fn a_cpu_that_was_lazy_before_the_transition() {
+    fn using_it_lazily(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+        using_it(stage, cpu);
+        cpu.go_lazy();
+    }
+    fn come_back_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+        cpu.unlazy(stage.mm(1));
+        access_twice(stage, cpu);
+    }
+    explore(LOCAL, &[(using_it_lazily, come_back_and_access), (elsewhere, unmap_and_reuse)]);
 }
 
 /// The CPU has left before the transition ends; who reuses the page has not looked for it.

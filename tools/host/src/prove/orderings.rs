@@ -43,7 +43,9 @@ pub fn run(built: &[(Lane, PathBuf)], deep: bool, lines: &Mutex<Vec<Line>>) -> R
             while let Some(weakening) = weakenings.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let line = match known.get(&weakening.name) {
                     Some(Known::Equivalent(why)) if !deep => Line::equivalent(&weakening.name, why),
-                    known => try_one(built, weakening, known)?,
+                    known => try_one(built, weakening, known).unwrap_or_else(|error| {
+                        Line::unknown(Kind::Ordering, Checker::Loom, &weakening.name, &error)
+                    }),
                 };
                 eprintln!("{}", line.progress());
                 lines.lock().expect("nobody panics while holding it").push(line);
