@@ -270,6 +270,9 @@ pub struct ProveArgs {
     pub list: bool,
     /// Only models and mutants whose names contain this.
     pub filter: Option<String>,
+    /// Part of a larger run, in which the filter may mean other tests.
+    #[arg(skip)]
+    pub is_part: bool,
 }
 
 /// Arguments of `test`.

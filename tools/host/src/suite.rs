@@ -43,6 +43,7 @@ pub fn run(args: &TestArgs) -> Result<bool> {
         properties: !args.mutants,
         orderings: args.mutants,
         filter: args.filter.clone(),
+        is_part: true,
         ..ProveArgs::default()
     };
     if !prove::run(&proof)? {

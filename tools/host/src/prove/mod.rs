@@ -13,12 +13,12 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 use crate::args::ProveArgs;
 use crate::mutants::{self, Mutant};
 use checker::{Checker, How, Lane, Ran};
-use table::{Kind, Line, Verdict};
+use table::{Kind, Line};
 
 /// What a lane has to do.
 struct Plan {
@@ -56,6 +56,9 @@ pub fn run(args: &ProveArgs) -> Result<bool> {
         orderings::run(&[(tso_lane, tso), (loom_lane, loom)], args.deep.is_some(), &lines)?;
     }
     let lines = lines.into_inner().map_err(|_| anyhow!("a lane has panicked"))?;
+    if let Some(filter) = args.filter.as_ref().filter(|_| lines.is_empty() && !args.is_part) {
+        bail!("no model and no mutant has `{filter}` in its name; `prove --list` names the mutants");
+    }
     print!("{}", table::render(&lines, args.models));
     println!("{}, {:.0} s", table::summary(&lines), since.elapsed().as_secs_f64());
     Ok(lines.iter().all(Line::is_good))
@@ -151,10 +154,4 @@ fn list(mutants: &[Mutant]) -> String {
         }
     }
     text
-}
-
-impl Line {
-    fn is_good(&self) -> bool {
-        !matches!(self.verdict, Verdict::Broken | Verdict::Survived | Verdict::Unknown(_))
-    }
 }

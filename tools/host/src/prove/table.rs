@@ -160,6 +160,11 @@ impl Line {
         }
     }
 
+    /// Whether it is as it should be.
+    pub fn is_good(&self) -> bool {
+        !matches!(self.verdict, Verdict::Broken | Verdict::Survived | Verdict::Unknown(_))
+    }
+
     /// While it goes on.
     pub fn progress(&self) -> String {
         let why = match &self.verdict {
@@ -269,4 +274,41 @@ pub fn summary(lines: &[Line]) -> String {
         );
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(name: &str, held: bool) -> Line {
+        Line::property(Exploration {
+            property: name.to_owned(),
+            checker: "tso".to_owned(),
+            cpus: 2,
+            explored: 10,
+            bound: None,
+            seconds: 0.0,
+            held,
+            steps: None,
+        })
+    }
+
+    #[test]
+    fn a_property_holds_if_all_of_its_models_do() {
+        let lines = by_property(&[
+            model("a::one", true),
+            model("a::two", false),
+            model("a::three", true),
+            model("b::one", true),
+        ]);
+        let found: Vec<_> =
+            lines.iter().map(|line| (line.name.as_str(), line.models, line.explored, &line.verdict)).collect();
+        assert_eq!(found, [("a", 3, 30, &Verdict::Broken), ("b", 1, 10, &Verdict::Held)]);
+    }
+
+    #[test]
+    fn what_did_not_come_to_an_end_is_not_good() {
+        assert!(!Line::unknown(Kind::Mutant, Checker::Tso, "a", &anyhow!("killed")).is_good());
+        assert!(!model("a::one", false).is_good());
+    }
 }
