@@ -1,13 +1,15 @@
 //! The model's machine: CPUs are loom threads, interrupts are taken where the library says they are on.
 
+mod mmu;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use gupsync::atomic::AtomicU64;
 use gupsync::cpumask::CpuId;
 use gupsync::machine::{Cause, Event, FrameSize, Invlpgb, Machine, Range, Violation};
-use gupsync::mm::tables::{Entry, PAGE_SIZE};
+use gupsync::mm::tables::PAGE_SIZE;
 use gupsync::mm::{Asid, Frame, MmId, Page, VirtAddr};
 use gupsync::world::World;
 use gupsync_checker::report::{UnderWay, deep, is_hunt};
@@ -15,6 +17,7 @@ use loom::cell::UnsafeCell;
 use loom::thread::Thread;
 
 use super::{FRAMES, Part, Setting, Stage};
+use mmu::{ASIDS, Mmu};
 
 const UNPOISONED: &str = "nobody panics while holding it";
 
@@ -61,31 +64,6 @@ struct Core {
     invalidating: AtomicU64,
     has_broadcast: AtomicBool,
 }
-
-/// What a CPU translates by. Looked at by others when they broadcast an invalidation.
-struct Mmu {
-    root: Frame,
-    asid: usize,
-    /// The page at [`super::VA`], by ASID, where the TLB has it, and whether it may be written.
-    tlb: [Option<Translation>; ASIDS],
-    /// A translation is being looked up: what a broadcast does not find in the TLB may be there at once.
-    filling: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Translation {
-    page: Frame,
-    writable: bool,
-}
-
-impl Mmu {
-    fn may_have(&self, asid: usize) -> bool {
-        self.tlb[asid].is_some() || self.filling && self.asid == asid
-    }
-}
-
-/// The local ASID and the global ones.
-const ASIDS: usize = 4;
 
 impl Model {
     fn new(cpus: usize) -> Self {
@@ -146,76 +124,6 @@ impl Model {
 
     fn memory(&self, frame: Frame) -> &Memory {
         &self.memory[(frame.0 / PAGE_SIZE) as usize]
-    }
-
-    fn mmu(&self, cpu: CpuId) -> MutexGuard<'_, Mmu> {
-        self.cpus[cpu.0].mmu.lock().expect(UNPOISONED)
-    }
-
-    /// A CPU reads the memory at [`super::VA`], if any is mapped there.
-    pub fn access(&self, cpu: CpuId) {
-        self.translated(cpu).into_iter().for_each(|there| self.read(there.page));
-    }
-
-    /// A CPU writes the memory at [`super::VA`], if it may.
-    pub fn write_access(&self, cpu: CpuId) {
-        self.translated(cpu)
-            .filter(|there| there.writable)
-            .into_iter()
-            .for_each(|there| self.reuse(there.page));
-    }
-
-    /// What the TLB has, looked up first if it has nothing. An invalidation that comes meanwhile takes it away again.
-    fn translated(&self, cpu: CpuId) -> Option<Translation> {
-        self.take_broadcasts(cpu);
-        let (root, asid, cached) = {
-            let mut mmu = self.mmu(cpu);
-            mmu.filling = true;
-            (mmu.root, mmu.asid, mmu.tlb[mmu.asid])
-        };
-        if cached.is_none() {
-            // What is looked up after an invalidation is looked up after what was changed before it. An update, because it
-            // must not read an old value.
-            self.invalidations[asid].fetch_add(0, gupsync::atomic::Ordering::Acquire);
-            let found = self.look_up(root);
-            self.mmu(cpu).tlb[asid] = found;
-            self.take_broadcasts(cpu);
-        }
-        self.change_entry(cpu.0, asid);
-        let mut mmu = self.mmu(cpu);
-        mmu.filling = false;
-        mmu.tlb[asid]
-    }
-
-    fn look_up(&self, root: Frame) -> Option<Translation> {
-        let last = (1..=4).try_fold(Entry::to(root, super::VA), |entry, _| {
-            let entry = Entry(self.memory(entry.frame()).words[0].load(gupsync::atomic::Ordering::Acquire));
-            entry.is_present().then_some(entry)
-        })?;
-        Some(Translation { page: last.frame(), writable: last.read_only() != last })
-    }
-
-    fn change_entry(&self, cpu: usize, asid: usize) {
-        if !self.is_abandoned() {
-            self.cpus[cpu].entries[asid].lock().expect(UNPOISONED).with_mut(|_| ());
-        }
-    }
-
-    /// The TLB of `cpu` does what other CPUs have broadcast, as at any instruction.
-    fn take_broadcasts(&self, cpu: CpuId) {
-        let core = &self.cpus[cpu.0];
-        if !core.is_unwanted.swap(false, Relaxed) {
-            return;
-        }
-        for (from, unwanted) in core.unwanted.iter().enumerate() {
-            let asid = unwanted.swap(0, gupsync::atomic::Ordering::Acquire) as usize;
-            if asid != 0 {
-                // First: who invalidates the same later finds nothing here, waits for nobody, and comes after all the same.
-                self.invalidations[asid - 1].fetch_add(0, gupsync::atomic::Ordering::Release);
-                self.mmu(cpu).tlb[asid - 1] = None;
-                self.cpus[from].invalidating.fetch_sub(1, gupsync::atomic::Ordering::Release);
-            }
-        }
     }
 
     /// Somebody reads a table or a page.
@@ -296,45 +204,12 @@ impl Machine for Model {
         mmu.tlb[asid] = None;
     }
 
-    /// A CPU whose TLB has something of the ASID hears of it, and answers, at one of the next things it does; any other
-    /// hears nothing, and what it has done is not ordered. `Everything` is for ASIDs that no CPU runs: it is done at once.
     fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {
-        if let Invlpgb::Of { asid, .. } = what {
-            self.invalidations[asid.word() as usize].fetch_add(1, gupsync::atomic::Ordering::Release);
-        }
-        for (to, core) in self.cpus.iter().enumerate() {
-            match what {
-                Invlpgb::Everything => {
-                    (1..ASIDS).filter(|asid| self.mmu(CpuId(to)).asid != *asid).for_each(|asid| {
-                        self.mmu(CpuId(to)).tlb[asid] = None;
-                        self.change_entry(to, asid);
-                    })
-                }
-                Invlpgb::Of { asid, .. } if to == cpu.0 => self.mmu(cpu).tlb[asid.word() as usize] = None,
-                Invlpgb::Of { asid, .. } if self.mmu(CpuId(to)).may_have(asid.word() as usize) => {
-                    self.cpus[cpu.0].has_broadcast.store(true, Relaxed);
-                    self.cpus[cpu.0].invalidating.fetch_add(1, gupsync::atomic::Ordering::Relaxed);
-                    core.unwanted[cpu.0].store(asid.word() + 1, gupsync::atomic::Ordering::Release);
-                    core.is_unwanted.store(true, Relaxed);
-                    self.wake(CpuId(to));
-                }
-                Invlpgb::Of { .. } => {}
-            }
-        }
-        if let Invlpgb::Of { asid, .. } = what {
-            self.invalidations[asid.word() as usize].fetch_add(0, gupsync::atomic::Ordering::Acquire);
-        }
+        self.broadcast(cpu, what);
     }
 
     fn tlbsync(&self, cpu: CpuId) {
-        let core = &self.cpus[cpu.0];
-        if core.has_broadcast.swap(false, Relaxed) {
-            loom::thread::yield_now();
-            self.take_broadcasts(cpu);
-            if core.invalidating.load(gupsync::atomic::Ordering::Acquire) != 0 {
-                self.abandoned.store(true, Relaxed);
-            }
-        }
+        self.await_broadcasts(cpu);
     }
 
     fn invlpgb_max(&self) -> u64 {
