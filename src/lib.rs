@@ -31,8 +31,9 @@
 //! [`pending_gup_sync`], the rule as types; [`call`], what an ack proves; [`mm::membership`], who is of the mm;
 //! [`sync`] and [`flush`], the rounds that clear; [`walk`], the reader held off; [`mm::shared`], tables with several
 //! owners; [`policy`], the rule and its rivals; [`rcu`], waiting without interrupts; [`ops`], what unlinks tables;
-//! [`scenario`], what is run and counted; [`proof`], why it is right, and what that rests on. [`machine`] is the one door to the hardware: the kernel in `arch/`, the
-//! models in `tests/` and any simulator are machines that run this same code.
+//! [`scenario`], what is run and counted; [`proof`], why it is right, and what that rests on. [`machine`] is the one
+//! door to the hardware: the kernel in `arch/`, the models in `tests/` and any simulator are machines that run this
+//! same code.
 //!
 //! [`Ticket`]: pending_gup_sync::Ticket
 

@@ -64,6 +64,7 @@
 //!
 //! - **A flush leaves no stale translation** ([`flush`](crate::flush)): the same argument with F2, between the change and
 //!   the look at the targets, for F1; who is left out catches up by `tlb_gen` after F3 or F4.
+//!   Which flushes reach a CPU depends on the ASID that *it* runs the mm under, not on the one that the mm has by now.
 //! - **A global ASID**: F5, between giving the ASID and looking who runs the mm, against F3: a CPU that the scan misses loads
 //!   the mm under it. F8, between a CPU's reading the ASID and its look-ups, against F2: a flush that does not see the ASID
 //!   changed the tables before.
@@ -109,7 +110,8 @@
 //! - More than four CPUs, more than three mms, tables of more than one entry, and scenarios longer than those in
 //!   `tests/models`. Histories of hundreds of steps are tried at random, one step at a time (`tests/histories`).
 //! - Under loom, executions with more preemptions than the bound. Loom also does not switch between a store and a fence that
-//!   follows it at once, and takes the order of execution for the order of modification; the explorer of x86-TSO has neither
+//!   follows it at once, takes the order of execution for the order of modification, and lets a fence acquire what is known through another thread;
+//!   the explorer of x86-TSO has neither
 //!   limit, but knows no weaker memory model than x86's.
 //! - The kernel in `arch/`: its interrupt entry, its paging and its emulation of INVLPGB are tested, not proved. So is what
 //!   hardware does to a TLB: in the models an INVLPGB and its TLBSYNC order what the AMD manual says that they order.
