@@ -10,7 +10,8 @@ use crate::machine::{
     BY_INVLPGB, MM, Model, ONE_GLOBAL_MM, ONE_MM, ONE_PAGE, Setting, Stage, explore, give_asids,
 };
 use crate::roles::{
-    elsewhere, flush, flush_the_walker, running, unlink_flush_and_reuse, unmap_and_reuse, using_it, walk,
+    access, access_and_go_away, access_twice, come_back_and_access, elsewhere, flush, flush_the_walker,
+    join_and_access, running, unlink_flush_and_reuse, unmap_and_reuse, using_it, using_it_lazily, walk,
 };
 
 const LOCAL: Setting = Setting { config: BY_INVLPGB, ..ONE_PAGE };
@@ -27,26 +28,6 @@ const GLOBAL: Setting = Setting {
 /// It has the only one.
 const SCARCE: Setting =
     Setting { config: FlushConfig { asids: 1, ..BY_INVLPGB }, mms: &[MM, MM, MM], ..GLOBAL };
-
-fn access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    stage.world.machine.access(cpu.id());
-}
-
-fn access_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    access(stage, cpu);
-    cpu.window();
-    access(stage, cpu);
-}
-
-fn join_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
-    access_twice(stage, cpu);
-}
-
-fn access_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    access(stage, cpu);
-    cpu.switch_to(None);
-}
 
 fn flush_unmap_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     flush(stage, cpu);
@@ -129,14 +110,6 @@ fn a_cpu_that_joins_between_one_that_gives_and_one_that_settles() {
 /// The flush leaves the CPU out, because it is lazy, and then gives the mm its ASID.
 #[test]
 fn a_cpu_that_was_lazy_before_the_transition() {
-    fn using_it_lazily(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-        using_it(stage, cpu);
-        cpu.go_lazy();
-    }
-    fn come_back_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-        cpu.unlazy(stage.mm(1));
-        access_twice(stage, cpu);
-    }
     explore(LOCAL, &[(using_it_lazily, come_back_and_access), (elsewhere, unmap_and_reuse)]);
 }
 

@@ -7,12 +7,7 @@ use gupsync::sync;
 use gupsync::world::Cpu;
 
 use crate::machine::{Model, ONE_MM, Stage, VA, explore};
-use crate::roles::{elsewhere, running, walk};
-
-fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
-    walk::<Pending>(stage, cpu);
-}
+use crate::roles::{elsewhere, join_and_walk, running, walk};
 
 /// The sync is skipped, for `interrupt` has covered the ticket.
 fn unlink_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>, interrupt: impl FnOnce(&mut Cpu<'_, Model>)) {

@@ -1,20 +1,11 @@
 //! Property: as in [`crate::reuse`], with four CPUs. What takes hours is left to deep bounds.
 
 use gupsync::policy::Pending;
-use gupsync::sync;
-use gupsync::world::Cpu;
 
-use crate::machine::{Model, ONE_MM, Stage, explore};
-use crate::roles::{elsewhere, flush, flush_the_walker, gone, running, unlink_and_reuse, walk};
-
-fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
-    walk::<Pending>(stage, cpu);
-}
-
-fn round(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    sync::round(cpu, stage.mm(1));
-}
+use crate::machine::{ONE_MM, explore};
+use crate::roles::{
+    elsewhere, flush, flush_the_walker, gone, join_and_walk, round, running, unlink_and_reuse, walk,
+};
 
 #[test]
 #[ignore = "deep"]

@@ -1,26 +1,17 @@
 //! Property: no walker reads a table that has been reused.
 
 use gupsync::policy::Pending;
-use gupsync::sync;
 use gupsync::world::Cpu;
 
 use crate::machine::{Model, ONE_MM, Stage, explore};
-use crate::roles::{elsewhere, flush, running, unlink_and_reuse, unlink_flush_and_reuse, walk};
+use crate::roles::{
+    elsewhere, flush, join_and_walk, round, running, unlink_and_reuse, unlink_flush_and_reuse, walk,
+};
 
 /// An interrupt may be taken before the walk.
 fn answer_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     cpu.window();
     walk::<Pending>(stage, cpu);
-}
-
-fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
-    walk::<Pending>(stage, cpu);
-}
-
-/// Somebody else's round.
-fn round(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    sync::round(cpu, stage.mm(1));
 }
 
 #[test]

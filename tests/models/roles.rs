@@ -8,7 +8,8 @@ use gupsync::machine::{FrameSize, Machine, Range};
 use gupsync::mm::tables;
 use gupsync::ops::collapse::Collapse;
 use gupsync::ops::{Operation, Step};
-use gupsync::policy::{self, Policy};
+use gupsync::policy::{self, Pending, Policy};
+use gupsync::sync;
 use gupsync::walk;
 use gupsync::world::Cpu;
 
@@ -38,6 +39,42 @@ pub fn lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 pub fn using_it(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     running(stage, cpu);
     stage.world.machine.access(cpu.id());
+}
+
+/// Beforehand: as [`using_it`], and goes on with a kernel thread.
+pub fn using_it_lazily(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    using_it(stage, cpu);
+    cpu.go_lazy();
+}
+
+/// Reads the memory that is mapped.
+pub fn access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    stage.world.machine.access(cpu.id());
+}
+
+/// An interrupt may be taken in between.
+pub fn access_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    access(stage, cpu);
+    cpu.window();
+    access(stage, cpu);
+}
+
+/// Loads the mm and uses it.
+pub fn join_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(1)));
+    access_twice(stage, cpu);
+}
+
+/// Comes back from a kernel thread and uses the mm.
+pub fn come_back_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.unlazy(stage.mm(1));
+    access_twice(stage, cpu);
+}
+
+/// Uses the mm and loads the kernel's tables.
+pub fn access_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    access(stage, cpu);
+    cpu.switch_to(None);
 }
 
 /// Unmaps the page, flushes, reuses it.
@@ -70,6 +107,17 @@ pub fn walk_to<P: Policy, T>(level: u32, stage: &Stage<T>, cpu: &mut Cpu<'_, Mod
             stage.world.machine.read(table);
         }
     });
+}
+
+/// Loads the mm and walks it.
+pub fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_to(Some(stage.mm(1)));
+    walk::<Pending>(stage, cpu);
+}
+
+/// Somebody else's round.
+pub fn round(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    sync::round(cpu, stage.mm(1));
 }
 
 /// Unlinks the table, syncs, reuses it. No flush of its own: as under INVLPGB.

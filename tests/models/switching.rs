@@ -5,13 +5,9 @@ use gupsync::world::Cpu;
 
 use crate::machine::{Model, ONE_MM, Stage, TWO_MMS, explore};
 use crate::roles::{
-    elsewhere, flush_freed, flush_the_walker, gone, running, unlink_and_reuse, unlink_flush_and_reuse, walk,
+    elsewhere, flush_freed, flush_the_walker, gone, join_and_walk, running, unlink_and_reuse,
+    unlink_flush_and_reuse, walk,
 };
-
-fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
-    walk::<Pending>(stage, cpu);
-}
 
 fn walk_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     walk::<Pending>(stage, cpu);

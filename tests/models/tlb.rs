@@ -6,43 +6,16 @@ use gupsync::policy::Pending;
 use gupsync::world::Cpu;
 
 use crate::machine::{Model, ONE_PAGE, Stage, VA, explore};
-use crate::roles::{elsewhere, unmap_and_reuse, using_it};
-
-fn using_it_lazily(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    using_it(stage, cpu);
-    cpu.go_lazy();
-}
-
-fn access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    stage.world.machine.access(cpu.id());
-}
-
-fn access_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    access(stage, cpu);
-    cpu.window();
-    access(stage, cpu);
-}
-
-fn join_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
-    access_twice(stage, cpu);
-}
-
-fn come_back_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.unlazy(stage.mm(1));
-    access_twice(stage, cpu);
-}
+use crate::roles::{
+    access, access_and_go_away, access_twice, come_back_and_access, elsewhere, join_and_access,
+    unmap_and_reuse, using_it, using_it_lazily,
+};
 
 fn access_and_go_lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     access(stage, cpu);
     cpu.go_lazy();
     cpu.window();
     come_back_and_access(stage, cpu);
-}
-
-fn access_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    access(stage, cpu);
-    cpu.switch_to(None);
 }
 
 #[test]
