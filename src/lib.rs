@@ -31,7 +31,7 @@
 //! [`pending_gup_sync`], the rule as types; [`call`], what an ack proves; [`mm::membership`], who is of the mm;
 //! [`sync`] and [`flush`], the rounds that clear; [`walk`], the reader held off; [`mm::shared`], tables with several
 //! owners; [`policy`], the rule and its rivals; [`rcu`], waiting without interrupts; [`ops`], what unlinks tables;
-//! [`scenario`], what is run and counted; [`proof`], why it is right, and what that rests on. [`machine`] is the one
+//! [`proof`], why it is right, and what that rests on. [`machine`] is the one
 //! door to the hardware: the kernel in `arch/`, the models in `tests/` and any simulator are machines that run this
 //! same code.
 //!
@@ -45,6 +45,7 @@ extern crate alloc;
 pub mod atomic;
 pub mod call;
 pub mod cpumask;
+pub mod detect;
 pub mod flush;
 pub mod machine;
 pub mod mm;
@@ -53,7 +54,6 @@ pub mod pending_gup_sync;
 pub mod policy;
 pub mod proof;
 pub mod rcu;
-pub mod scenario;
 pub mod sync;
 pub mod walk;
 pub mod world;

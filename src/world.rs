@@ -11,7 +11,7 @@ use crate::machine::{Event, Machine, Violation};
 use crate::mm::asid::Asids;
 use crate::mm::membership::CpuState;
 use crate::mm::{Mm, MmConfig, MmId, tables};
-use crate::scenario::oracle::Oracle;
+use crate::detect::Oracle;
 
 /// A machine and the mms on it.
 pub struct World<M: Machine> {

@@ -40,11 +40,13 @@ impl MmId {
         self.0 as usize - 1
     }
 
-    pub(crate) fn word(self) -> u64 {
+    /// Its number, as a word.
+    pub fn word(self) -> u64 {
         self.0
     }
 
-    pub(crate) fn from_word(word: u64) -> Self {
+    /// Out of a word.
+    pub fn from_word(word: u64) -> Self {
         MmId(word)
     }
 }
@@ -90,7 +92,7 @@ pub struct Mm {
     pub(crate) tlb_gen: AtomicU64,
     pub(crate) asid: MmAsid,
     /// How many walkers are held inside a walk of it: a scenario's figure.
-    pub(crate) held: Figure,
+    pub held: Figure,
     /// Plain flushes by interrupts: every so many, the cpumask is trimmed.
     plain_flushes: Figure,
 }

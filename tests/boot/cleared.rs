@@ -1,7 +1,7 @@
 //! What sets and what clears: every ticket that was covered was so by something, and it is known by what.
 
 use anyhow::{Result, ensure};
-use gupsync::scenario::Row;
+use gupsync_bench::Row;
 use libtest_mimic::Trial;
 
 use crate::{judged, machine, spec, trial};

@@ -7,8 +7,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use gupsync::scenario::row::Status;
-use gupsync::scenario::spec::PolicyName;
+use gupsync_bench::row::Status;
+use gupsync_bench::spec::PolicyName;
 use gupsync_host::artifacts::Tree;
 use gupsync_host::document::Document;
 use libtest_mimic::Trial;

@@ -3,8 +3,8 @@
 //! N CPUs, the mm on K of them, M collapses, counted once the mm has settled.
 
 use anyhow::{Result, ensure};
-use gupsync::scenario::spec::{Mutator, Toggle};
-use gupsync::scenario::{Row, Spec};
+use gupsync_bench::spec::{Mutator, Toggle};
+use gupsync_bench::{Row, Spec};
 use libtest_mimic::Trial;
 
 use crate::{boot, judge, machine, spec, trial};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use gupsync::scenario::report::ExitCode;
-use gupsync::scenario::row::Status;
+use gupsync_bench::report::ExitCode;
+use gupsync_bench::row::Status;
 use gupsync_host::image::Bootloader;
 use gupsync_host::qemu::{End, Machine};
 use libtest_mimic::Trial;

@@ -18,7 +18,7 @@ mod unshare;
 use std::time::Duration;
 
 use anyhow::Result;
-use gupsync::scenario::{Row, Spec};
+use gupsync_bench::{Row, Spec};
 use gupsync_host::artifacts::Tree;
 use gupsync_host::boot::{self, Outcome};
 use gupsync_host::image::Bootloader;

@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 
 use anyhow::{Result, ensure};
-use gupsync::scenario::{Row, Spec};
+use gupsync_bench::{Row, Spec};
 use libtest_mimic::Trial;
 
 use crate::{boot, judge, judged, machine, spec, trial};

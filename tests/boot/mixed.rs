@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
-use gupsync::scenario::Row;
-use gupsync::scenario::row::Counts;
+use gupsync_bench::Row;
+use gupsync_bench::row::Counts;
 use libtest_mimic::Trial;
 
 use crate::{boot, judge, judged, machine, spec, trial};

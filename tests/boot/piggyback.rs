@@ -3,7 +3,7 @@
 //! A walker is on a vCPU that was preempted, so that the flush of the collapse leaves it out.
 
 use anyhow::{Result, ensure};
-use gupsync::scenario::Row;
+use gupsync_bench::Row;
 use libtest_mimic::Trial;
 
 use crate::{judged, machine, spec, trial};

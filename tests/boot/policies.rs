@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use gupsync::policy;
-use gupsync::scenario::row::Status;
+use gupsync_bench::row::Status;
 use gupsync_host::qemu::{Accel, Machine};
 use libtest_mimic::Trial;
 

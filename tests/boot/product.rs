@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use gupsync::scenario::choice::Workload;
+use gupsync_bench::choice::Workload;
 use gupsync_host::image::Bootloader;
 use libtest_mimic::Trial;
 

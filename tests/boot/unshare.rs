@@ -1,7 +1,7 @@
 //! Unshare: one sync settles what several mms have left, and it finds their walkers.
 
 use anyhow::{Result, ensure};
-use gupsync::scenario::row::Status;
+use gupsync_bench::row::Status;
 use libtest_mimic::Trial;
 
 use crate::{boot, judge, judged, machine, spec, trial};

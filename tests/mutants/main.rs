@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use gupsync::scenario::Spec;
-use gupsync::scenario::cast::Cast;
-use gupsync::scenario::row::Status;
+use gupsync_bench::Spec;
+use gupsync_bench::cast::Cast;
+use gupsync_bench::row::Status;
 use gupsync_host::artifacts::Tree;
 use gupsync_host::boot;
 use gupsync_host::image::Bootloader;

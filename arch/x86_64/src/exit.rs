@@ -2,7 +2,7 @@
 
 use core::panic::PanicInfo;
 
-use gupsync::scenario::report::ExitCode;
+use gupsync_bench::report::ExitCode;
 use x86_64::instructions::{hlt, interrupts, port::Port};
 
 use crate::{percpu, serial};

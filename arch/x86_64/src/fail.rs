@@ -3,7 +3,7 @@
 use core::arch::asm;
 use core::hint::black_box;
 
-use gupsync::scenario::spec::Fail;
+use gupsync_bench::spec::Fail;
 
 /// Fails in the way that was asked for at the start.
 pub fn at_start(fail: Option<Fail>) {

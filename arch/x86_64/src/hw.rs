@@ -6,7 +6,7 @@ use gupsync::atomic::AtomicU64 as Word;
 use gupsync::cpumask::CpuId;
 use gupsync::machine::{Cause, Event, FrameSize, Invlpgb, Machine, Range, Violation};
 use gupsync::mm::{Asid, Frame, MmId, Page, VirtAddr};
-use gupsync::scenario::counters::Counters;
+use gupsync_bench::counters::Counters;
 use x86_64::instructions::interrupts;
 
 use crate::apic::{Command, vector};

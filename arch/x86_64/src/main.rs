@@ -29,7 +29,7 @@ mod traps;
 use core::arch::naked_asm;
 
 use gupsync::cpumask::CpuId;
-use gupsync::scenario::report;
+use gupsync_bench::report;
 use linked_list_allocator::LockedHeap;
 use spin::Once;
 

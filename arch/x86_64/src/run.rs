@@ -9,10 +9,10 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use gupsync::cpumask::CpuId;
 use gupsync::machine::{Event, Machine};
 use gupsync::mm::MmId;
-use gupsync::scenario::report::{self, ExitCode};
-use gupsync::scenario::row::Status;
-use gupsync::scenario::spec::{self, Backend, Spec};
-use gupsync::scenario::{Row, Run};
+use gupsync_bench::report::{self, ExitCode};
+use gupsync_bench::row::Status;
+use gupsync_bench::spec::{self, Backend, Spec};
+use gupsync_bench::{Row, Run};
 
 use crate::apic::{Command, vector};
 use crate::hw::Hw;

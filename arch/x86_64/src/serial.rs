@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use gupsync::scenario::report;
+use gupsync_bench::report;
 use log::{LevelFilter, Log, Metadata, Record};
 use spin::Mutex;
 use x86_64::instructions::interrupts;

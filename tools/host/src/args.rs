@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
-use gupsync::scenario::Spec;
-use gupsync::scenario::spec::{
+use gupsync_bench::Spec;
+use gupsync_bench::spec::{
     self, Backend, Every, Flush, List, Maybe, Mutator, PolicyName, Toggle, UnshareFlush, Workload,
 };
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gupsync::scenario::report::{self, ExitCode};
-use gupsync::scenario::row::Status;
-use gupsync::scenario::{Row, Spec};
+use gupsync_bench::report::{self, ExitCode};
+use gupsync_bench::row::Status;
+use gupsync_bench::{Row, Spec};
 
 use crate::artifacts::Tree;
 use crate::image::{self, Bootloader};

@@ -3,8 +3,8 @@
 use std::thread;
 
 use anyhow::Result;
-use gupsync::scenario::Spec;
-use gupsync::scenario::spec::{Flush, Maybe, Toggle, Workload};
+use gupsync_bench::Spec;
+use gupsync_bench::spec::{Flush, Maybe, Toggle, Workload};
 
 use crate::args::CompareArgs;
 use crate::artifacts::Tree;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use gupsync::scenario::Row;
+use gupsync_bench::Row;
 use serde::{Deserialize, Serialize};
 
 use crate::artifacts::Tree;

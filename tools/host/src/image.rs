@@ -209,7 +209,7 @@ fn run(command: &mut Command) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use gupsync::scenario::spec;
+    use gupsync_bench::spec;
 
     use super::*;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use gupsync::scenario::report;
+use gupsync_bench::report;
 use gupsync_host::args::{Cli, Command, IsoArgs, RunArgs};
 use gupsync_host::artifacts::Tree;
 use gupsync_host::image::{self, Bootloader};

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use gupsync::scenario::Spec;
+use gupsync_bench::Spec;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::boot::Word;

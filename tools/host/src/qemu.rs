@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use gupsync::scenario::report::ExitCode;
+use gupsync_bench::report::ExitCode;
 
 const PROGRAM: &str = "qemu-system-x86_64";
 

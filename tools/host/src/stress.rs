@@ -8,8 +8,8 @@ pub mod totals;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use gupsync::scenario::Spec;
-use gupsync::scenario::report::ExitCode;
+use gupsync_bench::Spec;
+use gupsync_bench::report::ExitCode;
 use indicatif::ProgressBar;
 
 use crate::args::StressArgs;

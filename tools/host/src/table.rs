@@ -1,9 +1,9 @@
 //! Rows as a table for people.
 
 use comfy_table::{CellAlignment, ColumnConstraint, Table, Width, presets};
-use gupsync::scenario::row::{Counts, Status};
-use gupsync::scenario::spec::Workload;
-use gupsync::scenario::{Row, Spec};
+use gupsync_bench::row::{Counts, Status};
+use gupsync_bench::spec::Workload;
+use gupsync_bench::{Row, Spec};
 
 /// A number with its thousands apart, or a dash for what was not counted.
 pub fn number(value: Option<u64>) -> String {

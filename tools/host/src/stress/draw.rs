@@ -1,9 +1,9 @@
 //! Scenarios at random: the same seed draws the same specs in the same order, whatever happens to them. Each of them
 //! can be run on the machine, and every key of a spec takes part.
 
-use gupsync::scenario::Spec;
-use gupsync::scenario::cast::Cast;
-use gupsync::scenario::spec::{
+use gupsync_bench::Spec;
+use gupsync_bench::cast::Cast;
+use gupsync_bench::spec::{
     Every, Flush, Kind, List, MAX_SHARERS, MAX_TABLES, Maybe, Mutator, PolicyName, Toggle, UnshareFlush,
     Workload,
 };

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use gupsync::scenario::Spec;
-use gupsync::scenario::spec::List;
+use gupsync_bench::Spec;
+use gupsync_bench::spec::List;
 
 /// Keys whose default is not simpler than what was drawn.
 const KEPT: [&str; 4] = ["workload", "policy", "ops", "seed"];

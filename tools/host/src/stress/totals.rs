@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use gupsync::scenario::Spec;
-use gupsync::scenario::row::Counts;
+use gupsync_bench::Spec;
+use gupsync_bench::row::Counts;
 
 use crate::boot::Outcome;
 

@@ -6,21 +6,21 @@ use alloc::vec::Vec;
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::Rng;
 
-use crate::cpumask::CpuId;
-use crate::machine::{Cause, Machine};
-use crate::mm::{Mm, MmId};
-use crate::ops::collapse::{Collapse, Outcome};
-use crate::ops::protect::Protect;
-use crate::ops::unmap::Unmap;
-use crate::ops::unshare::Tables;
-use crate::ops::{Any, Ended, Job, Stepped};
-use crate::policy::Policy;
-use crate::scenario::cast::TeamCast;
-use crate::scenario::choice::Kind;
-use crate::scenario::ranges::{self, NoMemory, PAGES, Place, Ranges};
-use crate::scenario::run::Run;
-use crate::scenario::team::{Errand, Expect, Team};
-use crate::world::Cpu;
+use gupsync::cpumask::CpuId;
+use gupsync::machine::{Cause, Machine};
+use gupsync::mm::{Mm, MmId};
+use gupsync::ops::collapse::{Collapse, Outcome};
+use gupsync::ops::protect::Protect;
+use gupsync::ops::unmap::Unmap;
+use gupsync::ops::unshare::Tables;
+use gupsync::ops::{Any, Ended, Job, Stepped};
+use gupsync::policy::Policy;
+use crate::cast::TeamCast;
+use crate::choice::Kind;
+use crate::ranges::{self, NoMemory, PAGES, Place, Ranges};
+use crate::run::Run;
+use crate::team::{Errand, Expect, Team};
+use gupsync::world::Cpu;
 
 /// A mutator at work.
 pub(crate) struct Play<'r, M: Machine> {

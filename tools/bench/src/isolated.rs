@@ -1,10 +1,10 @@
 //! An isolated CPU: it runs nothing, and records what interrupts it.
 
-use crate::atomic::{Figure, Ordering};
-use crate::cpumask::CpuId;
-use crate::machine::Machine;
-use crate::scenario::run::Run;
-use crate::scenario::stage::Phase;
+use gupsync::atomic::{Figure, Ordering};
+use gupsync::cpumask::CpuId;
+use gupsync::machine::Machine;
+use crate::run::Run;
+use crate::stage::Phase;
 
 /// The longest time between two looks at the clock, of any isolated CPU.
 pub(crate) struct LongestGap(Figure);

@@ -2,15 +2,15 @@
 
 use alloc::vec::Vec;
 
-use crate::machine::Machine;
-use crate::mm::MmId;
-use crate::ops::unshare::{Join, Leave, Survive, Tables};
-use crate::ops::{Any, Ended, Job, Stepped};
-use crate::policy::Policy;
-use crate::scenario::plays::Play;
-use crate::scenario::ranges::{self, NoMemory, Place, Ranges};
-use crate::scenario::team::Expect;
-use crate::world::Cpu;
+use gupsync::machine::Machine;
+use gupsync::mm::MmId;
+use gupsync::ops::unshare::{Join, Leave, Survive, Tables};
+use gupsync::ops::{Any, Ended, Job, Stepped};
+use gupsync::policy::Policy;
+use crate::plays::Play;
+use crate::ranges::{self, NoMemory, Place, Ranges};
+use crate::team::Expect;
+use gupsync::world::Cpu;
 
 /// Something that an mm does with shared tables.
 #[derive(Clone, Copy)]

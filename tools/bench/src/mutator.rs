@@ -2,18 +2,18 @@
 
 use alloc::vec::Vec;
 
-use crate::cpumask::CpuId;
-use crate::machine::{Cause, Machine};
-use crate::policy::{ForPolicy, Policy};
-use crate::scenario::cast::Role;
-use crate::scenario::choice::Kind;
-use crate::scenario::plays::Play;
-use crate::scenario::ranges::{self, NoMemory};
-use crate::scenario::row::Row;
-use crate::scenario::run::Run;
-use crate::scenario::stage::Phase;
-use crate::scenario::team::{Expect, Part, Turn};
-use crate::world::Cpu;
+use gupsync::cpumask::CpuId;
+use gupsync::machine::{Cause, Machine};
+use gupsync::policy::{ForPolicy, Policy};
+use crate::cast::Role;
+use crate::choice::Kind;
+use crate::plays::Play;
+use crate::ranges::{self, NoMemory};
+use crate::row::Row;
+use crate::run::Run;
+use crate::stage::Phase;
+use crate::team::{Expect, Part, Turn};
+use gupsync::world::Cpu;
 
 /// At the most so many operations until every CPU has joined and any ASID transition is over.
 const WARM_UP: u64 = 16;

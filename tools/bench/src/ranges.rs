@@ -8,17 +8,17 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::atomic::{AtomicU64, Ordering};
-use crate::machine::{Caught, FrameSize, Machine, Violation};
-use crate::mm::shared::{Attempt, SharedTable};
-use crate::mm::tables::{self, ENTRIES, Entry, HUGE_SIZE, PAGE_SIZE};
-use crate::mm::{Frame, Mm, MmId, VirtAddr};
-use crate::ops::deferred::Deferred;
-use crate::ops::unshare::{self, TABLE_SIZE, Tables};
-use crate::rcu::GracePeriod;
-use crate::scenario::choice::Kind;
-use crate::scenario::spec::MAX_TABLES;
-use crate::world::Cpu;
+use gupsync::atomic::{AtomicU64, Ordering};
+use gupsync::machine::{Caught, FrameSize, Machine, Violation};
+use gupsync::mm::shared::{Attempt, SharedTable};
+use gupsync::mm::tables::{self, ENTRIES, Entry, HUGE_SIZE, PAGE_SIZE};
+use gupsync::mm::{Frame, Mm, MmId, VirtAddr};
+use gupsync::ops::deferred::Deferred;
+use gupsync::ops::unshare::{self, TABLE_SIZE, Tables};
+use gupsync::rcu::GracePeriod;
+use crate::choice::Kind;
+use crate::spec::MAX_TABLES;
+use gupsync::world::Cpu;
 
 /// How many 4 KiB pages a PTE table maps before its operation; the rest of it is holes.
 pub(crate) const PAGES: u64 = 8;

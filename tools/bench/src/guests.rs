@@ -3,17 +3,17 @@
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::Rng;
 
-use crate::cpumask::CpuId;
-use crate::flush::{self, Tables};
-use crate::machine::{Machine, Range};
-use crate::mm::Mm;
-use crate::policy::{ForPolicy, Policy};
-use crate::scenario::choice::Kind;
-use crate::scenario::ranges;
-use crate::scenario::run::Run;
-use crate::scenario::stage::Phase;
-use crate::walk::{self, Walked};
-use crate::world::Cpu;
+use gupsync::cpumask::CpuId;
+use gupsync::flush::{self, Tables};
+use gupsync::machine::{Machine, Range};
+use gupsync::mm::Mm;
+use gupsync::policy::{ForPolicy, Policy};
+use crate::choice::Kind;
+use crate::ranges;
+use crate::run::Run;
+use crate::stage::Phase;
+use gupsync::walk::{self, Walked};
+use gupsync::world::Cpu;
 
 /// Up to so many pauses between two things that a guest does.
 const PAUSES: u64 = 64;
@@ -108,7 +108,7 @@ impl<M: Machine> Switch<'_, M> {
         let at = ranges::page_of(turn.kind, turn.number, self.run.spec.tables, random.next_u64());
         let mut pauses = random.next_u64() % PAUSES;
         let level = if turn.kind == Kind::Unshare { 2 } else { 1 };
-        let inside = |off: &crate::world::IrqsOff<'_, M>, at: u32, _| {
+        let inside = |off: &gupsync::world::IrqsOff<'_, M>, at: u32, _| {
             while at == level && pauses > 0 && !off.world().is_waited_for(off.id()) {
                 off.world().machine.pause();
                 pauses -= 1;

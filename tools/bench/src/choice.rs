@@ -8,7 +8,7 @@ use core::fmt;
 use core::ops::Deref;
 use core::str::FromStr;
 
-use crate::policy;
+use gupsync::policy;
 
 /// An enum whose values have names on the command line and in rows.
 macro_rules! choices {

@@ -11,9 +11,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-use crate::flush::{FlushConfig, Tables};
-use crate::scenario::cast::Cast;
-pub use crate::scenario::choice::*;
+use gupsync::flush::{FlushConfig, Tables};
+use crate::cast::Cast;
+pub use crate::choice::*;
 
 fn number<N: FromStr>(text: &str) -> Result<N, String> {
     text.parse().map_err(|_| format!("`{text}` is not a number that fits"))

@@ -4,8 +4,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use serde::{Deserialize, Serialize};
 
-use crate::policy;
-use crate::scenario::spec::{List, Mutator, Spec, Workload};
+use gupsync::policy;
+use crate::spec::{List, Mutator, Spec, Workload};
 
 /// How a row ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,22 +5,22 @@ use alloc::boxed::Box;
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::Rng;
 
-use crate::atomic::Ordering;
-use crate::cpumask::CpuId;
-use crate::flush;
-use crate::machine::{Caught, Machine, Range, Violation};
-use crate::mm::{Frame, Mm, VirtAddr};
-use crate::ops::protect::Protect;
-use crate::ops::{Any, Job, Stepped};
-use crate::policy::{ForPolicy, Policy};
-use crate::scenario::choice::{Kind, Workload};
-use crate::scenario::ranges::{self, PAGES};
-use crate::scenario::run::Run;
-use crate::scenario::stage::Phase;
-use crate::scenario::team::{Errand, Expect, Next, Part, Team, Turn};
-use crate::sync;
-use crate::walk::{self, Walked};
-use crate::world::Cpu;
+use gupsync::atomic::Ordering;
+use gupsync::cpumask::CpuId;
+use gupsync::flush;
+use gupsync::machine::{Caught, Machine, Range, Violation};
+use gupsync::mm::{Frame, Mm, VirtAddr};
+use gupsync::ops::protect::Protect;
+use gupsync::ops::{Any, Job, Stepped};
+use gupsync::policy::{ForPolicy, Policy};
+use crate::choice::{Kind, Workload};
+use crate::ranges::{self, PAGES};
+use crate::run::Run;
+use crate::stage::Phase;
+use crate::team::{Errand, Expect, Next, Part, Team, Turn};
+use gupsync::sync;
+use gupsync::walk::{self, Walked};
+use gupsync::world::Cpu;
 
 /// Up to so many walks in a turn.
 const WALKS: u64 = 2;

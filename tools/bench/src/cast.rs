@@ -5,9 +5,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::cpumask::CpuId;
-use crate::mm::{MmConfig, MmId};
-use crate::scenario::spec::{Flush, Mutator, Spec, Workload};
+use gupsync::cpumask::CpuId;
+use gupsync::mm::{MmConfig, MmId};
+use crate::spec::{Flush, Mutator, Spec, Workload};
 
 /// What a CPU does in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,13 +3,17 @@
 //! A [`Spec`] says what to run; a [`Run`] is one policy at it, on a world of its own; [`Row`]s are what came out.
 //! [`cast`] gives every CPU its role; [`team`] is how those who work on one mm keep step with each other.
 
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
 pub mod cast;
 pub mod choice;
 pub mod counters;
 mod guests;
 mod isolated;
 mod mutator;
-pub mod oracle;
 mod plays;
 mod ranges;
 pub mod report;

@@ -2,9 +2,9 @@
 //!
 //! One CPU leads. It opens each phase and waits until those who have something to do in it have reported.
 
-use crate::atomic::{AtomicU64, Figure, Ordering};
-use crate::machine::Machine;
-use crate::world::Cpu;
+use gupsync::atomic::{AtomicU64, Figure, Ordering};
+use gupsync::machine::Machine;
+use gupsync::world::Cpu;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,10 +3,10 @@
 use alloc::boxed::Box;
 use crossbeam_utils::CachePadded;
 
-use crate::atomic::{Figure, Ordering};
-use crate::cpumask::CpuId;
-use crate::machine::Event;
-use crate::mm::MmId;
+use gupsync::atomic::{Figure, Ordering};
+use gupsync::cpumask::CpuId;
+use gupsync::machine::Event;
+use gupsync::mm::MmId;
 
 /// A row of counters for each CPU, for the kernel and each mm.
 pub struct Counters {

@@ -14,13 +14,13 @@
 use alloc::boxed::Box;
 use crossbeam_utils::atomic::AtomicCell;
 
-use crate::atomic::{AtomicU64, Figure, Ordering};
-use crate::cpumask::{CpuId, CpuMask};
-use crate::machine::Machine;
-use crate::mm::{Mm, VirtAddr};
-use crate::ops::{Job, Stepped};
-use crate::scenario::choice::{Kind, Workload};
-use crate::world::{Cpu, IrqsOff};
+use gupsync::atomic::{AtomicU64, Figure, Ordering};
+use gupsync::cpumask::{CpuId, CpuMask};
+use gupsync::machine::Machine;
+use gupsync::mm::{Mm, VirtAddr};
+use gupsync::ops::{Job, Stepped};
+use crate::choice::{Kind, Workload};
+use gupsync::world::{Cpu, IrqsOff};
 
 /// How often a held worker that was called looks whether the table is reused before it goes on.
 const LINGER: usize = 24;

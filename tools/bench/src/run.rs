@@ -6,22 +6,22 @@ use alloc::vec::Vec;
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::SeedableRng;
 
-use crate::atomic::{Figure, Ordering};
-use crate::cpumask::CpuId;
-use crate::machine::{Cause, Event, Machine};
-use crate::mm::MmId;
-use crate::policy;
-use crate::scenario::cast::{Cast, Role};
-use crate::scenario::guests::{self, Switch};
-use crate::scenario::isolated::{self, LongestGap};
-use crate::scenario::mutator::Mutate;
-use crate::scenario::ranges::{self, Ranges};
-use crate::scenario::row::{Counts, Row, Status};
-use crate::scenario::spec::Spec;
-use crate::scenario::stage::Stage;
-use crate::scenario::team::Team;
-use crate::scenario::worker::Work;
-use crate::world::{Cpu, World};
+use gupsync::atomic::{Figure, Ordering};
+use gupsync::cpumask::CpuId;
+use gupsync::machine::{Cause, Event, Machine};
+use gupsync::mm::MmId;
+use gupsync::policy;
+use crate::cast::{Cast, Role};
+use crate::guests::{self, Switch};
+use crate::isolated::{self, LongestGap};
+use crate::mutator::Mutate;
+use crate::ranges::{self, Ranges};
+use crate::row::{Counts, Row, Status};
+use crate::spec::Spec;
+use crate::stage::Stage;
+use crate::team::Team;
+use crate::worker::Work;
+use gupsync::world::{Cpu, World};
 
 /// One policy at one workload, with a world of its own.
 pub struct Run<M: Machine> {
