@@ -1,30 +1,19 @@
-//! Sets of CPUs: [`CpuMask`], shared and atomic, and [`CpuSet`], private to one CPU.
+//! Sets of CPUs: [`CpuMask`], shared and atomic, and [`CpuSet`], private to one CPU, with a [`SetPool`] to take it from.
 
 use alloc::boxed::Box;
-use core::fmt;
+use alloc::vec::Vec;
 
 use crate::atomic::{AtomicU64, Ordering};
+use crate::types::CpuId;
 
 const BITS: usize = u64::BITS as usize;
 
-/// The index of a CPU, from 0 up, dense.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CpuId(pub usize);
-
-impl CpuId {
-    fn word(self) -> usize {
-        self.0 / BITS
-    }
-
-    fn bit(self) -> u64 {
-        1 << (self.0 % BITS)
-    }
+fn word(cpu: CpuId) -> usize {
+    cpu.0 / BITS
 }
 
-impl fmt::Display for CpuId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CPU {}", self.0)
-    }
+fn bit(cpu: CpuId) -> u64 {
+    1 << (cpu.0 % BITS)
 }
 
 fn words(cpus: usize) -> usize {
@@ -39,8 +28,8 @@ fn each(index: usize, mut word: u64, mut visit: impl FnMut(CpuId)) {
     }
 }
 
-/// A set of CPUs that all CPUs read and change. The caller names each ordering: it is part of his
-/// protocol, and a checker takes the operation for his (`track_caller`).
+/// A set of CPUs that all CPUs read and change. The caller names each ordering: it is part of the caller's protocol, and
+/// a checker takes the operation to be the caller's (`track_caller`).
 pub struct CpuMask(Box<[AtomicU64]>);
 
 impl CpuMask {
@@ -52,19 +41,19 @@ impl CpuMask {
     /// Adds `cpu`.
     #[track_caller]
     pub fn insert(&self, cpu: CpuId, order: Ordering) {
-        self.0[cpu.word()].fetch_or(cpu.bit(), order);
+        self.0[word(cpu)].fetch_or(bit(cpu), order);
     }
 
     /// Removes `cpu`; says whether it was there.
     #[track_caller]
     pub fn remove(&self, cpu: CpuId, order: Ordering) -> bool {
-        self.0[cpu.word()].fetch_and(!cpu.bit(), order) & cpu.bit() != 0
+        self.0[word(cpu)].fetch_and(!bit(cpu), order) & bit(cpu) != 0
     }
 
     /// Whether `cpu` is in the set.
     #[track_caller]
     pub fn contains(&self, cpu: CpuId, order: Ordering) -> bool {
-        self.0[cpu.word()].load(order) & cpu.bit() != 0
+        self.0[word(cpu)].load(order) & bit(cpu) != 0
     }
 
     /// Visits the CPUs of the set, reading each word once.
@@ -75,7 +64,7 @@ impl CpuMask {
         }
     }
 
-    /// Empties the set and visits what was in it; what others add meanwhile is either visited or stays.
+    /// Empties the set and visits what was in it; what other CPUs add meanwhile is either visited or stays.
     #[track_caller]
     pub fn drain(&self, order: Ordering, mut visit: impl FnMut(CpuId)) {
         for (index, word) in self.0.iter().enumerate() {
@@ -83,7 +72,7 @@ impl CpuMask {
         }
     }
 
-    /// Whether nothing is in the set. A hint, out of date when it returns.
+    /// Whether it holds no CPU. A hint, out of date when it returns.
     pub fn is_empty(&self) -> bool {
         // Relaxed: a hint.
         self.0.iter().all(|word| word.load(Ordering::Relaxed) == 0)
@@ -107,17 +96,17 @@ impl CpuSet {
 
     /// Adds `cpu`.
     pub fn insert(&mut self, cpu: CpuId) {
-        self.0[cpu.word()] |= cpu.bit();
+        self.0[word(cpu)] |= bit(cpu);
     }
 
     /// Removes `cpu`.
     pub fn remove(&mut self, cpu: CpuId) {
-        self.0[cpu.word()] &= !cpu.bit();
+        self.0[word(cpu)] &= !bit(cpu);
     }
 
     /// Whether `cpu` is in the set.
     pub fn contains(&self, cpu: CpuId) -> bool {
-        self.0[cpu.word()] & cpu.bit() != 0
+        self.0[word(cpu)] & bit(cpu) != 0
     }
 
     /// How many CPUs are in the set.
@@ -130,6 +119,11 @@ impl CpuSet {
         self.0.iter().all(|word| *word == 0)
     }
 
+    /// Makes it hold what `other` holds.
+    pub fn copy_from(&mut self, other: &CpuSet) {
+        self.0.clone_from(&other.0);
+    }
+
     /// Whether every CPU of this set is also in `other`.
     pub fn is_subset_of(&self, other: &CpuSet) -> bool {
         self.0.iter().zip(&other.0).all(|(a, b)| a & !b == 0)
@@ -140,5 +134,29 @@ impl CpuSet {
         for (index, word) in self.0.iter().enumerate() {
             each(index, *word, &mut visit);
         }
+    }
+}
+
+/// Sets that a CPU works with, kept so that a round allocates nothing.
+pub struct SetPool {
+    cpus: usize,
+    spare: Vec<CpuSet>,
+}
+
+impl SetPool {
+    pub(crate) fn new(cpus: usize) -> Self {
+        SetPool { cpus, spare: Vec::new() }
+    }
+
+    /// An empty set.
+    pub fn take(&mut self) -> CpuSet {
+        let mut set = self.spare.pop().unwrap_or_else(|| CpuSet::new(self.cpus));
+        set.clear();
+        set
+    }
+
+    /// Takes a set back.
+    pub fn give(&mut self, set: CpuSet) {
+        self.spare.push(set);
     }
 }

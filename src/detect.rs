@@ -1,20 +1,48 @@
-//! What the detectors have found: how often, and the first finding in full.
+//! What a detector can find, and what was found: how often, and the first finding in full.
 
 use alloc::format;
 use alloc::string::String;
 
 use crate::atomic::{Figure, Ordering};
-use crate::machine::{Caught, Violation};
+use crate::types::{CpuId, Frame, MmId, VirtAddr};
 
-/// The findings of one scenario.
-pub struct Oracle {
+/// What a detector can find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caught {
+    /// A walker read a page table that had been taken out of use, or into other use, under its feet.
+    InsideReusedTable,
+    /// A walker holds a page that collapse has copied away.
+    PinnedAfterCopy,
+    /// An access used a translation after its flush had completed.
+    StaleTranslation,
+}
+
+/// A finding: who, where and which ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// What.
+    pub kind: Caught,
+    /// By which CPU.
+    pub cpu: CpuId,
+    /// Of which mm.
+    pub mm: MmId,
+    /// At which address.
+    pub va: VirtAddr,
+    /// In which table; for a page, which page.
+    pub table: Frame,
+    /// The ticket with which the table was unlinked; 0 if it was not.
+    pub ticket: u64,
+}
+
+/// All findings in one world.
+pub struct Findings {
     sync_violations: Figure,
     stale_translations: Figure,
-    /// Who, where and which ticket, of the first; [`Oracle::CLAIMED`] is set by whoever writes the rest.
+    /// Who, where and which ticket, of the first; [`Findings::CLAIMED`] is set by the CPU that writes the rest.
     first: [Figure; 7],
 }
 
-impl Oracle {
+impl Findings {
     const EMPTY: u64 = 0;
     const CLAIMED: u64 = 1;
     const WRITTEN: u64 = 2;
@@ -22,7 +50,11 @@ impl Oracle {
     /// Nothing found.
     pub fn new() -> Self {
         let zero = || Figure::new(0);
-        Oracle { sync_violations: zero(), stale_translations: zero(), first: core::array::from_fn(|_| zero()) }
+        Findings {
+            sync_violations: zero(),
+            stale_translations: zero(),
+            first: core::array::from_fn(|_| zero()),
+        }
     }
 
     pub(crate) fn record(&self, violation: &Violation) {
@@ -49,7 +81,7 @@ impl Oracle {
             state.store(Self::WRITTEN, Ordering::Release);
         }
         // Release: pairs with the Acquire in `sync_violations` and `stale_translations`, which are read once
-        // whoever was at work has stopped.
+        // the CPUs at work have stopped.
         count.fetch_add(1, Ordering::Release);
     }
 
@@ -88,7 +120,7 @@ impl Oracle {
     }
 }
 
-impl Default for Oracle {
+impl Default for Findings {
     fn default() -> Self {
         Self::new()
     }

@@ -2,19 +2,19 @@
 //!
 //! # The rule
 //!
-//! A GUP-fast walker reads page tables without a lock, interrupts off. Whoever unlinks a page table must know, before
-//! the table is reused, that no walker that could have seen it is still inside its walk.
+//! A GUP-fast walker reads page tables without a lock, interrupts off. An unlinker of page tables must know, before
+//! a table is reused, that no walker that could have seen it is still inside its walk.
 //!
 //! 1. Unlinking tables *sets*: a [`Ticket`] is taken, after the entries are cleared and a full fence (F1).
-//! 2. A real interrupt that reaches all CPUs of the mm *clears*: every ticket taken before the round looked for its
-//!    targets is covered once all have acknowledged from their maskable handlers, whoever sent it, for whatever reason.
+//! 2. A real interrupt that reaches all possible walkers of the mm *clears*: every ticket taken before the round looked
+//!    for its targets is covered once all have acknowledged from their maskable handlers, from any sender, for any reason.
 //!    INVLPGB, hypercalls and NMIs clear nothing: they do not wait for a walker's `sti`.
-//! 3. Tables come out of their ticket, for reuse, only when it is covered. If it is not, the CPUs of the mm are
+//! 3. Tables come out of their ticket, for reuse, only when it is covered. If it is not, the possible walkers of the mm are
 //!    interrupted, and no others. If it is, the sync is skipped.
 //! 4. A CPU that loads the mm enters its cpumask and says SWITCHING, then a full fence (F3), and only then walks; a CPU
 //!    that comes back from lazy mode says so, then a full fence (F4). So a round that misses it has cleared the
 //!    entries that it will read.
-//! 5. A table that several mms share carries the debts of those who leave it ([`mm::shared`]): one mm's state cannot
+//! 5. A table that several mms share carries the debts of those that leave it ([`mm::shared_table`]): one mm's state cannot
 //!    answer for another mm's walkers.
 //!
 //! ```text
@@ -26,14 +26,16 @@
 //!                     last ticket was acked by all
 //! ```
 //!
-//! # Reading order
+//! # Floors
 //!
-//! [`pending_gup_sync`], the rule as types; [`call`], what an ack proves; [`mm::membership`], who is of the mm;
-//! [`sync`] and [`flush`], the rounds that clear; [`walk`], the reader held off; [`mm::shared`], tables with several
-//! owners; [`policy`], the rule and its rivals; [`rcu`], waiting without interrupts; [`ops`], what unlinks tables;
-//! [`proof`], why it is right, and what that rests on. [`machine`] is the one
-//! door to the hardware: the kernel in `arch/`, the models in `tests/` and any simulator are machines that run this
-//! same code.
+//! A file uses only what lies below it. The modules stand here lowest first, and so do those of a folder in its `mod.rs`,
+//! which lies above them; `tests/structure` fails on an arrow that points up. To read from the idea down, begin with
+//! [`proof`] and follow one ticket: [`ops::collapse`] unlinks ([`policy::unlink`]), flushes ([`flush::flush`]) and syncs
+//! ([`policy::Pending`]), which redeems the ticket ([`pending_gup_sync`]) or interrupts ([`sync_round::round`]) those that
+//! [`sync_round::possible_walkers`] finds.
+//!
+//! [`machine`] is the one door to the hardware: the kernel in `arch/`, the models in `tests/` and any simulator are machines
+//! that run this same code.
 //!
 //! [`Ticket`]: pending_gup_sync::Ticket
 
@@ -42,18 +44,45 @@
 
 extern crate alloc;
 
+// The words of the field, and what is shared of them.
 pub mod atomic;
-pub mod call;
+pub mod types;
+
+pub mod config;
 pub mod cpumask;
+pub mod event;
+
+// What is measured and found, what one CPU says of itself, what a machine is.
 pub mod detect;
-pub mod flush;
+pub mod stats;
+
+pub(crate) mod cpu_state;
+pub mod page;
+
 pub mod machine;
-pub mod mm;
-pub mod ops;
+
+// Requests and acks; the rule as types; the data of an address space; all of it together.
+pub mod smp_call;
+
 pub mod pending_gup_sync;
-pub mod policy;
-pub mod proof;
-pub mod rcu;
-pub mod sync;
-pub mod walk;
+
+pub mod mm;
+
 pub mod world;
+
+// Being of an mm or not; rounds; flushes.
+pub mod rcu;
+pub mod switch_mm;
+
+pub mod sync_round;
+
+pub mod flush;
+
+// What is compared, held off, and done.
+pub mod policy;
+
+pub mod gup_fast;
+
+pub mod ops;
+
+pub mod proof;

@@ -4,7 +4,7 @@
 //!
 //! The tables inside a [`Ticket`] come out of it ([`PendingGupSync::redeem`]) only after every CPU that could have
 //! been walking them has acknowledged a maskable interrupt *after* they were unlinked. A walker keeps interrupts
-//! off, so none that could have seen the tables is still inside them.
+//! off, so no walker that could have seen them is still inside.
 //!
 //! # Mechanism
 //!
@@ -15,65 +15,79 @@
 //! The tokens are a chain, and each is made only from the one before:
 //!
 //! ```text
-//! Batch --unlink--> Ticket ----------------------------redeem--> the tables
-//!                                                        ^ synced >= ticket
-//! begin --> Snapshot --targets--> Targets --acked--> AckedByAll --cover--> synced moves
-//!           (modified)            (cpumask)          (every ack is in)
+//! Batch --unlink--> Ticket ------------------------------redeem--> the tables
+//!                                                          ^ synced >= ticket
+//! begin --> Snapshot --possible_walkers--> Targets --all acked--> AckedByAll --cover--> synced moves
+//!           (modified)                     (cpumask)
 //! ```
 //!
-//! This file performs no I/O: who is interrupted, and how, is the business of [`crate::call`].
+//! This file performs no I/O. [`crate::sync_round`] decides whom a round interrupts, and makes the `Targets`.
 //!
 //! # What does not compile
 //!
 //! A ticket cannot be made up, nor its tables reached before it is covered:
 //!
 //! ```compile_fail,E0616
-//! # use gupsync::pending_gup_sync::{Batch, PendingGupSync};
-//! # use gupsync::mm::MmId;
-//! let pending = PendingGupSync::new(MmId::new(1));
-//! let ticket = pending.unlink(Batch::new("a table"));
-//! let table = ticket.tables;
+//! # use gupsync::pending_gup_sync::Ticket;
+//! # use gupsync::types::Frame;
+//! fn reuse(ticket: Ticket<Frame>) -> Frame {
+//!     ticket.tables
+//! }
 //! ```
 //!
-//! A batch is consumed by its ticket, so what is unlinked later needs a ticket of its own:
+//! What is unlinked later needs a ticket of its own. The entries of a batch are cleared before its ticket is taken:
 //!
-//! ```compile_fail,E0382
-//! # use gupsync::pending_gup_sync::{Batch, PendingGupSync};
-//! # use gupsync::mm::MmId;
-//! # let entry = gupsync::atomic::AtomicU64::new(7);
-//! let pending = PendingGupSync::new(MmId::new(1));
-//! let mut batch = Batch::new("a table");
-//! let ticket = pending.unlink(batch);
-//! batch.clear(&entry);
-//! ```
-//!
-//! `synced` moves only by an [`AckedByAll`], which nobody can make without the acks:
-//!
-//! ```compile_fail,E0451
-//! # use gupsync::pending_gup_sync::{AckedByAll, PendingGupSync};
-//! # use gupsync::mm::MmId;
-//! let pending = PendingGupSync::new(MmId::new(1));
-//! let snapshot = pending.begin();
-//! AckedByAll { snapshot }.cover();
-//! ```
-//!
-//! nor can a snapshot serve twice:
-//!
-//! ```compile_fail,E0382
-//! # use gupsync::pending_gup_sync::PendingGupSync;
-//! # use gupsync::{call::Acks, cpumask::CpuSet, mm::MmId};
-//! # fn round(acks: &Acks) {
-//! let pending = PendingGupSync::new(MmId::new(1));
-//! let snapshot = pending.begin();
-//! let _ = snapshot.acked_by_everyone(acks);
-//! let _ = snapshot.acked_by_everyone(acks);
+//! ```compile_fail,E0521
+//! # use gupsync::{machine::Machine, mm::Mm, pending_gup_sync::Batch, policy, types::Frame, world::Cpu};
+//! # fn unlink<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, entry: &gupsync::atomic::AtomicU64, table: Frame) {
+//! let mut later: Option<&mut Batch<Frame>> = None;
+//! let ticket = policy::unlink(cpu, mm, table, |batch| later = Some(batch));
+//! later.unwrap().clear(entry);
 //! # }
 //! ```
+//!
+//! and no table is put under a ticket that was taken before it was unlinked. (A table that was not in the batch: the
+//! ticket can only be made to carry less.)
+//!
+//! ```compile_fail,E0599
+//! # use gupsync::{pending_gup_sync::Ticket, types::Frame};
+//! fn later_table(covered: Ticket<Frame>, later: Frame) -> Ticket<Frame> {
+//!     covered.carrying(later)
+//! }
+//! ```
+//!
+//! `synced` moves only by an [`AckedByAll`], which cannot be made without the acks:
+//!
+//! ```compile_fail,E0451
+//! # use gupsync::pending_gup_sync::{AckedByAll, Snapshot};
+//! fn forge(snapshot: Snapshot<'_>) {
+//!     AckedByAll { snapshot }.cover();
+//! }
+//! ```
+//!
+//! nor from a round that a caller says had no targets; and a snapshot taken by hand, after the acks, covers nothing:
+//!
+//! ```compile_fail,E0624
+//! # use gupsync::{mm::Mm, smp_call::Acks};
+//! fn forge(mm: &Mm, acks: &Acks) {
+//!     let snapshot = mm.pending.begin();
+//! }
+//! ```
+//!
+//! ```compile_fail,E0624
+//! # use gupsync::{cpumask::CpuSet, pending_gup_sync::Snapshot, smp_call::Acks};
+//! fn forge(snapshot: Snapshot<'_>, acks: &Acks) {
+//!     let nobody = CpuSet::new(8);
+//!     snapshot.acked_by(&nobody, acks).expect("an empty set").cover();
+//! }
+//! ```
+
+use alloc::vec::Vec;
 
 use crate::atomic::{AtomicU64, Ordering, fence};
-use crate::call::Acks;
 use crate::cpumask::CpuSet;
-use crate::mm::MmId;
+use crate::smp_call::Acks;
+use crate::types::MmId;
 
 /// The pending synchronisation of one mm.
 pub struct PendingGupSync {
@@ -86,7 +100,7 @@ pub struct PendingGupSync {
 
 /// Page tables on their way out: their entries are being cleared, no ticket has been taken.
 ///
-/// `T` is whatever names the tables (a frame, a gather's list). It is out of reach until the ticket is covered.
+/// `T` names the tables (a frame, a gather's list). It is out of reach until the ticket is covered.
 #[must_use = "tables that are unlinked but never ticketed are lost"]
 pub struct Batch<T> {
     tables: T,
@@ -108,13 +122,6 @@ pub struct Snapshot<'mm> {
     seen: u64,
 }
 
-/// A snapshot and the CPUs whose acknowledgement it needs.
-#[must_use = "targets must be interrupted and their acks awaited"]
-pub struct Targets<'mm> {
-    snapshot: Snapshot<'mm>,
-    need: CpuSet,
-}
-
 /// Proof that every CPU of the mm was the sender, skippable, or acknowledged from its maskable handler,
 /// all of it after the snapshot.
 #[must_use = "the round is over, but `synced` has not moved yet"]
@@ -131,7 +138,7 @@ pub struct Covered {
 
 impl PendingGupSync {
     /// Nothing unlinked, nothing pending.
-    pub fn new(mm: MmId) -> Self {
+    pub(crate) fn new(mm: MmId) -> Self {
         PendingGupSync { mm, modified: AtomicU64::new(0), synced: AtomicU64::new(0) }
     }
 
@@ -139,12 +146,11 @@ impl PendingGupSync {
     ///
     /// On x86 the clears (`xchg`) and the ticket (`lock xadd`) are full fences already, and F1 costs nothing that
     /// Linux would pay; written with plain stores it would be an `mfence`.
-    pub fn unlink<T>(&self, batch: Batch<T>) -> Ticket<T> {
-        // F1: the clears are visible before the ticket can be. Pairs with F3 in `Cpu::switch_to` (a CPU that a
-        // round has not found in the cpumask sees the cleared entries when it starts to walk) and with the
-        // Acquire in `begin`: whoever covers this ticket started its round after the clears. After the ticket
-        // the fence would be too late: a third party's round could see the ticket, miss the joining CPU, and
-        // cover it while that CPU still reads the old entry.
+    pub(crate) fn unlink<T>(&self, batch: Batch<T>) -> Ticket<T> {
+        // F1: the clears are visible before the ticket can be. Pairs with F3 in `switch_mm` (a CPU that a round has not
+        // found in the cpumask sees the cleared entries when it starts to walk) and with the Acquire in `begin`: the
+        // round that covers this ticket started after the clears. After the ticket the fence would be too late: a third
+        // party's round could see the ticket, miss the joining CPU, and cover it while that CPU still reads the old entry.
         fence(Ordering::SeqCst);
         // Release: pairs with the Acquire in `begin`. F1, which precedes it, would do for a relaxed one as well;
         // the pair is easier to see so.
@@ -152,8 +158,8 @@ impl PendingGupSync {
         Ticket { mm: self.mm, number, tables: batch.tables }
     }
 
-    /// Starts a round: call before reading anything about its targets.
-    pub fn begin(&self) -> Snapshot<'_> {
+    /// Starts a round: before anything is read about its targets.
+    pub(crate) fn begin(&self) -> Snapshot<'_> {
         // Acquire: pairs with the Release of `unlink`. What is read about the targets from here on is read after
         // the clears of every ticket seen.
         Snapshot { of: self, seen: self.modified.load(Ordering::Acquire) }
@@ -180,9 +186,9 @@ impl PendingGupSync {
         self.synced.load(Ordering::Acquire) >= ticket.number
     }
 
-    /// How many tickets were taken, and how many are covered. Exact when nobody is at work.
+    /// How many tickets were taken, and how many are covered. Exact when no CPU is at work.
     pub fn counts(&self) -> (u64, u64) {
-        // Relaxed: for reports.
+        // Relaxed: figures.
         (self.modified.load(Ordering::Relaxed), self.synced.load(Ordering::Relaxed))
     }
 
@@ -194,8 +200,8 @@ impl PendingGupSync {
 }
 
 impl<T> Batch<T> {
-    /// A batch that will carry `tables`; clear the entries that lead to them next.
-    pub fn new(tables: T) -> Self {
+    /// A batch that will carry `tables`; the entries that lead to them are cleared next.
+    pub(crate) fn new(tables: T) -> Self {
         Batch { tables }
     }
 
@@ -208,50 +214,36 @@ impl<T> Batch<T> {
 }
 
 impl<T> Ticket<T> {
-    /// The number of the batch, from 1 up, for traces and reports.
+    /// The number of the batch, from 1 up, for traces and findings.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The same ticket, for tables that turned out to be the holder's to free.
-    pub fn carrying<U>(self, tables: U) -> Ticket<U> {
-        Ticket { mm: self.mm, number: self.number, tables }
-    }
-
-    /// Hands the tables out on somebody else's word that no walker is inside them.
-    ///
-    /// For the policies that this project compares itself with: they have an argument of their own (or, like
-    /// `never`, none). The protocol itself uses [`PendingGupSync::redeem`] only.
-    pub fn release_on_the_word_of(self, _policy: &'static str) -> T {
+    /// Hands the tables out without a look at the counters. For those who have another argument that no walker is inside,
+    /// and say so: a policy ([`crate::policy::release`]) and a grace period ([`crate::ops::deferred`]).
+    pub(crate) fn into_tables(self) -> T {
         self.tables
     }
 }
 
-impl<'mm> Snapshot<'mm> {
-    /// Adds the CPUs whose acks the round needs. `collect` reads the cpumask (Acquire) and leaves out the sender
-    /// and the skippable ones; it runs after the snapshot because it cannot run without it.
-    pub fn targets(self, mut need: CpuSet, collect: impl FnOnce(&mut CpuSet)) -> Targets<'mm> {
-        need.clear();
-        collect(&mut need);
-        Targets { snapshot: self, need }
-    }
-
-    /// For rounds that interrupt every other CPU of the machine: no mask is read, all must have acknowledged.
-    pub fn acked_by_everyone(self, acks: &Acks) -> Option<AckedByAll<'mm>> {
-        acks.is_everyone().then_some(AckedByAll { snapshot: self })
+impl<T> Ticket<Vec<T>> {
+    /// The same ticket for fewer tables: the others were not the unlinker's to free.
+    pub fn keep_only(mut self, keep: impl FnMut(&T) -> bool) -> Self {
+        self.tables.retain(keep);
+        self
     }
 }
 
-impl<'mm> Targets<'mm> {
-    /// The CPUs whose acks are needed.
-    pub fn need(&self) -> &CpuSet {
-        &self.need
+impl<'mm> Snapshot<'mm> {
+    /// The proof, if every CPU of `need` has acknowledged. `need` was read from the cpumask after the snapshot:
+    /// [`crate::sync_round`], the only caller, sees to that.
+    pub(crate) fn acked_by(self, need: &CpuSet, acks: &Acks) -> Option<AckedByAll<'mm>> {
+        need.is_subset_of(acks.by()).then_some(AckedByAll { snapshot: self })
     }
 
-    /// The proof, if the acks include every CPU that was needed; with it the set, for its next use.
-    pub fn acked(self, acks: &Acks) -> (Option<AckedByAll<'mm>>, CpuSet) {
-        let complete = self.need.is_subset_of(acks.by());
-        (complete.then_some(AckedByAll { snapshot: self.snapshot }), self.need)
+    /// The proof, if every CPU of the machine but the sender has acknowledged: no mask is read then.
+    pub(crate) fn acked_by_everyone(self, acks: &Acks) -> Option<AckedByAll<'mm>> {
+        acks.is_everyone().then_some(AckedByAll { snapshot: self })
     }
 }
 
@@ -259,9 +251,9 @@ impl AckedByAll<'_> {
     /// Moves `synced` up to the snapshot. The only way it moves.
     pub fn cover(self) -> Covered {
         let Snapshot { of, seen } = self.snapshot;
-        // Release: pairs with the Acquire in `redeem`; hands the acks (acquired in `InFlight::wait`) on to
-        // whoever reuses a table without having sent an interrupt himself. A maximum, because a round that
-        // began later may have finished first.
+        // Release: pairs with the Acquire in `covers`; hands the acks, which the sender has acquired, on to an unlinker
+        // that reuses its table without having sent an interrupt. A maximum, because a round that began later may have
+        // finished first.
         let before = of.synced.fetch_max(seen, Ordering::Release);
         Covered { after: before, upto: before.max(seen) }
     }

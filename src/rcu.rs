@@ -3,7 +3,7 @@
 //! # Guarantee
 //!
 //! When a [`GracePeriod`] has elapsed, every walk that could have seen what was unlinked before it began is over.
-//! Nobody is interrupted for it, and nobody promises how long it takes.
+//! No CPU is interrupted for it, and how long it takes is not promised.
 //!
 //! # Mechanism
 //!
@@ -13,50 +13,10 @@
 
 use alloc::boxed::Box;
 
-use crate::atomic::{AtomicU64, Figure, Ordering, fence};
-use crate::cpumask::CpuId;
+use crate::atomic::Ordering;
 use crate::machine::Machine;
+use crate::types::CpuId;
 use crate::world::{Cpu, World};
-
-/// The quiescent states of one CPU.
-pub(crate) struct Quiescent {
-    count: AtomicU64,
-    /// Reasons to be idle: a CPU that is lazy may halt as well. Its own.
-    reasons: Figure,
-}
-
-impl Quiescent {
-    /// Of a CPU that is idle.
-    pub(crate) fn new() -> Self {
-        Quiescent { count: AtomicU64::new(0), reasons: Figure::new(1) }
-    }
-
-    /// The CPU has a reason (more) to be idle.
-    pub(crate) fn idle(&self) {
-        // Relaxed: its own.
-        if self.reasons.fetch_add(1, Ordering::Relaxed) == 0 {
-            // Release: pairs with the Acquire in `look`; walks so far are over.
-            self.count.fetch_add(1, Ordering::Release);
-        }
-    }
-
-    /// A reason is gone; with the last one the CPU is at work.
-    pub(crate) fn at_work(&self) {
-        // Relaxed: its own.
-        if self.reasons.fetch_sub(1, Ordering::Relaxed) == 1 {
-            // Relaxed: F6 follows.
-            self.count.fetch_add(1, Ordering::Relaxed);
-            // F6: "at work" is visible before anything is read of the tables. Pairs with F1: who finds this CPU
-            // idle has unlinked before, and the walks that follow see the cleared entries.
-            fence(Ordering::SeqCst);
-        }
-    }
-
-    fn look(&self) -> u64 {
-        // Acquire: pairs with the Release in `idle`.
-        self.count.load(Ordering::Acquire)
-    }
-}
 
 /// A grace period: the counts of all CPUs when it began.
 #[derive(Debug)]
@@ -81,7 +41,7 @@ impl<M: Machine> Cpu<'_, M> {
     pub fn synchronize_rcu(&mut self) {
         let (world, me) = (self.world(), self.id());
         let period = world.begin_grace_period();
-        // Relaxed: a hint for those who would otherwise have no reason to end their walks.
+        // Relaxed: a hint for walkers that would otherwise have no reason to end their walks.
         world.grace_waiters.fetch_add(1, Ordering::Relaxed);
         self.rest(|| world.has_elapsed(me, &period));
         // Relaxed: as above.

@@ -3,15 +3,18 @@
 use alloc::boxed::Box;
 use crossbeam_utils::CachePadded;
 
-use crate::atomic::{AtomicU64, Figure, Ordering};
-use crate::call::{Calls, SetPool};
-use crate::cpumask::CpuId;
-use crate::flush::FlushConfig;
-use crate::machine::{Event, Machine, Violation};
+use crate::atomic::{AtomicU64, Ordering};
+use crate::config::{FlushConfig, MmConfig};
+use crate::cpu_state::CpuState;
+use crate::cpumask::SetPool;
+use crate::detect::{Findings, Violation};
+use crate::event::Event;
+use crate::machine::Machine;
 use crate::mm::asid::Asids;
-use crate::mm::membership::CpuState;
-use crate::mm::{Mm, MmConfig, MmId, tables};
-use crate::detect::Oracle;
+use crate::mm::{Mm, page_table};
+use crate::smp_call::SmpCalls;
+use crate::stats::UnlinkClock;
+use crate::types::{CpuId, Frame, FrameSize, MmId};
 
 /// A machine and the mms on it.
 pub struct World<M: Machine> {
@@ -20,14 +23,14 @@ pub struct World<M: Machine> {
     /// How this machine flushes.
     pub config: FlushConfig,
     pub(crate) cpus: Box<[CachePadded<CpuState>]>,
-    pub(crate) calls: Calls,
+    pub(crate) calls: SmpCalls,
     pub(crate) asids: Asids,
-    /// How many wait for a grace period: a hint for walkers that are held.
+    /// How many CPUs wait for a grace period: a hint for walkers that are held.
     pub(crate) grace_waiters: AtomicU64,
-    /// Counts unlinks, for telling which walks began before one.
-    pub(crate) unlink_clock: Figure,
+    /// For the figures beside a sync.
+    pub(crate) unlink_clock: UnlinkClock,
     /// What the detectors have found.
-    pub oracle: Oracle,
+    pub findings: Findings,
     mms: Box<[Mm]>,
 }
 
@@ -42,11 +45,11 @@ impl<M: Machine> World<M> {
             .collect::<Option<Box<[Mm]>>>()?;
         Some(World {
             cpus: (0..cpus).map(|_| CachePadded::new(CpuState::new())).collect(),
-            calls: Calls::new(cpus),
+            calls: SmpCalls::new(cpus),
             asids,
             grace_waiters: AtomicU64::new(0),
-            unlink_clock: Figure::new(0),
-            oracle: Oracle::new(),
+            unlink_clock: UnlinkClock::new(),
+            findings: Findings::new(),
             machine,
             config,
             mms,
@@ -55,8 +58,21 @@ impl<M: Machine> World<M> {
 
     /// Records what a detector has found.
     pub fn caught(&self, violation: Violation) {
-        self.oracle.record(&violation);
+        self.findings.record(&violation);
         self.machine.caught(&violation);
+    }
+
+    /// Drops a reference to a page, and frees the page if it was the last.
+    pub fn put_page(&self, page: Frame) {
+        if self.machine.page(page).put() {
+            self.machine.free(page, FrameSize::Small);
+        }
+    }
+
+    /// Whether another CPU waits for `cpu` to answer, or for the end of its walk. A hint.
+    pub fn is_waited_for(&self, cpu: CpuId) -> bool {
+        // Relaxed: a hint.
+        !self.calls.mailbox(cpu).is_empty() || self.grace_waiters.load(Ordering::Relaxed) != 0
     }
 
     /// The mm of that number.
@@ -79,15 +95,15 @@ impl<M: Machine> World<M> {
         let entered = self.cpus[id.0].entered.swap(1, Ordering::Relaxed);
         assert_eq!(entered, 0, "{id} was entered twice");
         self.cpus[id.0].quiescent.at_work();
-        Cpu { world: self, id, sets: SetPool::new(self.machine.cpus()) }
+        Cpu { world: self, id, sets: SetPool::new(self.machine.cpus()), has_request: false }
     }
 }
 
 impl<M: Machine> Drop for World<M> {
     fn drop(&mut self) {
-        // After a violation nobody knows which tables are whose.
-        if !self.oracle.has_caught() {
-            self.mms.iter().for_each(|mm| tables::free_all(&self.machine, mm.root));
+        // After a violation it is not known which tables are whose.
+        if !self.findings.has_caught() {
+            self.mms.iter().for_each(|mm| page_table::free_all(&self.machine, mm.root));
         }
     }
 }
@@ -97,6 +113,8 @@ pub struct Cpu<'w, M: Machine> {
     world: &'w World<M>,
     id: CpuId,
     sets: SetPool,
+    /// Whether its one request is in flight.
+    has_request: bool,
 }
 
 impl<'w, M: Machine> Cpu<'w, M> {
@@ -124,36 +142,41 @@ impl<'w, M: Machine> Cpu<'w, M> {
         self.world.machine.note(self.id, mm, event, n);
     }
 
+    /// This CPU is about to write down a request: its slot is free.
+    pub(crate) fn begin_request(&mut self) {
+        assert!(!self.has_request, "{} sends a request before its last one was acknowledged", self.id);
+        self.has_request = true;
+    }
+
+    /// Its request was acknowledged by all.
+    pub(crate) fn end_request(&mut self) {
+        self.has_request = false;
+    }
+
     /// Runs `body` with maskable interrupts off. It has no [`Cpu`], and so cannot send, wait or switch.
     pub fn irqs_off<R>(&mut self, body: impl FnOnce(&IrqsOff<'w, M>) -> R) -> R {
         let off = IrqsOff { world: self.world, id: self.id };
-        let result = self.world.machine.irqs_off(|| body(&off));
-        self.window();
-        result
+        self.world.machine.irqs_off(self.id, || body(&off))
     }
 
-    /// A point at which an interrupt may be taken.
-    pub fn window(&mut self) {
-        self.world.machine.window(self.id, || self.world.interrupt(self.id));
-    }
-
-    /// Waits, interrupts on, halted and idle: somebody must interrupt this CPU.
-    pub fn park(&mut self, until: impl FnMut() -> bool) {
+    /// Runs `body`, which gets the machine, in a quiescent state: this CPU walks nothing meanwhile, and no grace period
+    /// waits for it.
+    pub fn idle<R>(&mut self, body: impl FnOnce(&'w M) -> R) -> R {
         self.state().quiescent.idle();
-        self.world.machine.park(self.id, || self.world.interrupt(self.id), until);
+        let result = body(&self.world.machine);
         self.state().quiescent.at_work();
+        result
     }
 
     /// Waits, interrupts on and idle, for what may take as long as a grace period.
     pub fn rest(&mut self, until: impl FnMut() -> bool) {
-        self.state().quiescent.idle();
-        self.wait(until);
-        self.state().quiescent.at_work();
+        let id = self.id;
+        self.idle(|machine| machine.wait(id, until));
     }
 
     /// Waits, interrupts on.
     pub fn wait(&mut self, until: impl FnMut() -> bool) {
-        self.world.machine.wait(self.id, || self.world.interrupt(self.id), until);
+        self.world.machine.wait(self.id, until);
     }
 }
 

@@ -7,12 +7,12 @@
 //!
 //! # Mechanism
 //!
-//! One word per vCPU, which the hypervisor sets to PREEMPTED when it takes the CPU away. Whoever flushes adds FLUSH
-//! to it and sends nothing; if the vCPU is running again by then, it is interrupted like any other.
+//! One word per vCPU, which the hypervisor sets to PREEMPTED when it takes the CPU away. A sender that flushes
+//! adds FLUSH to it and sends nothing; if the vCPU is running again by then, it is interrupted like any other.
 
 use crate::atomic::Ordering;
-use crate::cpumask::CpuId;
-use crate::machine::{Machine, Range};
+use crate::machine::Machine;
+use crate::types::{CpuId, Range};
 use crate::world::{IrqsOff, World};
 
 const RUNNING: u64 = 0;
@@ -24,11 +24,11 @@ impl<M: Machine> World<M> {
     pub(crate) fn defer_flush(&self, cpu: CpuId) -> bool {
         let word = &self.cpus[cpu.0].preempted;
         // Release: pairs with the Acquire in `resume`; the change is visible to what the vCPU does after its flush.
-        // Acquire: pairs with the Release in `preempt`; what the vCPU did with the old translations came before, and
-        // nobody awaits an ack of it. Relaxed on failure: it is interrupted then, or looked at again.
+        // Acquire: pairs with the Release in `preempt`; what the vCPU did with the old translations came before, and its
+        // ack is not awaited. Relaxed on failure: it is interrupted then, or looked at again.
         match word.compare_exchange(PREEMPTED, PREEMPTED_FLUSH, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => true,
-            // Somebody else has deferred a flush. Both again: this change, too, is to be visible to the vCPU's flush.
+            // Another sender has deferred a flush. AcqRel: pairs with the same two; this change, too, is to be visible.
             Err(PREEMPTED_FLUSH) => word
                 .compare_exchange(PREEMPTED_FLUSH, PREEMPTED_FLUSH, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok(),
@@ -40,13 +40,13 @@ impl<M: Machine> World<M> {
 impl<M: Machine> IrqsOff<'_, M> {
     /// The hypervisor takes this vCPU away, wherever it is.
     pub fn preempt(&self) {
-        // Release: pairs with the Acquire in `defer_flush`.
+        // Release: pairs with the Acquire in `defer_flush`; what was done with old translations.
         self.state().preempted.store(PREEMPTED, Ordering::Release);
     }
 
     /// The hypervisor lets this vCPU go on.
     pub fn resume(&self) {
-        // Acquire: pairs with the Release in `defer_flush`.
+        // Acquire: pairs with the Release in `defer_flush`; the flush comes after the change.
         if self.state().preempted.swap(RUNNING, Ordering::Acquire) == PREEMPTED_FLUSH {
             self.world().machine.flush_local(self.id(), Range::All);
         }

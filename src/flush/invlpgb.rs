@@ -1,26 +1,13 @@
-//! Flushing by INVLPGB: the hardware reaches every TLB, and interrupts nobody.
+//! Flushing by INVLPGB: the hardware reaches every TLB, and interrupts no CPU. It proves nothing about walkers.
 
-use crate::flush::{Reached, Tables, ipi};
-use crate::machine::{Event, Invlpgb, Machine, Range};
-use crate::mm::{Mm, MmId, VirtAddr};
+use crate::event::Event;
+use crate::machine::Machine;
+use crate::mm::Mm;
+use crate::types::{Invlpgb, MmId, Range, VirtAddr};
 use crate::world::Cpu;
 
-/// Flushes `range` of `mm`, which has a global ASID. Proves nothing about walkers, unless the mm is in transition
-/// and some CPU still runs it under its old ASID: then the whole mask is interrupted too.
-pub(crate) fn flush<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, range: Range, tlb_gen: u64) -> Reached {
-    issue(cpu, mm, range);
-    let reached = if mm.asid.is_in_transition() && !cpu.try_settle(mm) {
-        ipi::flush(cpu, mm, range, Tables::Freed, tlb_gen)
-    } else {
-        Reached::Short
-    };
-    cpu.world().machine.tlbsync(cpu.id());
-    cpu.note(mm.id, Event::Tlbsync, 1);
-    reached
-}
-
-/// Starts the invalidation, in as many instructions as the machine's limit asks for.
-fn issue<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, range: Range) {
+/// Starts to invalidate `range` of `mm`, which has a global ASID, in as many instructions as the machine's limit asks for.
+pub(crate) fn start<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, range: Range) {
     let machine = &cpu.world().machine;
     let asid = mm.asid.now();
     let start_one = |range| {
@@ -39,11 +26,15 @@ fn issue<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, range: Range) {
     }
 }
 
+/// Waits until what this CPU has started, on behalf of `mm`, is done.
+pub(crate) fn complete<M: Machine>(cpu: &Cpu<'_, M>, mm: MmId) {
+    cpu.world().machine.tlbsync(cpu.id());
+    cpu.note(mm, Event::Tlbsync, 1);
+}
+
 /// Flushes everything on every CPU, the kernel's translations too, on behalf of no mm.
 pub(crate) fn flush_everything<M: Machine>(cpu: &Cpu<'_, M>) {
-    let machine = &cpu.world().machine;
-    machine.invlpgb(cpu.id(), Invlpgb::Everything);
-    machine.tlbsync(cpu.id());
+    cpu.world().machine.invlpgb(cpu.id(), Invlpgb::Everything);
     cpu.note(MmId::KERNEL, Event::Invlpgb, 1);
-    cpu.note(MmId::KERNEL, Event::Tlbsync, 1);
+    complete(cpu, MmId::KERNEL);
 }

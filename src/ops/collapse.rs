@@ -4,12 +4,15 @@
 //! install the huge entry. A page found pinned puts the table back: the operation was tried and has failed.
 
 use crate::atomic::{AtomicU64, Ordering};
-use crate::flush::{self, Reached, Tables};
-use crate::machine::{Caught, FrameSize, Machine, Range, Violation};
-use crate::mm::tables::{self, ENTRIES, Entry, PAGE_SIZE};
-use crate::mm::{Frame, Mm, VirtAddr};
-use crate::ops::{Operation, Step};
+use crate::config::FreedTables;
+use crate::detect::{Caught, Violation};
+use crate::flush::{self, Reached};
+use crate::machine::Machine;
+use crate::mm::Mm;
+use crate::mm::page_table::{self, Entry};
+use crate::ops::operation::{Operation, Step};
 use crate::policy::{self, Policy, Unlinked};
+use crate::types::{ENTRIES, Frame, FrameSize, PAGE_SIZE, Range, VirtAddr};
 use crate::world::Cpu;
 
 /// What the first word of a page holds once the page has been copied away.
@@ -68,7 +71,7 @@ impl Operation for Collapse {
             }
             Collapse::Unlinked(at, unlinked) => {
                 let range = Range::small(at.va, ENTRIES as u64);
-                let reached = flush::flush(cpu, mm, range, Tables::Freed, Some(unlinked.ticket()));
+                let reached = flush::flush(cpu, mm, range, FreedTables::Yes, Some(unlinked.ticket()));
                 Collapse::Flushed(at, unlinked, reached)
             }
             Collapse::Flushed(at, unlinked, reached) => {
@@ -80,20 +83,20 @@ impl Operation for Collapse {
 }
 
 fn pmd<'m, M: Machine>(machine: &'m M, mm: &Mm, va: VirtAddr) -> &'m AtomicU64 {
-    tables::entry(machine, mm, va, 2).expect("the tables above a PTE table exist")
+    mm.entry(machine, va, 2).expect("the tables above a PTE table exist")
 }
 
-/// Nobody is inside `table` any more: isolate, copy, reuse.
+/// No walker is inside `table` any more: isolate, copy, reuse.
 fn finish<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, at: Range2M, table: Frame) -> Outcome {
     let machine = &cpu.world().machine;
     let slot = pmd(machine, mm, at.va);
     if mapped(machine, table).any(|(_, page)| machine.page(page).is_pinned()) {
-        tables::link(slot, at.table_entry);
+        page_table::link(slot, at.table_entry);
         return Outcome::Pinned;
     }
     for (index, page) in mapped(machine, table) {
         machine.copy(page, Frame(at.huge.0 + index as u64 * PAGE_SIZE));
-        // Relaxed: whoever still reads the page is what this is here to catch.
+        // Relaxed: a reader of the page after this is what the detector is here to catch.
         machine.words(page)[0].store(COPIED_AWAY, Ordering::Relaxed);
         if machine.page(page).put() {
             machine.free(page, FrameSize::Small);
@@ -108,9 +111,9 @@ fn finish<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, at: Range2M, table: Frame) 
             });
         }
     }
-    tables::fill(machine, table, Entry::POISON);
+    page_table::fill(machine, table, Entry::POISON);
     machine.page(at.huge).map();
-    tables::link(slot, Entry::huge(at.huge, at.va));
+    page_table::link(slot, Entry::huge(at.huge, at.va));
     Outcome::Collapsed(table)
 }
 

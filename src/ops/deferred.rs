@@ -1,13 +1,13 @@
-//! Tables whose unlinker does not wait: they are freed when they may be, by whoever looks next.
+//! Tables whose unlinker does not wait: they are freed when they may be, by the CPU that looks next.
 
 use crate::machine::Machine;
-use crate::mm::MmId;
 use crate::pending_gup_sync::Ticket;
 use crate::rcu::GracePeriod;
+use crate::types::MmId;
 use crate::world::Cpu;
 
 /// Unlinked tables, out of use until their ticket is covered or a grace period has elapsed, whichever comes first.
-#[must_use = "deferred tables are lost unless somebody looks after them"]
+#[must_use = "deferred tables are lost unless they are looked after"]
 pub struct Deferred<T> {
     mm: MmId,
     ticket: Ticket<T>,
@@ -29,9 +29,7 @@ impl<T> Deferred<T> {
         let Deferred { mm, ticket, period } = self;
         match cpu.world().mm(mm).pending.redeem(ticket) {
             Ok(tables) => Ok(tables),
-            Err(ticket) if cpu.world().has_elapsed(cpu.id(), &period) => {
-                Ok(ticket.release_on_the_word_of("a grace period"))
-            }
+            Err(ticket) if cpu.world().has_elapsed(cpu.id(), &period) => Ok(ticket.into_tables()),
             Err(ticket) => Err(Deferred { mm, ticket, period }),
         }
     }

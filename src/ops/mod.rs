@@ -1,40 +1,22 @@
 //! What is done to page tables: one file for each operation.
 //!
-//! An operation is a chain of steps, each of which may run on another CPU than the one before: tasks migrate. No step
-//! waits for a step of another operation; it says [`Step::Wait`] and is tried again. So two operations may be
-//! interleaved in any way, by one CPU or by two.
-//!
-//! A new operation is a new file here and a line in `operations!`, below.
+//! A new operation is a new file here, a `mod` line and a line in `operations!`, below.
+
+pub mod operation;
+
+pub mod deferred;
 
 pub mod collapse;
-pub mod deferred;
 pub mod protect;
 pub mod unmap;
 pub mod unshare;
 
+pub use operation::{Operation, Step};
+
 use crate::machine::Machine;
-use crate::mm::{Mm, MmId};
 use crate::policy::Policy;
+use crate::types::MmId;
 use crate::world::Cpu;
-
-/// What a step has led to.
-pub enum Step<O: Operation> {
-    /// There is more to do.
-    Next(O),
-    /// Nothing was done: another operation has to get on first.
-    Wait(O),
-    /// It is over.
-    Done(O::Outcome),
-}
-
-/// An operation between two of its steps.
-pub trait Operation: Sized {
-    /// How it ended.
-    type Outcome;
-
-    /// Does one step. The tables of the range belong to the caller, who holds what Linux calls `mmap_lock`.
-    fn step<P: Policy, M: Machine>(self, cpu: &mut Cpu<'_, M>, mm: &Mm) -> Step<Self>;
-}
 
 macro_rules! operations {
     ($($(#[$doc:meta])* $name:ident = $type:ty),+ $(,)?) => {

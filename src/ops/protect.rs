@@ -1,12 +1,14 @@
 //! Protect: pages lose the right to be written. No table is unlinked, so there is nothing to sync: a plain flush.
 
 use crate::atomic::Ordering;
-use crate::flush::{self, Tables};
-use crate::machine::{Machine, Range};
-use crate::mm::tables::{self, Entry, PAGE_SIZE};
-use crate::mm::{Mm, VirtAddr};
-use crate::ops::{Operation, Step};
+use crate::config::FreedTables;
+use crate::flush;
+use crate::machine::Machine;
+use crate::mm::Mm;
+use crate::mm::page_table::Entry;
+use crate::ops::operation::{Operation, Step};
 use crate::policy::Policy;
+use crate::types::{PAGE_SIZE, Range, VirtAddr};
 use crate::world::Cpu;
 
 /// A protect between two of its steps.
@@ -32,8 +34,8 @@ impl Operation for Protect {
                 let machine = &cpu.world().machine;
                 for page in 0..pages {
                     let va = VirtAddr(start.0 + page * PAGE_SIZE);
-                    let slot = tables::entry(machine, mm, va, 1).expect("a page that is mapped has its tables");
-                    // Relaxed: written by this owner; F2 orders the change before the flush looks who must hear of it.
+                    let slot = mm.entry(machine, va, 1).expect("a page that is mapped has its tables");
+                    // Relaxed: written by this owner; F2 orders the change before the flush looks for its targets.
                     let entry = Entry(slot.load(Ordering::Relaxed));
                     if entry.is_present() {
                         slot.store(entry.read_only().0, Ordering::Relaxed);
@@ -42,7 +44,7 @@ impl Operation for Protect {
                 Step::Next(Protect::Changed(Range::small(start, pages)))
             }
             Protect::Changed(range) => {
-                let _ = flush::flush(cpu, mm, range, Tables::Kept, None);
+                let _ = flush::flush(cpu, mm, range, FreedTables::No, None);
                 Step::Done(())
             }
         }

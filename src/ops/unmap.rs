@@ -8,13 +8,15 @@ use alloc::vec::Vec;
 use core::mem;
 
 use crate::atomic::Ordering;
-use crate::flush::{self, Reached, Tables};
-use crate::machine::{Machine, Range};
-use crate::mm::tables::{self, ENTRIES, Entry, HUGE_SIZE, PAGE_SIZE};
-use crate::mm::{Frame, Mm, VirtAddr};
+use crate::config::FreedTables;
+use crate::flush::{self, Reached};
+use crate::machine::Machine;
+use crate::mm::Mm;
+use crate::mm::page_table::Entry;
 use crate::ops::deferred::Deferred;
-use crate::ops::{Operation, Step};
+use crate::ops::operation::{Operation, Step};
 use crate::policy::{self, Policy, Unlinked};
+use crate::types::{ENTRIES, Frame, HUGE_SIZE, PAGE_SIZE, Range, VirtAddr};
 use crate::world::Cpu;
 
 /// The places for pages that are there without memory for more, as in Linux (`MMU_GATHER_BUNDLE`).
@@ -80,18 +82,18 @@ impl Operation for Unmap {
         let next = match state {
             State::Pages(from) => gather.clear_pages(cpu, mm, from),
             State::Full(next) => {
-                let _ = gather.flush(cpu, mm, Tables::Kept, None);
+                let _ = gather.flush(cpu, mm, FreedTables::No, None);
                 State::Pages(next)
             }
             State::Tables(range) if range == gather.ranges => {
                 if !gather.pages.is_empty() {
-                    let _ = gather.flush(cpu, mm, Tables::Kept, None);
+                    let _ = gather.flush(cpu, mm, FreedTables::No, None);
                 }
                 return Step::Done(gather.done);
             }
             State::Tables(from) => gather.unlink_tables(cpu, mm, from),
             State::Unlinked(unlinked, next) => {
-                let reached = gather.flush(cpu, mm, Tables::Freed, Some(unlinked.ticket()));
+                let reached = gather.flush(cpu, mm, FreedTables::Yes, Some(unlinked.ticket()));
                 if gather.size == 0 {
                     State::Flushed(unlinked, reached, next)
                 } else {
@@ -119,7 +121,7 @@ impl Gather {
         let room = if self.size == 0 { BUNDLE } else { self.size };
         for page in from..self.ranges * ENTRIES as u64 {
             let va = VirtAddr(self.start.0 + page * PAGE_SIZE);
-            let slot = tables::entry(machine, mm, va, 1).expect("the range has its tables");
+            let slot = mm.entry(machine, va, 1).expect("the range has its tables");
             // Relaxed: a swap, because the MMU may write too; F2 orders it before the flush looks.
             if Entry(slot.load(Ordering::Relaxed)).is_present() {
                 self.pages.push(Entry(slot.swap(0, Ordering::Relaxed)).frame());
@@ -137,7 +139,7 @@ impl Gather {
         let room = self.size.saturating_sub(self.pages.len()).max(1) as u64;
         let next = self.ranges.min(from + room);
         let slots = || {
-            let slot = |range| tables::entry(machine, mm, self.range(range), 2);
+            let slot = |range| mm.entry(machine, self.range(range), 2);
             (from..next).map(slot).map(|slot| slot.expect("the range has its tables"))
         };
         // Relaxed: written by this owner.
@@ -156,11 +158,11 @@ impl Gather {
         &mut self,
         cpu: &mut Cpu<'_, M>,
         mm: &Mm,
-        tables: Tables,
+        freed_tables: FreedTables,
         ticket: Option<u64>,
     ) -> Reached {
         let range = Range::small(self.start, self.ranges * ENTRIES as u64);
-        let reached = flush::flush(cpu, mm, range, tables, ticket);
+        let reached = flush::flush(cpu, mm, range, freed_tables, ticket);
         mem::take(&mut self.pages).into_iter().for_each(|page| cpu.world().put_page(page));
         reached
     }

@@ -2,13 +2,14 @@
 
 use alloc::sync::Arc;
 
+use crate::event::Event;
 use crate::flush::Reached;
-use crate::machine::{Event, Machine};
+use crate::machine::Machine;
 use crate::mm::Mm;
-use crate::mm::shared::SharedTable;
+use crate::mm::shared_table::SharedTable;
 use crate::pending_gup_sync::Ticket;
-use crate::policy::Policy;
-use crate::sync;
+use crate::policy::contract::{self, Policy};
+use crate::sync_round;
 use crate::world::Cpu;
 
 /// Safe whatever the flush did, because every CPU answers after the unlink.
@@ -20,7 +21,7 @@ impl Policy for Broadcast {
 
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, _: Reached) -> T {
         interrupt_all(cpu, mm);
-        ticket.release_on_the_word_of(Self::NAME)
+        contract::release::<Self, _, _>(cpu, mm, ticket)
     }
 
     fn settle<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, _: &[Arc<SharedTable>], _: Reached) {
@@ -30,5 +31,5 @@ impl Policy for Broadcast {
 
 fn interrupt_all<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm) {
     cpu.note(mm.id, Event::SyncSent, 1);
-    sync::round_of_everyone(cpu, mm);
+    sync_round::broadcast(cpu, mm);
 }

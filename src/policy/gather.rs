@@ -5,12 +5,14 @@
 
 use alloc::sync::Arc;
 
+use crate::event::Event;
 use crate::flush::Reached;
-use crate::machine::{Event, Machine};
+use crate::machine::Machine;
 use crate::mm::Mm;
-use crate::mm::shared::SharedTable;
+use crate::mm::shared_table::SharedTable;
 use crate::pending_gup_sync::Ticket;
-use crate::policy::{Broadcast, Policy};
+use crate::policy::broadcast::Broadcast;
+use crate::policy::contract::{self, Policy};
 use crate::world::Cpu;
 
 /// Skips the sync if the flush of this very gather was an interrupt that reached all CPUs of the mm; of a shared table,
@@ -24,13 +26,13 @@ impl Policy for Gather {
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, reached: Reached) -> T {
         if reached.is_mm() {
             cpu.note(mm.id, Event::SyncSkipped, 1);
-            ticket.release_on_the_word_of(Self::NAME)
+            contract::release::<Self, _, _>(cpu, mm, ticket)
         } else {
             Broadcast::sync(cpu, mm, ticket, reached)
         }
     }
 
-    fn owe<M: Machine>(_: &Cpu<'_, M>, _: &Mm, table: &SharedTable, _: &Ticket<()>, reached: Reached) {
+    fn owe<M: Machine, T>(_: &Cpu<'_, M>, _: &Mm, table: &SharedTable, _: &Ticket<T>, reached: Reached) {
         if !reached.is_mm() {
             table.set_missed();
         }

@@ -5,9 +5,9 @@ use alloc::sync::Arc;
 use crate::flush::Reached;
 use crate::machine::Machine;
 use crate::mm::Mm;
-use crate::mm::shared::SharedTable;
+use crate::mm::shared_table::SharedTable;
 use crate::pending_gup_sync::Ticket;
-use crate::policy::Policy;
+use crate::policy::contract::{self, Policy};
 use crate::world::Cpu;
 
 /// Relies on the flush alone. Right where every flush interrupts all who walk, wrong everywhere else.
@@ -17,8 +17,8 @@ impl Policy for Never {
     const NAME: &'static str = "never";
     const SAFE: bool = false;
 
-    fn sync<M: Machine, T>(_: &mut Cpu<'_, M>, _: &Mm, ticket: Ticket<T>, _: Reached) -> T {
-        ticket.release_on_the_word_of(Self::NAME)
+    fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, _: Reached) -> T {
+        contract::release::<Self, _, _>(cpu, mm, ticket)
     }
 
     fn settle<M: Machine>(_: &mut Cpu<'_, M>, _: &Mm, _: &[Arc<SharedTable>], _: Reached) {}

@@ -2,19 +2,19 @@
 
 use alloc::sync::Arc;
 
-use crate::atomic::Ordering;
 use crate::cpumask::CpuSet;
+use crate::event::Event;
 use crate::flush::Reached;
-use crate::machine::{Event, Machine};
+use crate::machine::Machine;
 use crate::mm::Mm;
-use crate::mm::shared::SharedTable;
+use crate::mm::shared_table::SharedTable;
 use crate::pending_gup_sync::Ticket;
-use crate::policy::{Policy, kin_of};
-use crate::sync;
+use crate::policy::contract::{Policy, sharers_of};
+use crate::sync_round;
 use crate::world::Cpu;
 
-/// Skips the sync if any real interrupt has reached all CPUs of the mm since the unlink, whoever sent it and for
-/// whatever reason. If not, interrupts the CPUs of this mm and no other.
+/// Skips the sync if any real interrupt has reached all possible walkers of the mm since the unlink, from any sender and
+/// for any reason. If not, interrupts the possible walkers of this mm and no other CPU.
 pub enum Pending {}
 
 impl Policy for Pending {
@@ -29,7 +29,7 @@ impl Policy for Pending {
             }
             Err(ticket) => {
                 cpu.note(mm.id, Event::SyncSent, 1);
-                sync::round(cpu, mm);
+                sync_round::round(cpu, mm);
                 mm.pending.redeem(ticket).unwrap_or_else(|ticket| {
                     panic!("ticket {} of {:?} is not covered by the round after it", ticket.number(), mm.id)
                 })
@@ -37,25 +37,20 @@ impl Policy for Pending {
         }
     }
 
-    /// If the ticket is covered, no walker of this mm is inside. If not, whoever may be is written down: a walker does
-    /// not migrate, so these CPUs suffice whatever happens later.
-    fn owe<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, table: &SharedTable, ticket: &Ticket<()>, _: Reached) {
+    /// If the ticket is covered, no walker of this mm is inside. If not, the CPUs that may be are written down: a walker
+    /// does not migrate, so these CPUs suffice whatever happens later.
+    fn owe<M: Machine, T>(cpu: &Cpu<'_, M>, mm: &Mm, table: &SharedTable, ticket: &Ticket<T>, _: Reached) {
         if mm.pending.covers(ticket) {
             return;
         }
-        // Acquire: pairs with the Release in `leave`. Read after the clear (F1), as in a round.
-        mm.cpumask.for_each(Ordering::Acquire, |other| {
-            if other != cpu.id() && cpu.world().found(other, mm.id).must_ack() {
-                table.add_debt(other);
-            }
-        });
+        sync_round::for_each_possible_walker(cpu, mm, |other| table.add_debt(other));
     }
 
     fn settle<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, tables: &[Arc<SharedTable>], _: Reached) {
         let debts = debts(cpu, tables);
         let event = if debts.is_empty() { Event::SyncSkipped } else { Event::SyncSent };
         cpu.note(mm.id, event, 1);
-        sync::some(cpu, mm.id, kin_of(tables), debts);
+        sync_round::interrupt_some(cpu, mm.id, sharers_of(tables), debts);
     }
 }
 

@@ -2,12 +2,14 @@
 
 use alloc::sync::Arc;
 
+use crate::event::Event;
 use crate::flush::Reached;
-use crate::machine::{Event, Machine};
+use crate::machine::Machine;
 use crate::mm::Mm;
-use crate::mm::shared::SharedTable;
+use crate::mm::shared_table::SharedTable;
 use crate::pending_gup_sync::Ticket;
-use crate::policy::{Broadcast, Policy};
+use crate::policy::broadcast::Broadcast;
+use crate::policy::contract::{self, Policy};
 use crate::world::Cpu;
 
 /// Skips every sync on a machine that can only flush by interrupts, none on any other.
@@ -20,7 +22,7 @@ impl Policy for Property {
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, reached: Reached) -> T {
         if cpu.world().config.flushes_are_interrupts() {
             cpu.note(mm.id, Event::SyncSkipped, 1);
-            ticket.release_on_the_word_of(Self::NAME)
+            contract::release::<Self, _, _>(cpu, mm, ticket)
         } else {
             Broadcast::sync(cpu, mm, ticket, reached)
         }

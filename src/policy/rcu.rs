@@ -2,12 +2,13 @@
 
 use alloc::sync::Arc;
 
+use crate::event::Event;
 use crate::flush::Reached;
-use crate::machine::{Event, Machine};
+use crate::machine::Machine;
 use crate::mm::Mm;
-use crate::mm::shared::SharedTable;
+use crate::mm::shared_table::SharedTable;
 use crate::pending_gup_sync::Ticket;
-use crate::policy::Policy;
+use crate::policy::contract::{self, Policy};
 use crate::world::Cpu;
 
 /// Waits until every CPU has been idle or was so all along. No interrupt, but no bound on the time either.
@@ -19,7 +20,7 @@ impl Policy for Rcu {
 
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, _: Reached) -> T {
         wait(cpu, mm);
-        ticket.release_on_the_word_of(Self::NAME)
+        contract::release::<Self, _, _>(cpu, mm, ticket)
     }
 
     fn settle<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, _: &[Arc<SharedTable>], _: Reached) {

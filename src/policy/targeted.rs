@@ -2,21 +2,23 @@
 //!
 //! # Guarantee
 //!
-//! A CPU whose tracker does not name the mm, for whoever reads it after an unlink (F1), is in no walk that can see what
+//! A CPU whose tracker does not name the mm, for an unlinker that reads it after its unlink (F1), is in no walk that can see what
 //! was unlinked. The price is a full fence (F7) in every walk.
 
 use alloc::sync::Arc;
 
 use crate::atomic::{Ordering, fence};
-use crate::cpumask::{CpuId, CpuSet};
+use crate::cpumask::CpuSet;
+use crate::event::Event;
 use crate::flush::Reached;
-use crate::machine::{Event, Machine};
-use crate::mm::shared::{Kin, SharedTable};
-use crate::mm::{Mm, MmId};
+use crate::machine::Machine;
+use crate::mm::Mm;
+use crate::mm::shared_table::SharedTable;
 use crate::pending_gup_sync::Ticket;
+use crate::policy::contract::{self, Policy, sharers_of};
 use crate::policy::pending::{self, Pending};
-use crate::policy::{Policy, kin_of};
-use crate::sync;
+use crate::sync_round;
+use crate::types::{CpuId, MmId, MmSet};
 use crate::world::{Cpu, IrqsOff};
 
 fn track<M: Machine>(off: &IrqsOff<'_, M>, mm: MmId) {
@@ -33,25 +35,25 @@ fn untrack<M: Machine>(off: &IrqsOff<'_, M>) {
     off.state().tracker.store(MmId::KERNEL.word(), Ordering::Release);
 }
 
-/// Whether `other` may be walking one of `kin`, for a CPU that has unlinked (F1) before.
-fn walks<M: Machine>(cpu: &Cpu<'_, M>, other: CpuId, kin: Kin) -> bool {
+/// Whether `other` may be walking one of `sharers`, for a CPU that has unlinked (F1) before.
+fn walks<M: Machine>(cpu: &Cpu<'_, M>, other: CpuId, sharers: MmSet) -> bool {
     // Acquire: pairs with the Release in `untrack`.
-    kin.contains(MmId::from_word(cpu.world().cpus[other.0].tracker.load(Ordering::Acquire)))
+    sharers.contains(MmId::from_word(cpu.world().cpus[other.0].tracker.load(Ordering::Acquire)))
 }
 
-/// Interrupts the CPUs that walk one of `kin`, out of `among` if that is given.
-fn interrupt<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, kin: Kin, among: Option<CpuSet>) {
+/// Interrupts the CPUs that walk one of `sharers`, out of `among` if that is given.
+fn interrupt<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, sharers: MmSet, among: Option<CpuSet>) {
     let (me, cpus) = (cpu.id(), cpu.world().machine.cpus());
     let mut to = cpu.sets().take();
     (0..cpus)
         .map(CpuId)
         .filter(|&other| other != me && among.as_ref().is_none_or(|among| among.contains(other)))
-        .filter(|&other| walks(cpu, other, kin))
+        .filter(|&other| walks(cpu, other, sharers))
         .for_each(|other| to.insert(other));
     among.into_iter().for_each(|among| cpu.sets().give(among));
     let event = if to.is_empty() { Event::SyncSkipped } else { Event::SyncSent };
     cpu.note(mm.id, event, 1);
-    sync::some(cpu, mm.id, kin, to);
+    sync_round::interrupt_some(cpu, mm.id, sharers, to);
 }
 
 /// Interrupts the CPUs that walk the mm; of a shared table, those that walk any mm that has shared it.
@@ -70,12 +72,12 @@ impl Policy for Targeted {
     }
 
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, _: Reached) -> T {
-        interrupt(cpu, mm, Kin::NONE.with(mm.id), None);
-        ticket.release_on_the_word_of(Self::NAME)
+        interrupt(cpu, mm, MmSet::NONE.with(mm.id), None);
+        contract::release::<Self, _, _>(cpu, mm, ticket)
     }
 
     fn settle<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, tables: &[Arc<SharedTable>], _: Reached) {
-        interrupt(cpu, mm, kin_of(tables), None);
+        interrupt(cpu, mm, sharers_of(tables), None);
     }
 }
 
@@ -99,11 +101,11 @@ impl Policy for TargetedPosted {
     }
 
     fn settle<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, _: &[Arc<SharedTable>], _: Reached) {
-        interrupt(cpu, mm, Kin::NONE.with(mm.id), None);
+        interrupt(cpu, mm, MmSet::NONE.with(mm.id), None);
     }
 }
 
-/// Skips as [`Pending`] does, and where that does not, interrupts those only who walk.
+/// Skips as [`Pending`] does, and where that does not, interrupts only those of its targets that walk.
 pub enum PendingTargeted {}
 
 impl Policy for PendingTargeted {
@@ -128,12 +130,18 @@ impl Policy for PendingTargeted {
         }
     }
 
-    fn owe<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, table: &SharedTable, ticket: &Ticket<()>, reached: Reached) {
+    fn owe<M: Machine, T>(
+        cpu: &Cpu<'_, M>,
+        mm: &Mm,
+        table: &SharedTable,
+        ticket: &Ticket<T>,
+        reached: Reached,
+    ) {
         Pending::owe(cpu, mm, table, ticket, reached);
     }
 
     fn settle<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, tables: &[Arc<SharedTable>], _: Reached) {
         let debts = pending::debts(cpu, tables);
-        interrupt(cpu, mm, kin_of(tables), Some(debts));
+        interrupt(cpu, mm, sharers_of(tables), Some(debts));
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use gupsync::cpumask::CpuId;
-use gupsync::flush::{FlushConfig, Tables};
-use gupsync::machine::{Cause, Event, FrameSize, Invlpgb, Machine, Range, Violation};
-use gupsync::mm::tables::PAGE_SIZE;
-use gupsync::mm::{Asid, Frame, MmConfig, MmId, Page, VirtAddr};
+use gupsync::config::{FlushConfig, FreedTables, MmConfig};
+use gupsync::detect::Violation;
+use gupsync::event::{Cause, Event};
+use gupsync::machine::Machine;
+use gupsync::page::Page;
+use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range, VirtAddr};
 use gupsync::world::World;
 
 const FRAMES: usize = 64;
@@ -34,8 +35,13 @@ pub fn world(cpus: usize, mms: usize) -> Arc<World<Sequential>> {
         sent: Mutex::default(),
         world: OnceLock::new(),
     };
-    let config =
-        FlushConfig { invlpgb: false, threshold: 1, asids: 0, hypercall: false, unshare_flush: Tables::Kept };
+    let config = FlushConfig {
+        invlpgb: false,
+        threshold: 1,
+        asids: 0,
+        hypercall: false,
+        unshare_flush: FreedTables::No,
+    };
     let world = World::new(machine, config, (0..mms).map(|_| MmConfig::default())).expect("enough frames");
     let world = Arc::new(world);
     assert!(world.machine.world.set(Arc::downgrade(&world)).is_ok());

@@ -1,13 +1,13 @@
 //! Tickets, rounds and membership.
 
 use gupsync::atomic::AtomicU64;
-use gupsync::call::{Call, InFlight};
-use gupsync::cpumask::CpuId;
-use gupsync::flush::{self, Reached, Tables};
-use gupsync::machine::{Cause, Range};
-use gupsync::mm::MmId;
+use gupsync::config::FreedTables;
+use gupsync::event::Cause;
+use gupsync::flush::{self, Reached};
 use gupsync::pending_gup_sync::{Batch, Targets, Ticket};
-use gupsync::sync;
+use gupsync::smp_call::{Call, InFlight};
+use gupsync::sync_round;
+use gupsync::types::{CpuId, MmId, Range};
 use gupsync::world::Cpu;
 use proptest::prelude::*;
 
@@ -86,16 +86,16 @@ fn follow(steps: &[Step]) -> Result<(), TestCaseError> {
         let mut sent = Vec::new();
         match *step {
             Step::Switch(cpu, mm) => {
-                world.enter(CpuId(cpu)).switch_to(mm.map(|mm| world.mm(id(mm))));
+                world.enter(CpuId(cpu)).switch_mm(mm.map(|mm| world.mm(id(mm))));
                 expected.switch(cpu, mm);
             }
             Step::GoLazy(cpu) if expected.cpus[cpu].loaded.is_some() => {
-                world.enter(CpuId(cpu)).go_lazy();
-                expected.go_lazy(cpu);
+                world.enter(CpuId(cpu)).enter_lazy_tlb();
+                expected.enter_lazy_tlb(cpu);
             }
             Step::Unlazy(cpu, mm) => {
-                world.enter(CpuId(cpu)).unlazy(world.mm(id(mm)));
-                expected.unlazy(cpu, mm);
+                world.enter(CpuId(cpu)).exit_lazy_tlb(world.mm(id(mm)));
+                expected.exit_lazy_tlb(cpu, mm);
             }
             Step::Unlink(mm) => {
                 let mut batch = Batch::new(());
@@ -109,13 +109,13 @@ fn follow(steps: &[Step]) -> Result<(), TestCaseError> {
                 let redeemed = world.mm(id(mm)).pending.redeem(ticket);
                 prop_assert_eq!(redeemed.is_ok(), number <= expected.mms[mm].synced);
                 if let Err(ticket) = redeemed {
-                    sync::round(&mut world.enter(CpuId(cpu)), world.mm(id(mm)));
+                    sync_round::round(&mut world.enter(CpuId(cpu)), world.mm(id(mm)));
                     sent = expected.round(cpu, mm);
                     prop_assert!(world.mm(id(mm)).pending.redeem(ticket).is_ok());
                 }
             }
             Step::Flush(cpu, mm, freed) if rounds[cpu].is_none() => {
-                let tables = if freed { Tables::Freed } else { Tables::Kept };
+                let tables = if freed { FreedTables::Yes } else { FreedTables::No };
                 let mut cpu_handle = world.enter(CpuId(cpu));
                 let reached = flush::flush(&mut cpu_handle, world.mm(id(mm)), Range::All, tables, None);
                 let before = expected.mms[mm].synced;
@@ -126,7 +126,7 @@ fn follow(steps: &[Step]) -> Result<(), TestCaseError> {
                 prop_assert_eq!(covered.count(), expected.mms[mm].synced - before);
             }
             Step::Everyone(cpu) if rounds[cpu].is_none() => {
-                sync::call_everyone(&mut world.enter(CpuId(cpu)));
+                sync_round::call_everyone(&mut world.enter(CpuId(cpu)));
                 sent = expected.everyone(cpu);
             }
             Step::Begin(cpu, mm, short) if rounds[cpu].is_none() => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gupsync::machine::Cause;
+use gupsync::event::Cause;
 
 /// A CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use gupsync::cpumask::{CpuId, CpuSet};
-use gupsync::mm::shared::{Attempt, Dropped, SharedTable};
-use gupsync::mm::{Frame, MmId, VirtAddr};
+use gupsync::cpumask::CpuSet;
+use gupsync::mm::shared_table::{Attempt, Dropped, SharedTable};
+use gupsync::types::{CpuId, Frame, MmId, VirtAddr};
 use proptest::prelude::*;
 
 const CPUS: usize = 8;

@@ -1,9 +1,11 @@
 //! Property: no CPU uses a translation that has been flushed, whichever ASID it was loaded under; and a global ASID that is
 //! used again is clean.
 
-use gupsync::flush::{self, FlushConfig, Tables};
-use gupsync::machine::{Machine, Range};
+use gupsync::config::{FlushConfig, FreedTables};
+use gupsync::flush;
+use gupsync::machine::Machine;
 use gupsync::policy::Pending;
+use gupsync::types::Range;
 use gupsync::world::Cpu;
 
 use crate::machine::{
@@ -79,7 +81,7 @@ fn a_cpu_in_transition_and_a_flush() {
 }
 
 fn join_access_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
+    cpu.switch_mm(Some(stage.mm(1)));
     access(stage, cpu);
     stage.world.machine.pause();
     access_twice(stage, cpu);
@@ -147,11 +149,11 @@ fn access_leave_and_renew(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 }
 
 fn flush_2(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    let _ = flush::flush(cpu, stage.mm(2), Range::All, Tables::Kept, None);
+    let _ = flush::flush(cpu, stage.mm(2), Range::All, FreedTables::No, None);
 }
 
 fn flush_3(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    let _ = flush::flush(cpu, stage.mm(3), Range::All, Tables::Kept, None);
+    let _ = flush::flush(cpu, stage.mm(3), Range::All, FreedTables::No, None);
 }
 
 /// The CPU that used the ASID for mm 1 uses it for the mm that it was given to.
@@ -159,7 +161,7 @@ fn flush_3(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 fn an_asid_that_is_used_again() {
     fn use_it_for_another(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
         access_leave_and_renew(stage, cpu);
-        cpu.switch_to(Some(stage.mm(2)));
+        cpu.switch_mm(Some(stage.mm(2)));
         access(stage, cpu);
     }
     explore(SCARCE, &[(using_it, use_it_for_another), (elsewhere, flush_2)]);
@@ -170,7 +172,7 @@ fn an_asid_that_is_used_again() {
 fn an_asid_that_is_used_again_by_a_third() {
     fn use_it_for_another(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
         access_leave_and_renew(stage, cpu);
-        cpu.switch_to(Some(stage.mm(3)));
+        cpu.switch_mm(Some(stage.mm(3)));
         access(stage, cpu);
     }
     explore(SCARCE, &[(using_it, use_it_for_another), (elsewhere, flush_2), (elsewhere, flush_3)]);

@@ -1,9 +1,9 @@
 //! Property: an interrupt to every CPU covers what was unlinked before it.
 
 use gupsync::flush::{self, Reached};
-use gupsync::mm::tables;
+use gupsync::mm::page_table;
 use gupsync::policy::{self, Pending};
-use gupsync::sync;
+use gupsync::sync_round;
 use gupsync::world::Cpu;
 
 use crate::machine::{Model, ONE_MM, Stage, VA, explore};
@@ -12,7 +12,7 @@ use crate::roles::{elsewhere, join_and_walk, running, walk};
 /// The sync is skipped, for `interrupt` has covered the ticket.
 fn unlink_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>, interrupt: impl FnOnce(&mut Cpu<'_, Model>)) {
     let (mm, machine) = (stage.mm(1), &stage.world.machine);
-    let slot = tables::entry(machine, mm, VA, 2).expect("it exists");
+    let slot = mm.entry(machine, VA, 2).expect("it exists");
     let unlinked = policy::unlink(cpu, mm, stage.table, |batch| {
         batch.clear(slot);
     });
@@ -22,7 +22,7 @@ fn unlink_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>, interrupt: impl FnO
 }
 
 fn unlink_call_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    unlink_and_reuse(stage, cpu, sync::call_everyone);
+    unlink_and_reuse(stage, cpu, sync_round::call_everyone);
 }
 
 fn unlink_flush_kernel_range_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {

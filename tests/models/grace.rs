@@ -1,6 +1,6 @@
 //! Property: when a grace period has elapsed, every walk that could have seen what was unlinked before is over.
 
-use gupsync::mm::tables;
+use gupsync::mm::page_table;
 use gupsync::ops::deferred::Deferred;
 use gupsync::policy::{self, Rcu};
 use gupsync::world::Cpu;
@@ -16,7 +16,7 @@ fn walk_and_rest(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 /// Does not wait: there is another execution in which it looks later.
 fn unlink_defer_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let (mm, machine) = (stage.mm(1), &stage.world.machine);
-    let slot = tables::entry(machine, mm, VA, 2).expect("it exists");
+    let slot = mm.entry(machine, VA, 2).expect("it exists");
     let unlinked = policy::unlink(cpu, mm, stage.table, |batch| {
         batch.clear(slot);
     });

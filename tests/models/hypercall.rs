@@ -1,9 +1,8 @@
 //! Property: a vCPU that was deferred uses no translation from before the flush, and may still be inside a walk.
 
-use gupsync::flush::FlushConfig;
-use gupsync::mm::MmConfig;
+use gupsync::config::{FlushConfig, MmConfig};
+use gupsync::gup_fast;
 use gupsync::policy::{Gather, Pending, Policy};
-use gupsync::walk;
 use gupsync::world::Cpu;
 
 use crate::machine::{BY_IPI, MM, Model, ONE_MM, ONE_PAGE, Setting, Stage, VA, explore};
@@ -25,7 +24,7 @@ fn access_and_be_preempted(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 }
 
 fn be_preempted_in_a_walk<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    walk::gup_fast::<P, _>(cpu, stage.mm(1), VA, |off, level, table| {
+    gup_fast::gup_fast::<P, _>(cpu, stage.mm(1), VA, |off, level, table| {
         if level == 1 {
             off.preempt();
             off.resume();

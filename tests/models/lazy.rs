@@ -7,13 +7,13 @@ use crate::machine::{Model, ONE_MM, Stage, explore};
 use crate::roles::{elsewhere, flush_the_walker, lazy, running, unlink_and_reuse, walk};
 
 fn come_back_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.unlazy(stage.mm(1));
+    cpu.exit_lazy_tlb(stage.mm(1));
     walk::<Pending>(stage, cpu);
 }
 
 fn walk_and_go_lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     walk::<Pending>(stage, cpu);
-    cpu.go_lazy();
+    cpu.enter_lazy_tlb();
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Property: a page that is pinned is neither freed nor copied away, and a page that has a new owner is not pinned.
 
 use gupsync::atomic::Ordering;
+use gupsync::gup_fast::{self, Walked};
 use gupsync::machine::Machine;
-use gupsync::mm::{Frame, tables};
+use gupsync::mm::page_table;
 use gupsync::policy::Pending;
-use gupsync::walk::{self, Walked};
+use gupsync::types::Frame;
 use gupsync::world::Cpu;
 
 use crate::machine::{Model, ONE_PAGE, Stage, VA, explore};
@@ -12,7 +13,7 @@ use crate::roles::{collapse, elsewhere, running};
 
 /// What is read or written through a pin needs no interrupts off.
 fn pin_and(stage: &Stage, cpu: &mut Cpu<'_, Model>, then: impl FnOnce(&Model, Frame)) {
-    if let Walked::Pinned { page, .. } = walk::gup_fast::<Pending, _>(cpu, stage.mm(1), VA, |_, _, _| ()) {
+    if let Walked::Pinned { page, .. } = gup_fast::gup_fast::<Pending, _>(cpu, stage.mm(1), VA, |_, _, _| ()) {
         then(&stage.world.machine, page);
         stage.world.put_page(page);
     }
@@ -28,7 +29,7 @@ fn pin_and_write(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 }
 
 fn clear(stage: &Stage) {
-    let slot = tables::entry(&stage.world.machine, stage.mm(1), VA, 1).expect("it exists");
+    let slot = stage.mm(1).entry(&stage.world.machine, VA, 1).expect("it exists");
     slot.swap(0, Ordering::Relaxed);
 }
 

@@ -10,7 +10,7 @@ use crate::roles::{
 
 /// An interrupt may be taken before the walk.
 fn answer_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.window();
+    stage.world.machine.window(cpu.id());
     walk::<Pending>(stage, cpu);
 }
 

@@ -1,16 +1,17 @@
 //! What the CPUs of the models do.
 
 use gupsync::atomic::Ordering;
-use gupsync::call::{Call, FlushCall};
-use gupsync::cpumask::CpuId;
-use gupsync::flush::{self, Reached, Tables};
-use gupsync::machine::{FrameSize, Machine, Range};
-use gupsync::mm::tables;
+use gupsync::config::FreedTables;
+use gupsync::flush::{self, Reached};
+use gupsync::gup_fast;
+use gupsync::machine::Machine;
+use gupsync::mm::page_table;
 use gupsync::ops::collapse::Collapse;
 use gupsync::ops::{Operation, Step};
 use gupsync::policy::{self, Pending, Policy};
-use gupsync::sync;
-use gupsync::walk;
+use gupsync::smp_call::{Call, FlushCall};
+use gupsync::sync_round;
+use gupsync::types::{CpuId, FrameSize, Range};
 use gupsync::world::Cpu;
 
 use crate::machine::{Model, Stage, VA};
@@ -20,19 +21,19 @@ pub fn elsewhere<T>(_: &Stage<T>, _: &mut Cpu<'_, Model>) {}
 
 /// Beforehand: loads the mm.
 pub fn running<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
+    cpu.switch_mm(Some(stage.mm(1)));
 }
 
 /// Beforehand: loads the mm and leaves it again. The CPU stays in its cpumask.
 pub fn gone(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
-    cpu.switch_to(None);
+    cpu.switch_mm(Some(stage.mm(1)));
+    cpu.switch_mm(None);
 }
 
 /// Beforehand: loads the mm, and goes on with a kernel thread.
 pub fn lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
-    cpu.go_lazy();
+    cpu.switch_mm(Some(stage.mm(1)));
+    cpu.enter_lazy_tlb();
 }
 
 /// Beforehand: loads the mm, and its TLB has the page.
@@ -44,7 +45,7 @@ pub fn using_it(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 /// Beforehand: as [`using_it`], and goes on with a kernel thread.
 pub fn using_it_lazily(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     using_it(stage, cpu);
-    cpu.go_lazy();
+    cpu.enter_lazy_tlb();
 }
 
 /// Reads the memory that is mapped.
@@ -55,32 +56,32 @@ pub fn access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 /// An interrupt may be taken in between.
 pub fn access_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     access(stage, cpu);
-    cpu.window();
+    stage.world.machine.window(cpu.id());
     access(stage, cpu);
 }
 
 /// Loads the mm and uses it.
 pub fn join_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
+    cpu.switch_mm(Some(stage.mm(1)));
     access_twice(stage, cpu);
 }
 
 /// Comes back from a kernel thread and uses the mm.
 pub fn come_back_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.unlazy(stage.mm(1));
+    cpu.exit_lazy_tlb(stage.mm(1));
     access_twice(stage, cpu);
 }
 
 /// Uses the mm and loads the kernel's tables.
 pub fn access_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     access(stage, cpu);
-    cpu.switch_to(None);
+    cpu.switch_mm(None);
 }
 
 /// Unmaps the page, flushes, reuses it.
 pub fn unmap_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let (mm, machine) = (stage.mm(1), &stage.world.machine);
-    let slot = tables::entry(machine, mm, VA, 1).expect("it exists");
+    let slot = mm.entry(machine, VA, 1).expect("it exists");
     slot.swap(0, Ordering::Relaxed);
     flush(stage, cpu);
     machine.reuse(stage.table);
@@ -102,7 +103,7 @@ pub fn walk<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 /// Walks mm number `mm` to its table of `level` and reads it.
 pub fn walk_to<P: Policy, T>(level: u32, stage: &Stage<T>, cpu: &mut Cpu<'_, Model>, mm: usize) {
-    walk::gup_fast::<P, _>(cpu, stage.mm(mm), VA, |_, at, table| {
+    gup_fast::gup_fast::<P, _>(cpu, stage.mm(mm), VA, |_, at, table| {
         if at == level {
             stage.world.machine.read(table);
         }
@@ -111,19 +112,19 @@ pub fn walk_to<P: Policy, T>(level: u32, stage: &Stage<T>, cpu: &mut Cpu<'_, Mod
 
 /// Loads the mm and walks it.
 pub fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
+    cpu.switch_mm(Some(stage.mm(1)));
     walk::<Pending>(stage, cpu);
 }
 
 /// Somebody else's round.
 pub fn round(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    sync::round(cpu, stage.mm(1));
+    sync_round::round(cpu, stage.mm(1));
 }
 
 /// Unlinks the table, syncs, reuses it. No flush of its own: as under INVLPGB.
 pub fn unlink_and_reuse<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let (mm, machine) = (stage.mm(1), &stage.world.machine);
-    let slot = tables::entry(machine, mm, VA, 2).expect("it exists");
+    let slot = mm.entry(machine, VA, 2).expect("it exists");
     let unlinked = policy::unlink(cpu, mm, stage.table, |batch| {
         batch.clear(slot);
     });
@@ -134,11 +135,11 @@ pub fn unlink_and_reuse<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 /// Unlinks the table, flushes as collapse does, reuses it.
 pub fn unlink_flush_and_reuse<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let (mm, machine) = (stage.mm(1), &stage.world.machine);
-    let slot = tables::entry(machine, mm, VA, 2).expect("it exists");
+    let slot = mm.entry(machine, VA, 2).expect("it exists");
     let unlinked = policy::unlink(cpu, mm, stage.table, |batch| {
         batch.clear(slot);
     });
-    let reached = flush::flush(cpu, mm, Range::All, Tables::Freed, Some(unlinked.ticket()));
+    let reached = flush::flush(cpu, mm, Range::All, FreedTables::Yes, Some(unlinked.ticket()));
     let table = policy::sync::<P, _, _>(cpu, mm, unlinked, reached);
     machine.reuse(table);
 }
@@ -148,15 +149,15 @@ pub fn flush_the_walker<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
     let mut targets = cpu.sets().take();
     targets.insert(CpuId(0));
     let flush = FlushCall { mm: stage.mm(1).id, range: Range::All, tlb_gen: 2 };
-    let _in_flight = cpu.issue(Call::Flush(flush), targets, ());
+    let _in_flight = sync_round::issue(cpu, Call::Flush(flush), targets, ());
 }
 
 /// Somebody else's flush, as after a change of last-level entries.
 pub fn flush(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    let _ = flush::flush(cpu, stage.mm(1), Range::All, Tables::Kept, None);
+    let _ = flush::flush(cpu, stage.mm(1), Range::All, FreedTables::No, None);
 }
 
 /// Somebody else's flush, as after freeing a table: it interrupts all of the cpumask.
 pub fn flush_freed(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    let _ = flush::flush(cpu, stage.mm(1), Range::All, Tables::Freed, None);
+    let _ = flush::flush(cpu, stage.mm(1), Range::All, FreedTables::Yes, None);
 }

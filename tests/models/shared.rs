@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
-use gupsync::machine::{FrameSize, Machine};
-use gupsync::mm::MmConfig;
-use gupsync::mm::MmId;
-use gupsync::mm::shared::{Attempt, SharedTable};
+use gupsync::config::MmConfig;
+use gupsync::machine::Machine;
+use gupsync::mm::shared_table::{Attempt, SharedTable};
 use gupsync::ops::unshare::{self, Join, Leave, Left};
 use gupsync::ops::{Operation, Step};
 use gupsync::policy::{Gather, Pending, PendingTargeted, Policy, Targeted};
-use gupsync::sync;
+use gupsync::sync_round;
+use gupsync::types::{FrameSize, MmId};
 use gupsync::world::{Cpu, World};
 
 use crate::machine::{BY_INVLPGB, MM, Model, Setting, VA, explore, give_asids};
@@ -48,11 +48,11 @@ fn table_shared_by(sharers: usize, world: &World<Model>) -> Arc<SharedTable> {
 }
 
 fn running_2(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(2)));
+    cpu.switch_mm(Some(stage.mm(2)));
 }
 
 fn running_3(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(3)));
+    cpu.switch_mm(Some(stage.mm(3)));
 }
 
 fn walk<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -60,13 +60,13 @@ fn walk<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 }
 
 fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
+    cpu.switch_mm(Some(stage.mm(1)));
     walk::<Pending>(stage, cpu);
 }
 
 fn walk_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     walk::<Pending>(stage, cpu);
-    cpu.switch_to(None);
+    cpu.switch_mm(None);
 }
 
 fn walk_2(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -117,7 +117,7 @@ fn leave_for_a_third<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 fn leave_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let Some(Some(deferred)) = leave_as::<Pending>(stage, cpu, 2) else { return };
     let freed = deferred.poll(cpu).or_else(|deferred| {
-        sync::round(cpu, stage.mm(2));
+        sync_round::round(cpu, stage.mm(2));
         deferred.poll(cpu)
     });
     if let Ok(frames) = freed {

@@ -11,12 +11,12 @@ use crate::roles::{
 
 fn walk_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     walk::<Pending>(stage, cpu);
-    cpu.switch_to(None);
+    cpu.switch_mm(None);
 }
 
 fn walk_and_go_to_another_mm(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     walk::<Pending>(stage, cpu);
-    cpu.switch_to(Some(stage.mm(2)));
+    cpu.switch_mm(Some(stage.mm(2)));
 }
 
 fn flush_unlink_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {

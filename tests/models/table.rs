@@ -1,6 +1,6 @@
 //! Property: a walker sees a table as it was when it was linked, or later.
 
-use gupsync::mm::tables::{self, Entry};
+use gupsync::mm::page_table::{self, Entry};
 use gupsync::policy::Pending;
 use gupsync::world::Cpu;
 
@@ -9,16 +9,16 @@ use crate::roles::{running, walk};
 
 /// Beforehand: takes the table out.
 fn unlink(stage: &Stage, _: &mut Cpu<'_, Model>) {
-    let slot = tables::entry(&stage.world.machine, stage.mm(1), VA, 2).expect("it exists");
-    tables::link(slot, Entry(0));
+    let slot = stage.mm(1).entry(&stage.world.machine, VA, 2).expect("it exists");
+    page_table::link(slot, Entry(0));
 }
 
 /// Fills the table anew, and links it.
 fn fill_and_link(stage: &Stage, _: &mut Cpu<'_, Model>) {
     let machine = &stage.world.machine;
     machine.reuse(stage.table);
-    let slot = tables::entry(machine, stage.mm(1), VA, 2).expect("it exists");
-    tables::link(slot, Entry::to(stage.table, VA));
+    let slot = stage.mm(1).entry(machine, VA, 2).expect("it exists");
+    page_table::link(slot, Entry::to(stage.table, VA));
 }
 
 #[test]

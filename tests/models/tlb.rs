@@ -13,8 +13,8 @@ use crate::roles::{
 
 fn access_and_go_lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     access(stage, cpu);
-    cpu.go_lazy();
-    cpu.window();
+    cpu.enter_lazy_tlb();
+    stage.world.machine.window(cpu.id());
     come_back_and_access(stage, cpu);
 }
 
@@ -48,7 +48,7 @@ fn a_cpu_that_goes_away() {
 fn a_page_that_is_protected() {
     fn write_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
         stage.world.machine.write_access(cpu.id());
-        cpu.window();
+        stage.world.machine.window(cpu.id());
         stage.world.machine.write_access(cpu.id());
     }
     fn protect_and_read(stage: &Stage, cpu: &mut Cpu<'_, Model>) {

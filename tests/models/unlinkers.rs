@@ -2,12 +2,12 @@
 
 use gupsync::atomic::Ordering;
 use gupsync::flush::Reached;
+use gupsync::gup_fast;
 use gupsync::machine::Machine;
-use gupsync::mm::tables::{self, Entry};
-use gupsync::mm::{Frame, MmId};
+use gupsync::mm::page_table::{self, Entry};
 use gupsync::policy::{self, Pending};
-use gupsync::sync;
-use gupsync::walk;
+use gupsync::sync_round;
+use gupsync::types::{Frame, MmId};
 use gupsync::world::{Cpu, World};
 
 use crate::machine::{Model, ONE_MM, Setting, VA, explore};
@@ -25,12 +25,12 @@ const NESTED: Setting<Nested> = Setting { config: ONE_MM.config, mms: ONE_MM.mms
 
 fn nested(world: &World<Model>) -> Nested {
     let below = (ONE_MM.table)(world);
-    let slot = tables::entry(&world.machine, world.mm(MmId::new(1)), VA, 3).expect("it exists");
+    let slot = world.mm(MmId::new(1)).entry(&world.machine, VA, 3).expect("it exists");
     Nested { above: Entry(slot.load(Ordering::Relaxed)).frame(), below }
 }
 
 fn walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    walk::gup_fast::<Pending, _>(cpu, stage.mm(1), VA, |_, level, table| {
+    gup_fast::gup_fast::<Pending, _>(cpu, stage.mm(1), VA, |_, level, table| {
         if level < 3 {
             stage.world.machine.read(table);
         }
@@ -38,23 +38,23 @@ fn walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 }
 
 fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
+    cpu.switch_mm(Some(stage.mm(1)));
     walk(stage, cpu);
 }
 
 fn come_back_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.unlazy(stage.mm(1));
+    cpu.exit_lazy_tlb(stage.mm(1));
     walk(stage, cpu);
 }
 
 fn lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_to(Some(stage.mm(1)));
-    cpu.go_lazy();
+    cpu.switch_mm(Some(stage.mm(1)));
+    cpu.enter_lazy_tlb();
 }
 
 fn unlink_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>, level: u32, in_table: Frame, table: Frame) {
     let (mm, machine) = (stage.mm(1), &stage.world.machine);
-    let slot = &machine.words(in_table)[tables::index(VA, level)];
+    let slot = &machine.words(in_table)[page_table::index(VA, level)];
     let unlinked = policy::unlink(cpu, mm, table, |batch| {
         batch.clear(slot);
     });
@@ -68,7 +68,7 @@ fn unlink_below(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 fn unlink_above(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let mut table = stage.mm(1).root;
     for level in [4] {
-        let slot = &stage.world.machine.words(table)[tables::index(VA, level)];
+        let slot = &stage.world.machine.words(table)[page_table::index(VA, level)];
         table = Entry(slot.load(Ordering::Relaxed)).frame();
     }
     unlink_and_reuse(stage, cpu, 3, table, stage.table.above);
@@ -95,15 +95,15 @@ fn two_and_a_walker_that_was_lazy() {
 fn one_after_the_other() {
     fn twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
         let (mm, machine) = (stage.mm(1), &stage.world.machine);
-        let slot = &machine.words(stage.table.above)[tables::index(VA, 2)];
+        let slot = &machine.words(stage.table.above)[page_table::index(VA, 2)];
         let sync = |cpu: &mut Cpu<'_, Model>| {
             let unlinked = policy::unlink(cpu, mm, stage.table.below, |batch| {
                 batch.clear(slot);
             });
-            sync::round(cpu, mm);
+            sync_round::round(cpu, mm);
             policy::sync::<Pending, _, _>(cpu, mm, unlinked, Reached::Short)
         };
-        tables::link(slot, Entry::to(sync(cpu), VA));
+        page_table::link(slot, Entry::to(sync(cpu), VA));
         unlink_below(stage, cpu);
     }
     explore(NESTED, &[(running, walk), (elsewhere, twice)]);

@@ -4,7 +4,7 @@
 
 use core::ptr::read_unaligned;
 
-use gupsync::mm::Frame;
+use gupsync::types::Frame;
 
 use crate::{frames, paging};
 

@@ -3,26 +3,12 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use gupsync::cpumask::CpuId;
+use gupsync::types::CpuId;
 use volatile::VolatilePtr;
 use x86_64::instructions::interrupts;
 use x86_64::registers::model_specific::Msr;
 
-use crate::paging;
-
-/// Vectors, highest priority last.
-pub mod vector {
-    /// A flush request.
-    pub const FLUSH: u8 = 0xf1;
-    /// A sync request.
-    pub const SYNC: u8 = 0xf2;
-    /// A wake-up.
-    pub const KICK: u8 = 0xf3;
-    /// A request that has nothing to do with an mm.
-    pub const OTHER: u8 = 0xf4;
-    /// The APIC's own "it was nothing".
-    pub const SPURIOUS: u8 = 0xff;
-}
+use crate::{paging, vector};
 
 /// What an interrupt command asks for.
 #[derive(Clone, Copy)]
@@ -62,9 +48,12 @@ const ASSERT: u32 = 1 << 14;
 const INIT: u32 = 5 << 8;
 const STARTUP: u32 = 6 << 8;
 
+/// The most CPUs: an xAPIC ID has eight bits, and 255 means all.
+pub const MAX_CPUS: usize = 255;
+
 /// Where the xAPIC is mapped; 0 if x2APIC is used.
 static XAPIC: AtomicU64 = AtomicU64::new(0);
-static APIC_IDS: [AtomicU32; crate::smp::MAX_CPUS] = [const { AtomicU32::new(0) }; crate::smp::MAX_CPUS];
+static APIC_IDS: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
 
 /// Chooses the mode, on the first CPU.
 pub fn init() {

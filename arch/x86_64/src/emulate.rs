@@ -13,21 +13,19 @@
 //!
 //! INVLPGB writes the operation into the CPU's own queue. TLBSYNC sends an NMI to every other CPU and waits until
 //! all have been through the queue. NMIs coalesce, so none is counted at the receiver: each CPU takes from its
-//! inbox whose queue it has still to read. The handler takes no lock and writes no line.
+//! mailbox whose queue it has still to read. The handler takes no lock and writes no line.
 
 use alloc::boxed::Box;
 
 use crossbeam_utils::CachePadded;
 use gupsync::atomic::{AtomicU64, Ordering};
-use gupsync::cpumask::{CpuId, CpuMask};
-use gupsync::machine::{FrameSize, Range};
-use gupsync::mm::VirtAddr;
-use gupsync::mm::tables::PAGE_SIZE;
+use gupsync::smp_call::Mailbox;
+use gupsync::types::{CpuId, FrameSize, PAGE_SIZE, Range, VirtAddr};
 use spin::Once;
 
 use crate::tlb::{self, form};
-use crate::traps::TrapFrame;
-use crate::{apic, percpu, run};
+use crate::trap_frame::TrapFrame;
+use crate::{apic, cpu_id};
 
 /// Operations between two TLBSYNCs; one more waits as if by TLBSYNC.
 const QUEUE: usize = 64;
@@ -36,13 +34,13 @@ const INVLPGB: [u8; 3] = [0x0f, 0x01, 0xfe];
 const TLBSYNC: [u8; 3] = [0x0f, 0x01, 0xff];
 
 struct Cpu {
-    /// Whose queue this CPU has still to read.
-    inbox: CpuMask,
+    /// Whose queues this CPU has still to read, and how many CPUs have not read this one's yet.
+    mailbox: Mailbox,
     /// What this CPU wants invalidated: rAX, ECX and EDX of each INVLPGB.
     queue: [[AtomicU64; 3]; QUEUE],
     queued: AtomicU64,
-    /// CPUs that have not read the queue yet.
-    outstanding: AtomicU64,
+    /// NMIs sent since they were last asked for.
+    nmis_sent: AtomicU64,
     /// The PCID that this CPU's translations belong to, whether the hardware tags them or not.
     pcid: AtomicU64,
 }
@@ -53,10 +51,10 @@ static CPUS: Once<Box<[CachePadded<Cpu>]>> = Once::new();
 pub fn init(cpus: usize) {
     let zero = || AtomicU64::new(0);
     let cpu = || Cpu {
-        inbox: CpuMask::new(cpus),
+        mailbox: Mailbox::new(cpus),
         queue: core::array::from_fn(|_| core::array::from_fn(|_| zero())),
         queued: zero(),
-        outstanding: zero(),
+        nmis_sent: zero(),
         pcid: zero(),
     };
     CPUS.call_once(|| (0..cpus).map(|_| CachePadded::new(cpu())).collect());
@@ -76,7 +74,7 @@ pub fn set_pcid(cpu: CpuId, pcid: u64) {
 pub fn try_instruction(frame: &mut TrapFrame) -> bool {
     // SAFETY: the bytes were just executed, so they can be read: the kernel's text is readable.
     let bytes = unsafe { (frame.rip as *const [u8; 3]).read_unaligned() };
-    let me = percpu::id();
+    let me = cpu_id::get();
     match bytes {
         INVLPGB => enqueue(me, [frame.rax, frame.rcx & 0xffff_ffff, frame.rdx & 0xffff_ffff]),
         TLBSYNC => complete(me),
@@ -86,6 +84,12 @@ pub fn try_instruction(frame: &mut TrapFrame) -> bool {
     true
 }
 
+/// How many NMIs `cpu` has sent since this was last asked, by that CPU.
+pub fn take_nmis_sent(cpu: CpuId) -> u64 {
+    // Relaxed: its own.
+    cpus()[cpu.0].nmis_sent.swap(0, Ordering::Relaxed)
+}
+
 fn enqueue(me: CpuId, registers: [u64; 3]) {
     let own = &cpus()[me.0];
     if own.queued.load(Ordering::Relaxed) == QUEUE as u64 {
@@ -93,7 +97,7 @@ fn enqueue(me: CpuId, registers: [u64; 3]) {
     }
     let at = own.queued.load(Ordering::Relaxed);
     for (word, value) in own.queue[at as usize].iter().zip(registers) {
-        // Relaxed, all of the queue: published by the inbox.
+        // Relaxed, all of the queue: published by the mailbox.
         word.store(value, Ordering::Relaxed);
     }
     own.queued.store(at + 1, Ordering::Relaxed);
@@ -106,16 +110,16 @@ fn complete(me: CpuId) {
         return;
     }
     let others = || (0..all.len()).map(CpuId).filter(|cpu| *cpu != me);
-    own.outstanding.store(all.len() as u64 - 1, Ordering::Relaxed);
+    own.mailbox.expect(all.len() - 1);
     for cpu in others() {
-        // Release: pairs with the Acquire in `on_nmi`.
-        all[cpu.0].inbox.insert(me, Ordering::Release);
+        all[cpu.0].mailbox.post(me);
         apic::send(cpu, apic::Command::Nmi);
-        run::count_emulation_nmi(me);
     }
+    // Relaxed: its own.
+    own.nmis_sent.fetch_add(all.len() as u64 - 1, Ordering::Relaxed);
     carry_out(me, me);
-    // Acquire: pairs with the Release in `on_nmi`. Two CPUs that wait here serve each other: #UD holds off no NMI.
-    while own.outstanding.load(Ordering::Acquire) != 0 {
+    // Two CPUs that wait here serve each other: #UD holds off no NMI.
+    while !own.mailbox.is_answered() {
         core::hint::spin_loop();
     }
     own.queued.store(0, Ordering::Relaxed);
@@ -124,11 +128,9 @@ fn complete(me: CpuId) {
 /// In the NMI handler: reads the queues that wait for this CPU.
 pub fn on_nmi(me: CpuId) {
     let all = cpus();
-    // Acquire: pairs with the Release in `complete`.
-    all[me.0].inbox.drain(Ordering::Acquire, |from| {
+    all[me.0].mailbox.take(|from| {
         carry_out(me, from);
-        // Release: pairs with the Acquire in `complete`; the translations are gone.
-        all[from.0].outstanding.fetch_sub(1, Ordering::Release);
+        all[from.0].mailbox.ack();
     });
 }
 

@@ -5,7 +5,7 @@ use core::panic::PanicInfo;
 use gupsync_bench::report::ExitCode;
 use x86_64::instructions::{hlt, interrupts, port::Port};
 
-use crate::{percpu, serial};
+use crate::{cpu_id, serial};
 
 /// The port of QEMU's `isa-debug-exit`; QEMU ends with status 2 * value + 1.
 const DEBUG_EXIT: u16 = 0xf4;
@@ -30,12 +30,12 @@ pub fn no_memory(bytes: u64) -> ! {
 
 /// Ends a run that an exception has struck.
 pub fn exception(what: core::fmt::Arguments<'_>) -> ! {
-    serial::emergency(format_args!("exception on CPU {}: {what}", percpu::id_or_boot().0));
+    serial::emergency(format_args!("exception on CPU {}: {what}", cpu_id::get_or_boot().0));
     exit(ExitCode::Exception)
 }
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    serial::emergency(format_args!("panic on CPU {}: {info}", percpu::id_or_boot().0));
+    serial::emergency(format_args!("panic on CPU {}: {info}", cpu_id::get_or_boot().0));
     exit(ExitCode::Panic)
 }

@@ -7,9 +7,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 use gupsync::atomic::AtomicU64 as Word;
-use gupsync::machine::FrameSize;
-use gupsync::mm::tables::{ENTRIES, HUGE_SIZE, PAGE_SIZE};
-use gupsync::mm::{Frame, Page};
+use gupsync::page::Page;
+use gupsync::types::{ENTRIES, Frame, FrameSize, HUGE_SIZE, PAGE_SIZE};
 use spin::{Mutex, Once};
 
 use crate::boot::Region;

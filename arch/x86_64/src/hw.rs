@@ -3,14 +3,17 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use gupsync::atomic::AtomicU64 as Word;
-use gupsync::cpumask::CpuId;
-use gupsync::machine::{Cause, Event, FrameSize, Invlpgb, Machine, Range, Violation};
-use gupsync::mm::{Asid, Frame, MmId, Page, VirtAddr};
+use gupsync::detect::Violation;
+use gupsync::event::{Cause, Event};
+use gupsync::machine::Machine;
+use gupsync::page::Page;
+use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, Range, VirtAddr};
 use gupsync_bench::counters::Counters;
+use gupsync_bench::machine::{Bench, Spin};
 use x86_64::instructions::interrupts;
 
-use crate::apic::{Command, vector};
-use crate::{apic, emulate, frames, paging, tlb};
+use crate::apic::Command;
+use crate::{apic, emulate, frames, paging, tlb, vector};
 
 static CPUS: AtomicU64 = AtomicU64::new(0);
 
@@ -54,6 +57,11 @@ impl Hw {
         };
         Hw { counters: Counters::new(cpus(), mms), invlpgb_max }
     }
+
+    /// Counts the NMIs that the emulator has sent for this CPU.
+    fn note_nmis(&self, cpu: CpuId) {
+        self.note(cpu, MmId::KERNEL, Event::EmulationNmi, emulate::take_nmis_sent(cpu));
+    }
 }
 
 impl Machine for Hw {
@@ -61,26 +69,15 @@ impl Machine for Hw {
         cpus()
     }
 
-    fn irqs_off<R>(&self, body: impl FnOnce() -> R) -> R {
+    fn irqs_off<R>(&self, _: CpuId, body: impl FnOnce() -> R) -> R {
         interrupts::without_interrupts(body)
     }
 
-    // Interrupts are asynchronous here: nothing to deliver by hand.
-    fn window(&self, _: CpuId, _: impl FnMut()) {}
-
-    fn wait(&self, _: CpuId, _: impl FnMut(), mut until: impl FnMut() -> bool) {
+    fn wait(&self, _: CpuId, mut until: impl FnMut() -> bool) {
         debug_assert!(interrupts::are_enabled(), "waiting with interrupts off");
         while !until() {
             core::hint::spin_loop();
         }
-    }
-
-    fn pause(&self) {
-        core::hint::spin_loop();
-    }
-
-    fn park(&self, _: CpuId, _: impl FnMut(), until: impl FnMut() -> bool) {
-        park(until);
     }
 
     fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId) {
@@ -88,20 +85,9 @@ impl Machine for Hw {
             Cause::Flush => (vector::FLUSH, Event::FlushIpi),
             Cause::Sync => (vector::SYNC, Event::SyncIpi),
             Cause::Other => (vector::OTHER, Event::OtherIpi),
-            Cause::Kick => (vector::KICK, Event::Kick),
         };
         apic::send(to, Command::Fixed(vector));
         self.note(from, mm, event, 1);
-    }
-
-    /// By one command if it is everybody else: to QEMU each command is a reason to look at every CPU.
-    fn wake(&self, from: CpuId, sleepers: impl Iterator<Item = CpuId> + Clone, mm: MmId) {
-        if sleepers.clone().count() == cpus() - 1 {
-            apic::send_to_others(Command::Fixed(vector::KICK));
-            self.note(from, mm, Event::Kick, cpus() as u64 - 1);
-        } else {
-            sleepers.for_each(|sleeper| self.send(from, sleeper, Cause::Kick, mm));
-        }
     }
 
     fn acked(&self, cpu: CpuId, _: CpuId, cause: Cause, mm: MmId) {
@@ -109,7 +95,6 @@ impl Machine for Hw {
             Cause::Flush => Event::FlushAcked,
             Cause::Sync => Event::SyncAcked,
             Cause::Other => Event::OtherAcked,
-            Cause::Kick => unreachable!("a wake-up is not acknowledged"),
         };
         self.note(cpu, mm, event, 1);
     }
@@ -123,12 +108,14 @@ impl Machine for Hw {
         tlb::flush(range);
     }
 
-    fn invlpgb(&self, _: CpuId, what: Invlpgb) {
+    fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {
         tlb::invlpgb(what);
+        self.note_nmis(cpu);
     }
 
-    fn tlbsync(&self, _: CpuId) {
+    fn tlbsync(&self, cpu: CpuId) {
         tlb::tlbsync();
+        self.note_nmis(cpu);
     }
 
     fn invlpgb_max(&self) -> u64 {
@@ -159,16 +146,45 @@ impl Machine for Hw {
         frames::copy(from, to);
     }
 
+    fn note(&self, cpu: CpuId, mm: MmId, event: Event, n: u64) {
+        self.counters.add(cpu, mm, event, n);
+    }
+
+    fn caught(&self, violation: &Violation) {
+        log::warn!("caught: {violation:x?}");
+    }
+}
+
+impl Spin for Hw {
+    fn spin(&self, mut until: impl FnMut() -> bool) {
+        while !until() {
+            core::hint::spin_loop();
+        }
+    }
+}
+
+impl Bench for Hw {
+    fn park(&self, _: CpuId, until: impl FnMut() -> bool) {
+        park(until);
+    }
+
+    /// By one command if it is every other CPU: to QEMU each command is a reason to look at every CPU.
+    fn wake(&self, from: CpuId, sleepers: impl Iterator<Item = CpuId> + Clone, mm: MmId) {
+        let count = sleepers.clone().count();
+        if count == cpus() - 1 {
+            apic::send_to_others(Command::Fixed(vector::KICK));
+        } else {
+            sleepers.for_each(|sleeper| apic::send(sleeper, Command::Fixed(vector::KICK)));
+        }
+        self.note(from, mm, Event::Kick, count as u64);
+    }
+
     fn touch(&self, va: VirtAddr) -> Option<u64> {
         tlb::touch(va)
     }
 
     fn write(&self, va: VirtAddr, value: u64) -> bool {
         tlb::write(va, value)
-    }
-
-    fn note(&self, cpu: CpuId, mm: MmId, event: Event, n: u64) {
-        self.counters.add(cpu, mm, event, n);
     }
 
     fn counted(&self, mm: MmId, event: Event) -> u64 {
@@ -182,10 +198,6 @@ impl Machine for Hw {
     fn forget_counts(&self) {
         self.counters.clear();
         apic::mark_trace();
-    }
-
-    fn caught(&self, violation: &Violation) {
-        log::warn!("caught: {violation:x?}");
     }
 
     fn clock(&self) -> u64 {

@@ -13,6 +13,7 @@ extern crate alloc;
 mod acpi;
 mod apic;
 mod boot;
+mod cpu_id;
 mod emulate;
 mod exit;
 mod fail;
@@ -24,11 +25,13 @@ mod run;
 mod serial;
 mod smp;
 mod tlb;
+mod trap_frame;
 mod traps;
+mod vector;
 
 use core::arch::naked_asm;
 
-use gupsync::cpumask::CpuId;
+use gupsync::types::CpuId;
 use gupsync_bench::report;
 use linked_list_allocator::LockedHeap;
 use spin::Once;
@@ -57,7 +60,7 @@ extern "C" fn _start() -> ! {
     unsafe { HEAP.lock().init(heap, HEAP_BYTES) };
 
     let cpus = acpi::count_cpus(boot.rsdp);
-    assert!(cpus <= smp::MAX_CPUS, "{cpus} CPUs; this kernel runs at most {}", smp::MAX_CPUS);
+    assert!(cpus <= apic::MAX_CPUS, "{cpus} CPUs; this kernel runs at most {}", apic::MAX_CPUS);
     (0..cpus).map(CpuId).for_each(percpu::map_stacks);
     emulate::init(cpus);
     apic::init();

@@ -7,9 +7,8 @@
 
 use core::sync::atomic::Ordering;
 
-use gupsync::machine::FrameSize;
-use gupsync::mm::Frame;
-use gupsync::mm::tables::{Entry, PAGE_SIZE};
+use gupsync::mm::page_table::Entry;
+use gupsync::types::{Frame, FrameSize, PAGE_SIZE};
 use spin::{Mutex, Once};
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr3Flags, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::structures::paging::mapper::MapToError;

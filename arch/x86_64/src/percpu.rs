@@ -2,17 +2,16 @@
 //! their own, in order whatever has happened to the one in use.
 
 use alloc::boxed::Box;
-use core::arch::asm;
 
-use gupsync::cpumask::CpuId;
+use gupsync::types::CpuId;
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
 use x86_64::instructions::tables::load_tss;
-use x86_64::registers::model_specific::GsBase;
 use x86_64::registers::segmentation::SegmentSelector;
 use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
 use x86_64::structures::tss::TaskStateSegment;
 
+use crate::cpu_id::{self, PerCpu};
 use crate::paging;
 
 /// Index of the NMI's stack in the TSS.
@@ -22,12 +21,6 @@ pub const FAULT_STACK: u16 = 1;
 
 /// Ordinary, NMI and double fault.
 const STACKS: u64 = 3;
-
-/// What GS points to.
-#[repr(C)]
-struct PerCpu {
-    id: usize,
-}
 
 /// Maps the stacks of a CPU that is about to start.
 pub fn map_stacks(id: CpuId) {
@@ -64,19 +57,5 @@ pub fn init(id: CpuId) {
     }
     // SAFETY: `task` is the descriptor of a TSS that lives for ever.
     unsafe { load_tss(task) };
-    let own: &'static PerCpu = Box::leak(Box::new(PerCpu { id: id.0 }));
-    GsBase::write(VirtAddr::from_ptr(own));
-}
-
-/// The number of this CPU.
-pub fn id() -> CpuId {
-    let id: usize;
-    // SAFETY: GS points to this CPU's `PerCpu` from `init` on, which comes before anything that asks.
-    unsafe { asm!("mov {}, gs:[0]", out(reg) id, options(nostack, preserves_flags, readonly)) };
-    CpuId(id)
-}
-
-/// The same for messages, which may come before [`init`].
-pub fn id_or_boot() -> CpuId {
-    if GsBase::read().is_null() { CpuId(0) } else { id() }
+    cpu_id::set(Box::leak(Box::new(PerCpu::new(id))));
 }

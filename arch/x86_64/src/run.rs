@@ -6,17 +6,17 @@ use alloc::vec::Vec;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use gupsync::cpumask::CpuId;
-use gupsync::machine::{Event, Machine};
-use gupsync::mm::MmId;
+use gupsync::event::Event;
+use gupsync::machine::Machine;
+use gupsync::types::{CpuId, MmId};
 use gupsync_bench::report::{self, ExitCode};
 use gupsync_bench::row::Status;
 use gupsync_bench::spec::{self, Backend, Spec};
 use gupsync_bench::{Row, Run};
 
-use crate::apic::{Command, vector};
+use crate::apic::Command;
 use crate::hw::Hw;
-use crate::{apic, fail, frames, hw, percpu, serial, tlb};
+use crate::{apic, cpu_id, fail, frames, hw, serial, tlb, vector};
 
 /// The run under way. Null between runs.
 static CURRENT: AtomicPtr<Run<Hw>> = AtomicPtr::new(ptr::null_mut());
@@ -40,17 +40,10 @@ pub fn interrupt(cpu: CpuId) {
     }
 }
 
-/// The emulator has sent an NMI.
-pub fn count_emulation_nmi(from: CpuId) {
-    if let Some(run) = current() {
-        run.world.machine.note(from, MmId::KERNEL, Event::EmulationNmi, 1);
-    }
-}
-
-/// This CPU has taken an interrupt that calls nobody.
+/// This CPU has taken an interrupt that is no request.
 pub fn count_taken(event: Event) {
     if let Some(run) = current() {
-        run.world.machine.note(percpu::id(), MmId::KERNEL, event, 1);
+        run.world.machine.note(cpu_id::get(), MmId::KERNEL, event, 1);
     }
 }
 
@@ -69,7 +62,7 @@ pub fn serve(cpu: CpuId) -> ! {
             // Release: pairs with the Acquire in `with_run`.
             BACK.fetch_add(1, Ordering::Release);
         } else if let Some(run) = current() {
-            run.play(cpu);
+            run.take_part(cpu);
         }
     }
 }

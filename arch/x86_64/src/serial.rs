@@ -8,7 +8,7 @@ use spin::Mutex;
 use x86_64::instructions::interrupts;
 use x86_64::instructions::port::Port;
 
-use crate::percpu;
+use crate::cpu_id;
 
 const COM1: u16 = 0x3f8;
 const TRANSMITTER_EMPTY: u8 = 1 << 5;
@@ -53,7 +53,7 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        line(format_args!("[CPU {}] {}: {}", percpu::id_or_boot().0, record.level(), record.args()));
+        line(format_args!("[CPU {}] {}: {}", cpu_id::get_or_boot().0, record.level(), record.args()));
     }
 
     fn flush(&self) {}

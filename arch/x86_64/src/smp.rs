@@ -6,15 +6,10 @@
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use gupsync::cpumask::CpuId;
-use gupsync::mm::Frame;
-use gupsync::mm::tables::PAGE_SIZE;
+use gupsync::types::{CpuId, Frame, PAGE_SIZE};
 use x86_64::instructions::port::Port;
 
 use crate::{apic, frames, paging, percpu};
-
-/// The most CPUs: an xAPIC ID has eight bits, and 255 means all.
-pub const MAX_CPUS: usize = 255;
 
 /// CPUs that are set up.
 static ONLINE: AtomicU64 = AtomicU64::new(1);

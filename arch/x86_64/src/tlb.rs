@@ -3,11 +3,10 @@
 use core::arch::{asm, naked_asm};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use gupsync::machine::{FrameSize, Invlpgb, Range};
-use gupsync::mm::{Asid, Frame, VirtAddr};
+use gupsync::types::{Asid, Frame, FrameSize, Invlpgb, Range, VirtAddr};
 use x86_64::registers::control::{Cr3, Cr4, Cr4Flags};
 
-use crate::traps::TrapFrame;
+use crate::trap_frame::TrapFrame;
 
 /// Whether translations are tagged. QEMU's TCG has no PCID: there every load of CR3 flushes all.
 static PCID: AtomicBool = AtomicBool::new(false);

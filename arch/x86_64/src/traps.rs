@@ -2,43 +2,14 @@
 
 use core::arch::naked_asm;
 
-use gupsync::machine::Event;
+use gupsync::event::Event;
 use spin::LazyLock;
 use x86_64::VirtAddr;
 use x86_64::registers::control::Cr2;
 use x86_64::structures::idt::{Entry, InterruptDescriptorTable};
 
-use crate::apic::vector;
-use crate::{apic, emulate, exit, paging, percpu, run, tlb};
-
-/// The registers of the code that was interrupted, as the stubs push them.
-#[repr(C)]
-#[derive(Debug)]
-#[allow(missing_docs, reason = "register names")]
-pub struct TrapFrame {
-    pub r15: u64,
-    pub r14: u64,
-    pub r13: u64,
-    pub r12: u64,
-    pub r11: u64,
-    pub r10: u64,
-    pub r9: u64,
-    pub r8: u64,
-    pub rbp: u64,
-    pub rdi: u64,
-    pub rsi: u64,
-    pub rdx: u64,
-    pub rcx: u64,
-    pub rbx: u64,
-    pub rax: u64,
-    pub vector: u64,
-    pub error: u64,
-    pub rip: u64,
-    pub cs: u64,
-    pub rflags: u64,
-    pub rsp: u64,
-    pub ss: u64,
-}
+use crate::trap_frame::TrapFrame;
+use crate::{apic, cpu_id, emulate, exit, paging, percpu, run, tlb, vector};
 
 const NMI: u8 = 2;
 const INVALID_OPCODE: u8 = 6;
@@ -140,7 +111,7 @@ pub fn init() {
 extern "C" fn dispatch(frame: &mut TrapFrame) {
     match frame.vector as u8 {
         vector::FLUSH | vector::SYNC | vector::OTHER => {
-            run::interrupt(percpu::id());
+            run::interrupt(cpu_id::get());
             apic::end_of_interrupt();
         }
         // Waking up is all.
@@ -152,7 +123,7 @@ extern "C" fn dispatch(frame: &mut TrapFrame) {
         vector::SPURIOUS => {}
         NMI => {
             run::count_taken(Event::NmiTaken);
-            emulate::on_nmi(percpu::id());
+            emulate::on_nmi(cpu_id::get());
         }
         INVALID_OPCODE if emulate::try_instruction(frame) => {}
         PAGE_FAULT if tlb::recover(frame) => {}

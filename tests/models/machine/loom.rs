@@ -3,14 +3,15 @@
 mod mmu;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use gupsync::atomic::AtomicU64;
-use gupsync::cpumask::CpuId;
-use gupsync::machine::{Cause, Event, FrameSize, Invlpgb, Machine, Range, Violation};
-use gupsync::mm::tables::PAGE_SIZE;
-use gupsync::mm::{Asid, Frame, MmId, Page, VirtAddr};
+use gupsync::detect::Violation;
+use gupsync::event::{Cause, Event};
+use gupsync::machine::Machine;
+use gupsync::page::Page;
+use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range, VirtAddr};
 use gupsync::world::World;
 use gupsync_checker::report::{UnderWay, deep, is_hunt};
 use loom::cell::UnsafeCell;
@@ -40,8 +41,10 @@ pub struct Model {
     used: AtomicUsize,
     /// Roles that are not over yet.
     at_work: AtomicUsize,
-    /// Somebody has waited in vain: this execution is not looked at any further.
+    /// A CPU has waited in vain: this execution is not looked at any further.
     abandoned: AtomicBool,
+    /// What a CPU runs when it takes an interrupt.
+    handler: OnceLock<Box<dyn Fn(CpuId) + Send + Sync>>,
 }
 
 struct Core {
@@ -92,6 +95,7 @@ impl Model {
             used: AtomicUsize::new(1),
             at_work: AtomicUsize::new(cpus),
             abandoned: AtomicBool::new(false),
+            handler: OnceLock::new(),
         }
     }
 
@@ -107,12 +111,12 @@ impl Model {
     }
 
     /// The end of a role: takes interrupts until nobody is left who could send one.
-    fn rest(&self, cpu: CpuId, mut deliver: impl FnMut()) {
+    fn rest(&self, cpu: CpuId) {
         if self.at_work.fetch_sub(1, Relaxed) == 1 {
             (0..self.cpus.len()).map(CpuId).for_each(|cpu| self.wake(cpu));
         }
         loop {
-            self.window(cpu, &mut deliver);
+            self.window(cpu);
             if self.at_work.load(Relaxed) == 0 {
                 return;
             }
@@ -120,6 +124,22 @@ impl Model {
             loom::thread::park();
             *self.cpus[cpu.0].idle.lock().expect(UNPOISONED) = None;
         }
+    }
+
+    /// A point at which an interrupt may be taken.
+    pub fn window(&self, cpu: CpuId) {
+        self.take_broadcasts(cpu);
+        let core = &self.cpus[cpu.0];
+        // Relaxed, here and where it is rung: an interrupt may be late, and orders nothing by itself.
+        let rung = core.rung.fetch_add(0, gupsync::atomic::Ordering::Relaxed) as usize;
+        if core.taken.swap(rung, Relaxed) != rung {
+            self.handler.get().expect("an interrupt before the exploration")(cpu);
+        }
+    }
+
+    /// Lets others get on, interrupts off.
+    pub fn pause(&self) {
+        loom::thread::yield_now();
     }
 
     fn memory(&self, frame: Frame) -> &Memory {
@@ -148,39 +168,23 @@ impl Machine for Model {
         self.cpus.len()
     }
 
-    fn irqs_off<R>(&self, body: impl FnOnce() -> R) -> R {
-        body()
-    }
-
-    fn window(&self, cpu: CpuId, mut deliver: impl FnMut()) {
-        self.take_broadcasts(cpu);
-        let core = &self.cpus[cpu.0];
-        // Relaxed, here and where it is rung: an interrupt may be late, and orders nothing by itself.
-        let rung = core.rung.fetch_add(0, gupsync::atomic::Ordering::Relaxed) as usize;
-        if core.taken.swap(rung, Relaxed) != rung {
-            deliver();
-        }
+    fn irqs_off<R>(&self, cpu: CpuId, body: impl FnOnce() -> R) -> R {
+        let result = body();
+        self.window(cpu);
+        result
     }
 
     /// Lets others get on, and looks once. Loom explores every number of turns of a spin loop, and there is no end to
     /// that; an execution in which the look is in vain is abandoned, for there is another in which it comes later.
-    fn wait(&self, cpu: CpuId, mut deliver: impl FnMut(), mut until: impl FnMut() -> bool) {
-        self.window(cpu, &mut deliver);
+    fn wait(&self, cpu: CpuId, mut until: impl FnMut() -> bool) {
+        self.window(cpu);
         if self.cpus[cpu.0].unanswered.load(Relaxed) != 0 {
             loom::thread::yield_now();
-            self.window(cpu, &mut deliver);
+            self.window(cpu);
         }
         if !until() {
             self.abandoned.store(true, Relaxed);
         }
-    }
-
-    fn pause(&self) {
-        loom::thread::yield_now();
-    }
-
-    fn park(&self, cpu: CpuId, deliver: impl FnMut(), until: impl FnMut() -> bool) {
-        self.wait(cpu, deliver, until);
     }
 
     fn send(&self, from: CpuId, to: CpuId, _: Cause, _: MmId) {
@@ -243,32 +247,10 @@ impl Machine for Model {
         self.reuse(to);
     }
 
-    fn touch(&self, _: VirtAddr) -> Option<u64> {
-        None
-    }
-
-    fn write(&self, _: VirtAddr, _: u64) -> bool {
-        false
-    }
-
     fn note(&self, _: CpuId, _: MmId, _: Event, _: u64) {}
-
-    fn counted(&self, _: MmId, _: Event) -> u64 {
-        0
-    }
-
-    fn counted_on(&self, _: CpuId, _: MmId, _: Event) -> u64 {
-        0
-    }
-
-    fn forget_counts(&self) {}
 
     fn caught(&self, violation: &Violation) {
         assert!(self.is_abandoned(), "{violation:?}");
-    }
-
-    fn clock(&self) -> u64 {
-        0
     }
 }
 
@@ -300,6 +282,9 @@ fn execute<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<
     let mms = mms.iter().copied();
     let world = World::new(Model::new(parts.len()), config, mms).expect("enough frames");
     let stage = Arc::new(Stage { table: table(&world), world });
+    let weak = Arc::downgrade(&stage);
+    let handler = move |cpu| weak.upgrade().expect("it lives").world.interrupt(cpu);
+    assert!(stage.world.machine.handler.set(Box::new(handler)).is_ok());
     for (index, (before, _)) in parts.iter().enumerate() {
         before(&stage, &mut stage.world.enter(CpuId(index)));
     }
@@ -311,7 +296,7 @@ fn execute<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<
             loom::thread::spawn(move || {
                 let mut cpu = stage.world.enter(CpuId(index));
                 role(&stage, &mut cpu);
-                stage.world.machine.rest(cpu.id(), || stage.world.interrupt(cpu.id()));
+                stage.world.machine.rest(cpu.id());
             })
         })
         .collect();

@@ -5,11 +5,12 @@ mod loom;
 #[cfg(tso)]
 mod tso;
 
-use gupsync::cpumask::CpuId;
-use gupsync::flush::{self, FlushConfig, Tables};
-use gupsync::machine::{FrameSize, Machine, Range};
-use gupsync::mm::tables::{self, Entry};
-use gupsync::mm::{Frame, Mm, MmConfig, MmId, VirtAddr};
+use gupsync::config::{FlushConfig, FreedTables, MmConfig};
+use gupsync::flush;
+use gupsync::machine::Machine;
+use gupsync::mm::Mm;
+use gupsync::mm::page_table::{self, Entry};
+use gupsync::types::{CpuId, Frame, FrameSize, MmId, Range, VirtAddr};
 use gupsync::world::{Cpu, World};
 
 #[cfg(loom)]
@@ -60,7 +61,7 @@ pub const TWO_MMS: Setting = Setting { mms: &[MM, MM], ..ONE_MM };
 
 /// A machine that flushes by interrupts.
 pub const BY_IPI: FlushConfig =
-    FlushConfig { invlpgb: false, threshold: 1, asids: 0, hypercall: false, unshare_flush: Tables::Kept };
+    FlushConfig { invlpgb: false, threshold: 1, asids: 0, hypercall: false, unshare_flush: FreedTables::No };
 
 /// A machine with INVLPGB, on which an mm gets an ASID with its first flush; the next ends the transition.
 pub const BY_INVLPGB: FlushConfig = FlushConfig { invlpgb: true, threshold: 0, asids: 3, ..BY_IPI };
@@ -70,7 +71,7 @@ pub fn give_asids(world: &World<Model>) {
     let mut cpu = world.enter(CpuId(0));
     for mm in world.mms() {
         for _ in 0..2 {
-            let _ = flush::flush(&mut cpu, mm, Range::All, Tables::Kept, None);
+            let _ = flush::flush(&mut cpu, mm, Range::All, FreedTables::No, None);
         }
     }
 }
@@ -91,18 +92,18 @@ pub const MM: MmConfig = MmConfig { hypercall: false, wants_asid: true, trim_eve
 /// Gives mm 1 an empty PTE table at [`VA`].
 fn pte_table(world: &World<Model>) -> Frame {
     let machine = &world.machine;
-    let slot = tables::entry(machine, world.mm(MmId::new(1)), VA, 2).expect("enough frames");
+    let slot = world.mm(MmId::new(1)).entry(machine, VA, 2).expect("enough frames");
     let table = machine.alloc(FrameSize::Small).expect("enough frames");
-    tables::link(slot, Entry::to(table, VA));
+    page_table::link(slot, Entry::to(table, VA));
     table
 }
 
 /// Gives mm 1 a page at [`VA`].
 fn page(world: &World<Model>) -> Frame {
     let machine = &world.machine;
-    let slot = tables::entry(machine, world.mm(MmId::new(1)), VA, 1).expect("enough frames");
+    let slot = world.mm(MmId::new(1)).entry(machine, VA, 1).expect("enough frames");
     let page = machine.alloc(FrameSize::Small).expect("enough frames");
     machine.page(page).map();
-    tables::link(slot, Entry::to(page, VA));
+    page_table::link(slot, Entry::to(page, VA));
     page
 }

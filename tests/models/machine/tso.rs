@@ -3,11 +3,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gupsync::atomic::{AtomicU64, Figure, Ordering::Relaxed};
-use gupsync::cpumask::CpuId;
-use gupsync::machine::{Cause, Event, FrameSize, Invlpgb, Machine, Range, Violation};
-use gupsync::mm::tables::{Entry, PAGE_SIZE};
-use gupsync::mm::{Asid, Frame, MmId, Page, VirtAddr};
+use gupsync::atomic::Ordering::Relaxed;
+use gupsync::atomic::{AtomicU64, Figure};
+use gupsync::detect::Violation;
+use gupsync::event::{Cause, Event};
+use gupsync::machine::Machine;
+use gupsync::mm::page_table::Entry;
+use gupsync::page::Page;
+use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range, VirtAddr};
 use gupsync::world::World;
 use gupsync_checker::report::{UnderWay, deep};
 use gupsync_checker::tso::{self, Interrupt, Role};
@@ -74,6 +77,12 @@ impl Model {
     fn memory(&self, frame: Frame) -> &Memory {
         &self.memory[(frame.0 / PAGE_SIZE) as usize]
     }
+
+    /// A point at which an interrupt may be taken, as at any other here.
+    pub fn window(&self, _: CpuId) {}
+
+    /// Lets others get on, as at any time here.
+    pub fn pause(&self) {}
 
     /// A CPU reads the memory at [`super::VA`], if any is mapped there.
     pub fn access(&self, cpu: CpuId) {
@@ -175,19 +184,11 @@ impl Machine for Model {
         self.cpus.len()
     }
 
-    fn irqs_off<R>(&self, body: impl FnOnce() -> R) -> R {
+    fn irqs_off<R>(&self, _: CpuId, body: impl FnOnce() -> R) -> R {
         tso::irqs_off(body)
     }
 
-    fn window(&self, _: CpuId, _: impl FnMut()) {}
-
-    fn wait(&self, _: CpuId, _: impl FnMut(), until: impl FnMut() -> bool) {
-        tso::wait(until);
-    }
-
-    fn pause(&self) {}
-
-    fn park(&self, _: CpuId, _: impl FnMut(), until: impl FnMut() -> bool) {
+    fn wait(&self, _: CpuId, until: impl FnMut() -> bool) {
         tso::wait(until);
     }
 
@@ -264,36 +265,14 @@ impl Machine for Model {
         self.reuse(to);
     }
 
-    fn touch(&self, _: VirtAddr) -> Option<u64> {
-        None
-    }
-
-    fn write(&self, _: VirtAddr, _: u64) -> bool {
-        false
-    }
-
     fn note(&self, _: CpuId, mm: MmId, event: Event, _: u64) {
         if matches!(event, Event::WalkBegin | Event::WalkEnd | Event::SyncSkipped | Event::SyncSent) {
             tso::note(|| format!("{event:?} of {mm:?}"));
         }
     }
 
-    fn counted(&self, _: MmId, _: Event) -> u64 {
-        0
-    }
-
-    fn counted_on(&self, _: CpuId, _: MmId, _: Event) -> u64 {
-        0
-    }
-
-    fn forget_counts(&self) {}
-
     fn caught(&self, violation: &Violation) {
         tso::broken(format!("{violation:?}"));
-    }
-
-    fn clock(&self) -> u64 {
-        0
     }
 }
 

@@ -5,9 +5,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use gupsync::cpumask::CpuId;
-use gupsync::mm::{MmConfig, MmId};
 use crate::spec::{Flush, Mutator, Spec, Workload};
+use gupsync::config::MmConfig;
+use gupsync::types::{CpuId, MmId};
 
 /// What a CPU does in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

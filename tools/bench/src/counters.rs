@@ -4,9 +4,8 @@ use alloc::boxed::Box;
 use crossbeam_utils::CachePadded;
 
 use gupsync::atomic::{Figure, Ordering};
-use gupsync::cpumask::CpuId;
-use gupsync::machine::Event;
-use gupsync::mm::MmId;
+use gupsync::event::Event;
+use gupsync::types::{CpuId, MmId};
 
 /// A row of counters for each CPU, for the kernel and each mm.
 pub struct Counters {

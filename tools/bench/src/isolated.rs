@@ -1,10 +1,10 @@
 //! An isolated CPU: it runs nothing, and records what interrupts it.
 
-use gupsync::atomic::{Figure, Ordering};
-use gupsync::cpumask::CpuId;
-use gupsync::machine::Machine;
+use crate::machine::Bench;
+use crate::phases::Phase;
 use crate::run::Run;
-use crate::stage::Phase;
+use gupsync::atomic::{Figure, Ordering};
+use gupsync::types::CpuId;
 
 /// The longest time between two looks at the clock, of any isolated CPU.
 pub(crate) struct LongestGap(Figure);
@@ -23,17 +23,16 @@ impl LongestGap {
 
 /// Looks at the clock as often as it can. What interrupts it is counted by its handlers, by cause; how long it was
 /// away shows in the clock. It has no mm, walks nothing, and counts as idle throughout.
-pub(crate) fn be_isolated<M: Machine>(run: &Run<M>, cpu: CpuId) {
+pub(crate) fn be_isolated<M: Bench>(run: &Run<M>, cpu: CpuId) {
     let machine = &run.world.machine;
-    machine.park(cpu, || run.world.interrupt(cpu), || run.stage.is_open(Phase::Count));
+    machine.park(cpu, || run.phases.is_open(Phase::Count));
     let mut last = machine.clock();
-    while !run.stage.is_open(Phase::Stop) {
-        machine.window(cpu, || run.world.interrupt(cpu));
+    machine.wait(cpu, || {
         let now = machine.clock();
         // Relaxed: a figure.
         run.longest_gap.0.fetch_max(now - last, Ordering::Relaxed);
         last = now;
-        machine.pause();
-    }
-    run.stage.report();
+        run.phases.is_open(Phase::Stop)
+    });
+    run.phases.report();
 }

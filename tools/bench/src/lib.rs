@@ -1,7 +1,8 @@
 //! What is run and measured: roles, workloads, counters, detectors. Kernel and simulator run the same scenarios.
 //!
 //! A [`Spec`] says what to run; a [`Run`] is one policy at it, on a world of its own; [`Row`]s are what came out.
-//! [`cast`] gives every CPU its role; [`team`] is how those who work on one mm keep step with each other.
+//! [`cast`] gives every CPU its role; a team works on one mm, keeps step by turns, and holds walkers inside their walks
+//! ([`hold`]). What it needs of the machine beyond what the protocol does is [`machine::Bench`].
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -11,18 +12,22 @@ extern crate alloc;
 pub mod cast;
 pub mod choice;
 pub mod counters;
+mod errand;
 mod guests;
+pub mod hold;
 mod isolated;
+pub mod machine;
+mod mutation;
 mod mutator;
-mod plays;
+mod phases;
 mod ranges;
 pub mod report;
 pub mod row;
 mod run;
 mod sharing;
 pub mod spec;
-mod stage;
-pub mod team;
+mod team;
+mod turns;
 mod worker;
 
 pub use row::Row;

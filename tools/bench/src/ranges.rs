@@ -8,16 +8,18 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use gupsync::atomic::{AtomicU64, Ordering};
-use gupsync::machine::{Caught, FrameSize, Machine, Violation};
-use gupsync::mm::shared::{Attempt, SharedTable};
-use gupsync::mm::tables::{self, ENTRIES, Entry, HUGE_SIZE, PAGE_SIZE};
-use gupsync::mm::{Frame, Mm, MmId, VirtAddr};
-use gupsync::ops::deferred::Deferred;
-use gupsync::ops::unshare::{self, TABLE_SIZE, Tables};
-use gupsync::rcu::GracePeriod;
 use crate::choice::Kind;
+use crate::machine::Bench;
 use crate::spec::MAX_TABLES;
+use gupsync::atomic::{AtomicU64, Ordering};
+use gupsync::detect::{Caught, Violation};
+use gupsync::mm::Mm;
+use gupsync::mm::page_table::{self, Entry};
+use gupsync::mm::shared_table::{Attempt, SharedTable};
+use gupsync::ops::deferred::Deferred;
+use gupsync::ops::unshare::{self, SharedTables, TABLE_SIZE};
+use gupsync::rcu::GracePeriod;
+use gupsync::types::{ENTRIES, Frame, FrameSize, HUGE_SIZE, MmId, PAGE_SIZE, VirtAddr};
 use gupsync::world::Cpu;
 
 /// How many 4 KiB pages a PTE table maps before its operation; the rest of it is holes.
@@ -73,8 +75,8 @@ pub(crate) enum Place {
     Small(VirtAddr),
     /// A huge page.
     Huge(VirtAddr, Frame),
-    /// Tables that these mms have a share in.
-    Shared(Vec<(MmId, Tables)>),
+    /// SharedTables that these mms have a share in.
+    Shared(Vec<(MmId, SharedTables)>),
 }
 
 /// What waits for a grace period.
@@ -89,9 +91,9 @@ pub(crate) struct Ranges {
     /// By turn, modulo [`LIVE`].
     live: [Option<Place>; LIVE as usize],
     trash: Vec<(GracePeriod, Vec<Trash>)>,
-    /// Tables that operations have left to be freed later.
+    /// SharedTables that operations have left to be freed later.
     pub(crate) deferred: Vec<Deferred<Vec<Frame>>>,
-    /// Tables that are free: the next range to be mapped reuses them.
+    /// SharedTables that are free: the next range to be mapped reuses them.
     tables: Vec<Frame>,
     /// Huge frames that map nothing.
     spare: Vec<Frame>,
@@ -113,12 +115,12 @@ impl Ranges {
     }
 
     /// What the range of `turn` holds from now on.
-    pub(crate) fn settle(&mut self, turn: u64, place: Place) {
+    pub(crate) fn record(&mut self, turn: u64, place: Place) {
         self.live[(turn % LIVE) as usize] = Some(place);
     }
 
     /// Makes room for turn `turn`: takes the range away that had its place, and what may be reused out of the trash.
-    pub(crate) fn make_room<M: Machine>(&mut self, cpu: &Cpu<'_, M>, mm: &Mm, turn: u64) {
+    pub(crate) fn make_room<M: Bench>(&mut self, cpu: &Cpu<'_, M>, mm: &Mm, turn: u64) {
         let place = self.live[(turn % LIVE) as usize].take();
         let trash = place.map_or(Vec::new(), |place| take_away(cpu, mm, place));
         if !trash.is_empty() {
@@ -143,12 +145,12 @@ impl Ranges {
     }
 
     /// Takes out of use what operations have left, if it may be.
-    pub(crate) fn look_after_deferred<M: Machine>(&mut self, cpu: &Cpu<'_, M>) {
+    pub(crate) fn look_after_deferred<M: Bench>(&mut self, cpu: &Cpu<'_, M>) {
         let mut kept = Vec::new();
         for deferred in self.deferred.drain(..) {
             match deferred.poll(cpu) {
                 Ok(tables) => tables.into_iter().for_each(|table| {
-                    tables::fill(&cpu.world().machine, table, Entry::POISON);
+                    page_table::fill(&cpu.world().machine, table, Entry::POISON);
                     self.tables.push(table);
                 }),
                 Err(deferred) => kept.push(deferred),
@@ -158,8 +160,8 @@ impl Ranges {
     }
 
     /// A table that an operation has set free: the next range uses it.
-    pub(crate) fn give_table<M: Machine>(&mut self, machine: &M, table: Frame) {
-        tables::fill(machine, table, Entry::POISON);
+    pub(crate) fn give_table<M: Bench>(&mut self, machine: &M, table: Frame) {
+        page_table::fill(machine, table, Entry::POISON);
         self.tables.push(table);
     }
 
@@ -168,29 +170,29 @@ impl Ranges {
         self.spare.push(huge);
     }
 
-    fn take_table<M: Machine>(&mut self, machine: &M) -> Result<Frame, NoMemory> {
+    fn take_table<M: Bench>(&mut self, machine: &M) -> Result<Frame, NoMemory> {
         let table = match self.tables.pop() {
             Some(table) => table,
             None => machine.alloc(FrameSize::Small).ok_or(NoMemory)?,
         };
-        tables::fill(machine, table, Entry(0));
+        page_table::fill(machine, table, Entry(0));
         Ok(table)
     }
 
     /// A huge frame, zeroed when it is new.
-    pub(crate) fn take_huge<M: Machine>(&mut self, machine: &M) -> Result<Frame, NoMemory> {
+    pub(crate) fn take_huge<M: Bench>(&mut self, machine: &M) -> Result<Frame, NoMemory> {
         if let Some(huge) = self.spare.pop() {
             return Ok(huge);
         }
         let huge = machine.alloc(FrameSize::Huge).ok_or(NoMemory)?;
         for page in 0..ENTRIES as u64 {
-            tables::fill(machine, Frame(huge.0 + page * PAGE_SIZE), Entry(0));
+            page_table::fill(machine, Frame(huge.0 + page * PAGE_SIZE), Entry(0));
         }
         Ok(huge)
     }
 
     /// Maps a table of small pages at `va`, each holding its own address.
-    pub(crate) fn map_small<M: Machine>(&mut self, machine: &M, mm: &Mm, va: VirtAddr) -> Result<(), NoMemory> {
+    pub(crate) fn map_small<M: Bench>(&mut self, machine: &M, mm: &Mm, va: VirtAddr) -> Result<(), NoMemory> {
         let table = self.take_table(machine)?;
         for (index, slot) in (0..PAGES).zip(machine.words(table)) {
             let page = machine.alloc(FrameSize::Small).ok_or(NoMemory)?;
@@ -199,19 +201,19 @@ impl Ranges {
             machine.page(page).map();
             slot.store(Entry::to(page, va).0, Ordering::Relaxed);
         }
-        tables::link(tables::entry(machine, mm, va, 2).ok_or(NoMemory)?, Entry::to(table, va));
+        page_table::link(mm.entry(machine, va, 2).ok_or(NoMemory)?, Entry::to(table, va));
         Ok(())
     }
 
     /// Makes the shared tables of turn `turn`, `owner` the only sharer, linked nowhere.
-    pub(crate) fn make_shared<M: Machine>(
+    pub(crate) fn make_shared<M: Bench>(
         &mut self,
         machine: &M,
         owner: MmId,
         turn: u64,
         count: u64,
         read_only: bool,
-    ) -> Result<Tables, NoMemory> {
+    ) -> Result<SharedTables, NoMemory> {
         let huge = match self.shared_page {
             Some(huge) => huge,
             None => {
@@ -239,14 +241,14 @@ impl Ranges {
     }
 
     /// Links `tables` in `mm`, the upper tables made if need be; joins them unless `mm` is their owner.
-    pub(crate) fn share<M: Machine>(
+    pub(crate) fn share<M: Bench>(
         machine: &M,
         mm: &Mm,
-        tables: &Tables,
+        tables: &SharedTables,
         is_owner: bool,
     ) -> Result<(), NoMemory> {
         for table in tables {
-            tables::entry(machine, mm, table.va, 3).ok_or(NoMemory)?;
+            mm.entry(machine, table.va, 3).ok_or(NoMemory)?;
             assert!(is_owner || table.join(mm.id) == Attempt::Done, "a new table can be joined");
             unshare::link(machine, mm, table);
         }
@@ -254,19 +256,19 @@ impl Ranges {
     }
 
     /// Makes the upper tables that `mm` needs to join at turn `turn` later.
-    pub(crate) fn reserve<M: Machine>(machine: &M, mm: &Mm, tables: &Tables) -> Result<(), NoMemory> {
-        tables.iter().try_for_each(|table| tables::entry(machine, mm, table.va, 3).map(|_| ()).ok_or(NoMemory))
+    pub(crate) fn reserve<M: Bench>(machine: &M, mm: &Mm, tables: &SharedTables) -> Result<(), NoMemory> {
+        tables.iter().try_for_each(|table| mm.entry(machine, table.va, 3).map(|_| ()).ok_or(NoMemory))
     }
 
     /// Gives back what maps nothing; the rest goes with the mms. No walker is left.
-    pub(crate) fn give_back<M: Machine>(mut self, cpu: &mut Cpu<'_, M>, mm: &Mm) {
+    pub(crate) fn give_back<M: Bench>(mut self, cpu: &mut Cpu<'_, M>, mm: &Mm) {
         for turn in 0..LIVE {
             self.make_room(cpu, mm, turn);
         }
         cpu.synchronize_rcu();
         self.make_room(cpu, mm, 0);
         let machine = &cpu.world().machine;
-        if !cpu.world().oracle.has_caught() {
+        if !cpu.world().findings.has_caught() {
             // After a violation nobody knows whose they are.
             self.tables.into_iter().for_each(|table| machine.free(table, FrameSize::Small));
         }
@@ -275,21 +277,21 @@ impl Ranges {
 }
 
 /// Unmaps a range, and says what may be reused after a grace period.
-fn take_away<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, place: Place) -> Vec<Trash> {
+fn take_away<M: Bench>(cpu: &Cpu<'_, M>, mm: &Mm, place: Place) -> Vec<Trash> {
     let world = cpu.world();
     let machine = &world.machine;
-    let pmd = |va| tables::entry(machine, mm, va, 2).expect("it was mapped");
+    let pmd = |va| mm.entry(machine, va, 2).expect("it was mapped");
     match place {
         Place::Small(va) => {
             // Relaxed, here and below: written by this mutator.
             let table = Entry(pmd(va).load(Ordering::Relaxed)).frame();
-            tables::link(pmd(va), Entry(0));
+            page_table::link(pmd(va), Entry(0));
             let page = |slot: &AtomicU64| Entry(slot.load(Ordering::Relaxed)).frame();
             let pages = machine.words(table)[..PAGES as usize].iter().map(page).map(Trash::Page);
             pages.chain([Trash::Table(table)]).collect()
         }
         Place::Huge(va, huge) => {
-            tables::link(pmd(va), Entry(0));
+            page_table::link(pmd(va), Entry(0));
             check_copies(machine, huge, va);
             [Trash::Huge(huge)].into()
         }
@@ -297,8 +299,8 @@ fn take_away<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, place: Place) -> Vec<Trash> 
             let mut frames: Vec<Frame> = Vec::new();
             for (holder, held) in holders {
                 for table in held {
-                    let slot = tables::entry(machine, world.mm(holder), table.va, 3).expect("it was linked");
-                    tables::link(slot, Entry(0));
+                    let slot = world.mm(holder).entry(machine, table.va, 3).expect("it was linked");
+                    page_table::link(slot, Entry(0));
                     if is_still_shared(cpu, holder, &table) && !frames.contains(&table.frame) {
                         frames.push(table.frame);
                     }
@@ -311,7 +313,7 @@ fn take_away<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, place: Place) -> Vec<Trash> 
 
 /// Looks, as the next page fault of `mm` would, whether a table that it has a share in is still what it shares. If not, it
 /// belongs to somebody else now.
-pub(crate) fn is_still_shared<M: Machine>(cpu: &Cpu<'_, M>, mm: MmId, table: &SharedTable) -> bool {
+pub(crate) fn is_still_shared<M: Bench>(cpu: &Cpu<'_, M>, mm: MmId, table: &SharedTable) -> bool {
     // Relaxed: written by this mutator.
     let entry = Entry(cpu.world().machine.words(table.frame)[0].load(Ordering::Relaxed));
     let is_own = entry.is_of(table.va, mm);
@@ -323,7 +325,7 @@ pub(crate) fn is_still_shared<M: Machine>(cpu: &Cpu<'_, M>, mm: MmId, table: &Sh
 }
 
 /// Every page of the range must have arrived in the huge frame.
-fn check_copies<M: Machine>(machine: &M, huge: Frame, va: VirtAddr) {
+fn check_copies<M: Bench>(machine: &M, huge: Frame, va: VirtAddr) {
     for index in 0..PAGES {
         let copy = Frame(huge.0 + index * PAGE_SIZE);
         // Relaxed: written by this mutator.

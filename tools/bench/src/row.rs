@@ -4,8 +4,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use serde::{Deserialize, Serialize};
 
-use gupsync::policy;
 use crate::spec::{List, Mutator, Spec, Workload};
+use gupsync::policy;
 
 /// How a row ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,31 +6,31 @@ use alloc::vec::Vec;
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::SeedableRng;
 
-use gupsync::atomic::{Figure, Ordering};
-use gupsync::cpumask::CpuId;
-use gupsync::machine::{Cause, Event, Machine};
-use gupsync::mm::MmId;
-use gupsync::policy;
 use crate::cast::{Cast, Role};
 use crate::guests::{self, Switch};
 use crate::isolated::{self, LongestGap};
+use crate::machine::Bench;
 use crate::mutator::Mutate;
+use crate::phases::Phases;
 use crate::ranges::{self, Ranges};
 use crate::row::{Counts, Row, Status};
 use crate::spec::Spec;
-use crate::stage::Stage;
 use crate::team::Team;
 use crate::worker::Work;
+use gupsync::atomic::{Figure, Ordering};
+use gupsync::event::Event;
+use gupsync::policy;
+use gupsync::types::{CpuId, MmId};
 use gupsync::world::{Cpu, World};
 
 /// One policy at one workload, with a world of its own.
-pub struct Run<M: Machine> {
+pub struct Run<M: Bench> {
     /// The world: interrupt handlers need it.
     pub world: World<M>,
     pub(crate) spec: Spec,
     pub(crate) cast: Cast,
     pub(crate) teams: Vec<Team>,
-    pub(crate) stage: Stage,
+    pub(crate) phases: Phases,
     pub(crate) tallies: Vec<Tally>,
     pub(crate) longest_gap: LongestGap,
     policy: String,
@@ -61,7 +61,7 @@ impl Tally {
     }
 }
 
-impl<M: Machine> Run<M> {
+impl<M: Bench> Run<M> {
     /// A run of `policy`, ready to start. `None` if there is no memory for it.
     pub fn new(machine: M, spec: &Spec, policy: &str) -> Option<Self> {
         let cast = Cast::new(spec, machine.cpus());
@@ -72,9 +72,9 @@ impl<M: Machine> Run<M> {
         }
         let before = world.mms().iter().map(|_| [Figure::new(0), Figure::new(0)]).collect();
         let tallies = cast.teams.iter().map(|_| Tally::new()).collect();
-        let (stage, longest_gap) = (Stage::new(), LongestGap::new());
+        let (phases, longest_gap) = (Phases::new(), LongestGap::new());
         let (spec, policy) = (spec.clone(), policy.to_string());
-        Some(Run { world, spec, cast, teams, stage, tallies, longest_gap, policy, before })
+        Some(Run { world, spec, cast, teams, phases, tallies, longest_gap, policy, before })
     }
 
     /// How many mms a run of `spec` has, for whoever makes its counters.
@@ -91,7 +91,7 @@ impl<M: Machine> Run<M> {
     }
 
     /// The part of another CPU.
-    pub fn play(&self, cpu: CpuId) {
+    pub fn take_part(&self, cpu: CpuId) {
         match self.cast.role(cpu) {
             Role::Mutator(team) => {
                 policy::with(&self.policy, Mutate { run: self, cpu, team, progress: |_| () });
@@ -112,14 +112,13 @@ impl<M: Machine> Run<M> {
 
     /// Wakes those whose role is one of those.
     pub(crate) fn kick(&self, cpu: &Cpu<'_, M>, which: impl Fn(Role) -> bool) {
-        self.cast
-            .playing(which)
-            .for_each(|sleeper| self.world.machine.send(cpu.id(), sleeper, Cause::Kick, MmId::KERNEL));
+        let sleepers: Vec<_> = self.cast.playing(which).collect();
+        self.world.machine.wake(cpu.id(), sleepers.iter().copied(), MmId::KERNEL);
     }
 
     /// Whether there is no point in going on.
     pub(crate) fn must_stop(&self) -> bool {
-        self.world.oracle.has_caught() || self.stage.has_no_memory() || self.stage.is_unsettled()
+        self.world.findings.has_caught() || self.phases.has_no_memory() || self.phases.is_restless()
     }
 
     /// The random numbers of one CPU: the same for every policy.
@@ -140,10 +139,10 @@ impl<M: Machine> Run<M> {
 
     /// The rows: one for each team's mm if there are several, and one for all. Nobody is at work.
     pub(crate) fn rows(&self) -> Vec<Row> {
-        let status = match &self.stage {
-            stage if stage.has_no_memory() => Status::Memory,
-            _ if self.world.oracle.has_caught() => Status::Violation,
-            stage if stage.is_unsettled() => Status::Unsettled,
+        let status = match &self.phases {
+            phases if phases.has_no_memory() => Status::Memory,
+            _ if self.world.findings.has_caught() => Status::Violation,
+            phases if phases.is_restless() => Status::Unsettled,
             _ => Status::Ok,
         };
         let row = |mm: &str, mms: &[MmId], tallies: &[Tally]| {
@@ -152,7 +151,7 @@ impl<M: Machine> Run<M> {
                 return row;
             }
             let counts = self.counts(mms, tallies);
-            Row { mm: mm.to_string(), counts, detail: self.world.oracle.first(), ..row }
+            Row { mm: mm.to_string(), counts, detail: self.world.findings.first(), ..row }
         };
         let mut rows = Vec::new();
         if self.teams.len() > 1 {
@@ -221,8 +220,8 @@ impl<M: Machine> Run<M> {
             at_risk: counted(Event::AtRisk),
             held_at_unlink: counted(Event::HeldAtUnlink),
             walks: counted(Event::WalkEnd),
-            sync_violations: Some(self.world.oracle.sync_violations()),
-            stale_translations: Some(self.world.oracle.stale_translations()),
+            sync_violations: Some(self.world.findings.sync_violations()),
+            stale_translations: Some(self.world.findings.stale_translations()),
             cycles_per_op: Some(tally(|tally| &tally.cycles) / ops.max(1)),
             ..Counts::default()
         }

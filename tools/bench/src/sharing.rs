@@ -2,14 +2,14 @@
 
 use alloc::vec::Vec;
 
-use gupsync::machine::Machine;
-use gupsync::mm::MmId;
-use gupsync::ops::unshare::{Join, Leave, Survive, Tables};
+use crate::machine::Bench;
+use crate::mutation::Mutation;
+use crate::ranges::{self, NoMemory, Place, Ranges};
+use crate::turns::Expect;
+use gupsync::ops::unshare::{Join, Leave, SharedTables, Survive};
 use gupsync::ops::{Any, Ended, Job, Stepped};
 use gupsync::policy::Policy;
-use crate::plays::Play;
-use crate::ranges::{self, NoMemory, Place, Ranges};
-use crate::team::Expect;
+use gupsync::types::MmId;
 use gupsync::world::Cpu;
 
 /// Something that an mm does with shared tables.
@@ -21,7 +21,7 @@ enum Act {
 }
 
 /// All that one mm does with the shared tables of a turn.
-struct Part {
+struct Sharer {
     mm: MmId,
     /// From the end.
     todo: Vec<Act>,
@@ -32,16 +32,16 @@ struct Part {
     slow_after: u64,
 }
 
-impl Part {
+impl Sharer {
     fn new(mm: MmId, acts: impl IntoIterator<Item = Act>) -> Self {
-        Part { mm, todo: acts.into_iter().collect(), job: None, waits: false, slow_after: u64::MAX }
+        Sharer { mm, todo: acts.into_iter().collect(), job: None, waits: false, slow_after: u64::MAX }
     }
 }
 
-/// A slow part is held up after fewer steps than this: about as many as the longest part has.
+/// A slow sharer is held up after fewer steps than this: about as many as the longest sharer has.
 const STEPS: usize = 10;
 
-impl<M: Machine> Play<'_, M> {
+impl<M: Bench> Mutation<'_, M> {
     /// Makes the shared tables of this turn, and shares them among those who do from the start.
     pub(crate) fn prepare_sharing(&mut self) -> Result<(), NoMemory> {
         let (world, spec, mms) = (&self.run.world, &self.run.spec, &self.cast.mms);
@@ -71,33 +71,33 @@ impl<M: Machine> Play<'_, M> {
         Ok(())
     }
 
-    /// Everybody does his part with the shared tables of this turn.
+    /// Everybody does his sharer with the shared tables of this turn.
     pub(crate) fn unshare<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>) -> Result<(Expect, bool), NoMemory> {
         let interleave = self.run.spec.interleave.is_on();
-        let mut parts = self.cast_parts(interleave);
+        let mut sharers = self.cast_sharers(interleave);
         // Whoever waits is tried again once somebody else has got on.
-        while !parts.iter().all(|part| part.waits) {
-            let who = if interleave { self.choose(&parts) } else { 0 };
-            let part = &mut parts[who];
-            let Some(job) = part.job.take().or_else(|| self.begin(part.mm, part.todo.pop()?)) else {
-                parts.remove(who);
+        while !sharers.iter().all(|sharer| sharer.waits) {
+            let who = if interleave { self.choose(&sharers) } else { 0 };
+            let sharer = &mut sharers[who];
+            let Some(job) = sharer.job.take().or_else(|| self.begin(sharer.mm, sharer.todo.pop()?)) else {
+                sharers.remove(who);
                 continue;
             };
-            part.slow_after = part.slow_after.saturating_sub(1);
+            sharer.slow_after = sharer.slow_after.saturating_sub(1);
             match self.step::<P>(cpu, job) {
                 Stepped::Wait(job) => {
-                    part.job = Some(job);
-                    part.waits = true;
+                    sharer.job = Some(job);
+                    sharer.waits = true;
                     continue;
                 }
-                Stepped::Next(job) => part.job = Some(job),
+                Stepped::Next(job) => sharer.job = Some(job),
                 Stepped::Done(ended) => {
-                    self.note_end(part.mm, ended);
+                    self.note_end(sharer.mm, ended);
                     // Freed as early as may be: what is still walked then is caught.
                     self.ranges.look_after_deferred(cpu);
                 }
             }
-            parts.iter_mut().for_each(|part| part.waits = false);
+            sharers.iter_mut().for_each(|sharer| sharer.waits = false);
         }
         self.joiners.clear();
         let mut holders = core::mem::take(&mut self.sharing);
@@ -108,7 +108,7 @@ impl<M: Machine> Play<'_, M> {
     }
 
     /// Who does what with the shared tables of this turn.
-    fn cast_parts(&mut self, interleave: bool) -> Vec<Part> {
+    fn cast_sharers(&mut self, interleave: bool) -> Vec<Sharer> {
         let last = self.sharing.len() - 1;
         // At most one can survive, and where steps are interleaved it need not leave afterwards.
         let survivor = match interleave {
@@ -119,23 +119,23 @@ impl<M: Machine> Play<'_, M> {
         let sharers = self.sharing.iter().enumerate().map(|(index, (mm, _))| {
             let survives = (index == survivor).then_some(Act::Survive);
             let leaves = (index != survivor || !stays).then_some(Act::Leave);
-            Part::new(*mm, leaves.into_iter().chain(survives))
+            Sharer::new(*mm, leaves.into_iter().chain(survives))
         });
-        let joiners = self.joiners.iter().map(|(mm, _)| Part::new(*mm, [Act::Join]));
-        let mut parts: Vec<_> = sharers.chain(joiners).collect();
+        let joiners = self.joiners.iter().map(|(mm, _)| Sharer::new(*mm, [Act::Join]));
+        let mut sharers: Vec<_> = sharers.chain(joiners).collect();
         // In most turns one of them is held up somewhere, until nobody else can go on.
-        let (slow, after) = (self.draw(parts.len() + 1), self.draw(STEPS));
-        if let Some(part) = parts.get_mut(slow) {
-            part.slow_after = after as u64;
+        let (slow, after) = (self.draw(sharers.len() + 1), self.draw(STEPS));
+        if let Some(sharer) = sharers.get_mut(slow) {
+            sharer.slow_after = after as u64;
         }
-        parts
+        sharers
     }
 
     /// Who takes the next step: anybody who does not wait, the slow one last.
-    fn choose(&mut self, parts: &[Part]) -> usize {
+    fn choose(&mut self, sharers: &[Sharer]) -> usize {
         let ready = |slow: bool| {
-            let is_ready = move |part: &Part| !part.waits && (slow || part.slow_after > 0);
-            (0..parts.len()).filter(|index| is_ready(&parts[*index])).collect::<Vec<_>>()
+            let is_ready = move |sharer: &Sharer| !sharer.waits && (slow || sharer.slow_after > 0);
+            (0..sharers.len()).filter(|index| is_ready(&sharers[*index])).collect::<Vec<_>>()
         };
         let mut ready_now = ready(false);
         if ready_now.is_empty() {
@@ -146,7 +146,7 @@ impl<M: Machine> Play<'_, M> {
 
     /// Begins what `id` does next with the shared tables.
     fn begin(&self, id: MmId, act: Act) -> Option<Job> {
-        let share = |sharing: &[(MmId, Tables)]| {
+        let share = |sharing: &[(MmId, SharedTables)]| {
             sharing.iter().find(|(who, _)| *who == id).map(|(_, tables)| tables.clone())
         };
         let op: Any = match act {
@@ -170,7 +170,7 @@ impl<M: Machine> Play<'_, M> {
     }
 
     /// The turn is over: what workers will find, and who holds what.
-    fn leave_behind(&mut self, mut holders: Vec<(MmId, Tables)>) -> Result<(Expect, bool), NoMemory> {
+    fn leave_behind(&mut self, mut holders: Vec<(MmId, SharedTables)>) -> Result<(Expect, bool), NoMemory> {
         let (mm, tables) = (self.mm(), self.run.spec.tables);
         let held = holders.iter().find(|(id, _)| *id == mm.id).map_or(0, |(_, held)| held.len());
         let mut expect = match held {
@@ -186,7 +186,7 @@ impl<M: Machine> Play<'_, M> {
             }
             holders.push((mm.id, own));
         }
-        self.ranges.settle(self.turn, Place::Shared(holders));
+        self.ranges.record(self.turn, Place::Shared(holders));
         Ok((expect, true))
     }
 }

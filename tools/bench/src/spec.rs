@@ -11,9 +11,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-use gupsync::flush::{FlushConfig, Tables};
 use crate::cast::Cast;
 pub use crate::choice::*;
+use gupsync::config::{FlushConfig, FreedTables};
 
 fn number<N: FromStr>(text: &str) -> Result<N, String> {
     text.parse().map_err(|_| format!("`{text}` is not a number that fits"))
@@ -145,8 +145,8 @@ impl Spec {
             asids: self.asids,
             hypercall: self.flush == Flush::Hypercall || self.workload == Workload::Mixed,
             unshare_flush: match self.unshare_flush {
-                UnshareFlush::Mainline => Tables::Kept,
-                UnshareFlush::Series => Tables::Freed,
+                UnshareFlush::Mainline => FreedTables::No,
+                UnshareFlush::Series => FreedTables::Yes,
             },
         }
     }

@@ -5,34 +5,37 @@ use alloc::boxed::Box;
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::Rng;
 
+use crate::choice::{Kind, Workload};
+use crate::errand::Errand;
+use crate::machine::Bench;
+use crate::phases::Phase;
+use crate::ranges::{self, PAGES};
+use crate::run::Run;
+use crate::team::{Next, Team};
+use crate::turns::{Activity, Expect, Turn};
 use gupsync::atomic::Ordering;
-use gupsync::cpumask::CpuId;
+use gupsync::detect::{Caught, Violation};
 use gupsync::flush;
-use gupsync::machine::{Caught, Machine, Range, Violation};
-use gupsync::mm::{Frame, Mm, VirtAddr};
+use gupsync::gup_fast::{self, Walked};
+use gupsync::mm::Mm;
 use gupsync::ops::protect::Protect;
 use gupsync::ops::{Any, Job, Stepped};
 use gupsync::policy::{ForPolicy, Policy};
-use crate::choice::{Kind, Workload};
-use crate::ranges::{self, PAGES};
-use crate::run::Run;
-use crate::stage::Phase;
-use crate::team::{Errand, Expect, Next, Part, Team, Turn};
-use gupsync::sync;
-use gupsync::walk::{self, Walked};
+use gupsync::sync_round;
+use gupsync::types::{CpuId, Frame, Range, VirtAddr};
 use gupsync::world::Cpu;
 
 /// Up to so many walks in a turn.
 const WALKS: u64 = 2;
 
-/// [`Run::play`] for a worker, for a policy.
-pub(crate) struct Work<'r, M: Machine> {
+/// [`Run::take_part`] for a worker, for a policy.
+pub(crate) struct Work<'r, M: Bench> {
     pub(crate) run: &'r Run<M>,
     pub(crate) cpu: CpuId,
     pub(crate) team: usize,
 }
 
-impl<M: Machine> ForPolicy for Work<'_, M> {
+impl<M: Bench> ForPolicy for Work<'_, M> {
     type Output = ();
 
     fn run<P: Policy>(self) {
@@ -51,7 +54,7 @@ impl<M: Machine> ForPolicy for Work<'_, M> {
     }
 }
 
-struct Worker<'r, M: Machine> {
+struct Worker<'r, M: Bench> {
     run: &'r Run<M>,
     team: &'r Team,
     mm: &'r Mm,
@@ -61,34 +64,37 @@ struct Worker<'r, M: Machine> {
     touched: VirtAddr,
 }
 
-impl<M: Machine> Worker<'_, M> {
+impl<M: Bench> Worker<'_, M> {
     fn work<P: Policy>(mut self, cpu: &mut Cpu<'_, M>) {
-        cpu.switch_to(Some(self.mm));
+        cpu.switch_mm(Some(self.mm));
         let (mut last, mut is_away) = (None, false);
         loop {
             // While an mm comes to rest, its CPUs are counted, and nobody naps.
-            let naps = self.run.spec.naps.is_on() && self.run.stage.is_open(Phase::Count);
+            let naps = self.run.spec.naps.is_on() && self.run.phases.is_open(Phase::Count);
             let nap = (naps && !is_away).then_some(self.mm);
             let number = last.map_or(0, |turn: Turn| turn.number);
             match self.team.next(cpu, number, nap) {
                 Next::Over => break,
-                Next::Errand(errand) => self.team.answer(self.run_errand::<P>(cpu, *errand)),
+                Next::Errand(errand) => {
+                    let answer = self.run_errand::<P>(cpu, errand);
+                    self.team.errands.answer(answer);
+                }
                 Next::Turn(turn) => {
-                    if let Some(last) = last.filter(|last: &Turn| last.part == Part::Walk) {
+                    if let Some(last) = last.filter(|last: &Turn| last.activity == Activity::Walk) {
                         self.check::<P>(cpu, last);
                     }
-                    match turn.part {
-                        Part::Walk => self.take_turn::<P>(cpu, turn),
-                        Part::Leave => cpu.switch_to(None),
-                        Part::Return => cpu.switch_to(Some(self.mm)),
+                    match turn.activity {
+                        Activity::Walk => self.take_turn::<P>(cpu, turn),
+                        Activity::Leave => cpu.switch_mm(None),
+                        Activity::Return => cpu.switch_mm(Some(self.mm)),
                     }
-                    is_away = turn.part == Part::Leave;
-                    self.team.through();
+                    is_away = turn.activity == Activity::Leave;
+                    self.team.turns.through();
                     last = Some(turn);
                 }
             }
         }
-        cpu.switch_to(None);
+        cpu.switch_mm(None);
     }
 
     fn take_turn<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn) {
@@ -98,8 +104,9 @@ impl<M: Machine> Worker<'_, M> {
         // Whatever it finds: the range may be on its way already. What counts is that the TLB has it now.
         self.touched = self.draw_page(turn);
         let _ = self.run.world.machine.touch(self.touched);
-        // Whoever is called before the table is unlinked comes back, idle in between, until it cannot be inside any more.
-        while turn.hold && self.walk::<P>(cpu, turn, true) && !self.team.has_operated(turn) {
+        // A worker that is called before the table is unlinked comes back, idle in between, until it cannot be inside any more.
+        let is_held = self.team.hold.is_armed_for(cpu.id());
+        while is_held && self.walk::<P>(cpu, turn, true) && !self.team.turns.has_operated(turn.number) {
             cpu.rest(|| true);
         }
         for _ in 0..=self.random.next_u64() % WALKS {
@@ -113,7 +120,7 @@ impl<M: Machine> Worker<'_, M> {
 
     /// Uses the translation of the last turn once more. Its operation is over, so its flush has completed.
     fn check<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, last: Turn) {
-        let expect = self.team.expected(last.number);
+        let expect = self.team.turns.expected(last.number);
         let (machine, at) = (&self.run.world.machine, self.touched);
         let is_right = match expect {
             Expect::Anything => true,
@@ -135,10 +142,12 @@ impl<M: Machine> Worker<'_, M> {
         let last_table = if turn.kind == Kind::Unshare { 2 } else { 1 };
         let inside = |off: &_, level, _| {
             if level == last_table && core::mem::take(&mut hold) {
-                self.team.hold(off, self.mm, turn, self.is_preempted);
+                self.team.hold.stay(off, self.mm, turn.number, self.is_preempted, || {
+                    self.team.turns.has_operated(turn.number)
+                });
             }
         };
-        let walked = walk::gup_fast::<P, M>(cpu, self.mm, at, inside);
+        let walked = gup_fast::gup_fast::<P, M>(cpu, self.mm, at, inside);
         if let Walked::Pinned { page, contents } = walked {
             // Relaxed: the reference keeps the contents as they were when it was taken.
             if world.machine.words(contents)[0].load(Ordering::Relaxed) != at.0 {
@@ -153,7 +162,7 @@ impl<M: Machine> Worker<'_, M> {
         match errand {
             Errand::Step(job) => return Some(Box::new(job.step::<P, M>(cpu))),
             Errand::Sibling(Workload::PiggybackKernel) => flush::kernel_range(cpu),
-            Errand::Sibling(Workload::PiggybackEveryone) => sync::call_everyone(cpu),
+            Errand::Sibling(Workload::PiggybackEveryone) => sync_round::call_everyone(cpu),
             Errand::Sibling(_) => self.protect_elsewhere::<P>(cpu),
         }
         None

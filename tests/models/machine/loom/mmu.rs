@@ -3,10 +3,8 @@
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering::Relaxed;
 
-use gupsync::cpumask::CpuId;
-use gupsync::machine::Invlpgb;
-use gupsync::mm::Frame;
-use gupsync::mm::tables::Entry;
+use gupsync::mm::page_table::Entry;
+use gupsync::types::{CpuId, Frame, Invlpgb};
 
 use super::super::VA;
 use super::{Model, UNPOISONED};

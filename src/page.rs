@@ -7,7 +7,7 @@ use crate::atomic::{AtomicU64, Figure, Ordering};
 /// A page is mapped with one reference. GUP-fast takes another, if there is one left to hold on to.
 pub struct Page {
     references: AtomicU64,
-    /// For a page table: the ticket it was unlinked with. For reports only.
+    /// For a page table: the ticket it was unlinked with, for what a detector says.
     unlinked_with: Figure,
 }
 
@@ -34,12 +34,12 @@ impl Page {
 
     /// Drops a reference; says whether it was the last.
     pub fn put(&self) -> bool {
-        // Release: pairs with the Acquire in `is_pinned`, and here; what the pin was used for comes before. Acquire: whoever
-        // drops the last one frees the page, after all that others did with it.
+        // Release: pairs with the Acquire in `is_pinned`, and here; what the pin was used for comes before. Acquire: the
+        // last holder frees the page, after all that the other holders did with it.
         self.references.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Whether somebody besides the mapping holds a reference.
+    /// Whether there is a reference besides that of the mapping.
     pub fn is_pinned(&self) -> bool {
         // Acquire: pairs with the Release in `put`.
         self.references.load(Ordering::Acquire) != 1
@@ -47,13 +47,13 @@ impl Page {
 
     /// Notes the ticket a table was unlinked with.
     pub fn set_unlinked_with(&self, ticket: u64) {
-        // Relaxed: for reports.
+        // Relaxed: a figure.
         self.unlinked_with.store(ticket, Ordering::Relaxed);
     }
 
     /// The ticket a table was last unlinked with.
     pub fn unlinked_with(&self) -> u64 {
-        // Relaxed: for reports.
+        // Relaxed: a figure.
         self.unlinked_with.load(Ordering::Relaxed)
     }
 }

@@ -3,7 +3,7 @@
 //! # Guarantee
 //!
 //! [`gup_fast`] returns a page only if the page was mapped at the address while the reference was taken. It never
-//! writes to a page table and takes no lock; it holds off whoever wants to reuse a table by nothing but keeping
+//! writes to a page table and takes no lock; it holds off an unlinker that wants to reuse a table by nothing but keeping
 //! maskable interrupts off.
 //!
 //! # Mechanism
@@ -14,11 +14,14 @@
 //! The walker is built once per policy ([`Policy::walk_begin`]), so that what a policy costs here can be measured.
 
 use crate::atomic::{AtomicU64, Ordering};
-use crate::machine::{Caught, Event, FrameSize, Machine, Violation};
-use crate::mm::tables::{self, Entry, HUGE_SIZE, PAGE_SIZE};
-use crate::mm::{Frame, Mm, MmId, VirtAddr};
+use crate::detect::{Caught, Violation};
+use crate::event::Event;
+use crate::machine::Machine;
+use crate::mm::Mm;
+use crate::mm::page_table::{self, Entry};
 use crate::policy::Policy;
-use crate::world::{Cpu, IrqsOff, World};
+use crate::types::{Frame, HUGE_SIZE, PAGE_SIZE, VirtAddr};
+use crate::world::{Cpu, IrqsOff};
 
 /// How a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +37,13 @@ pub enum Walked {
     NotMapped,
     /// At a page whose mapping changed underneath.
     BackedOff,
-    /// In a table that belongs to somebody else: a sync was missing.
+    /// In a table that has another owner by now: a sync was missing.
     Caught,
 }
 
 /// Walks `mm`, which this CPU has loaded, to the page at `va`, and pins it.
 ///
-/// `inside` runs in every table of the descent, the root apart, before its entry is read: a scenario may hold the
+/// `inside` runs in every table of the descent, the root apart, before its entry is read: an experiment may hold the
 /// walker there. It is given the level, 3 down to 1, and the table.
 pub fn gup_fast<'w, P: Policy, M: Machine>(
     cpu: &mut Cpu<'w, M>,
@@ -71,8 +74,8 @@ fn descend<'w, M: Machine>(
         if level < 4 {
             inside(off, level, table);
         }
-        let slot = &machine.words(table)[tables::index(va, level)];
-        // Acquire: pairs with the Release in `tables::link`.
+        let slot = &machine.words(table)[page_table::index(va, level)];
+        // Acquire: pairs with the Release in `link`; the table that the entry leads to is filled.
         let entry = Entry(slot.load(Ordering::Acquire));
         if entry == Entry::POISON || (level <= 2 && entry.is_present() && !entry.is_of(va, mm.id)) {
             let ticket = machine.page(table).unlinked_with();
@@ -111,27 +114,15 @@ fn pin<M: Machine>(off: &IrqsOff<'_, M>, va: VirtAddr, entry: Entry, path: Path<
     Walked::BackedOff
 }
 
-impl<M: Machine> World<M> {
-    /// Drops a reference that a walk took, and the page with it if it was the last.
-    pub fn put_page(&self, page: Frame) {
-        if self.machine.page(page).put() {
-            self.machine.free(page, FrameSize::Small);
-        }
-    }
-}
-
 impl<M: Machine> IrqsOff<'_, M> {
     /// Marks this CPU as walking, for the figures beside a sync. They order nothing.
     fn begin_walk(&self, mm: &Mm) {
-        let state = self.state();
-        // Relaxed, all of it: figures, not protocol.
-        state.walk_began.store(self.world().unlink_clock.load(Ordering::Relaxed), Ordering::Relaxed);
-        state.walking.store(mm.id.word(), Ordering::Relaxed);
+        self.state().walk.begin(&self.world().unlink_clock, mm.id);
         self.note(mm.id, Event::WalkBegin, 1);
     }
 
     fn end_walk(&self, mm: &Mm) {
-        self.state().walking.store(MmId::KERNEL.word(), Ordering::Relaxed);
+        self.state().walk.end();
         self.note(mm.id, Event::WalkEnd, 1);
     }
 }

@@ -8,15 +8,8 @@
 //! present.
 
 use crate::atomic::{AtomicU64, Ordering};
-use crate::machine::{FrameSize, Machine};
-use crate::mm::{Frame, Mm, MmId, VirtAddr};
-
-/// Entries of a table.
-pub const ENTRIES: usize = 512;
-/// What one entry of the last level maps.
-pub const PAGE_SIZE: u64 = 4096;
-/// What one PTE table maps, and one huge entry.
-pub const HUGE_SIZE: u64 = PAGE_SIZE * ENTRIES as u64;
+use crate::machine::Machine;
+use crate::types::{ENTRIES, Frame, FrameSize, HUGE_SIZE, MmId, VirtAddr};
 
 /// A page-table entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,11 +101,11 @@ pub(crate) fn copy_kernel_half<M: Machine>(machine: &M, root: Frame) {
     }
 }
 
-/// The entry of `va` at `level`, with every table above it made if need be. `None` if there is no memory.
+/// The entry of `va` at `level` below `root`, with every table above it made if need be. `None` if there is no memory.
 ///
-/// For whoever owns this part of the mm; upper tables are never taken away while the mm lives.
-pub fn entry<'m, M: Machine>(machine: &'m M, mm: &Mm, va: VirtAddr, level: u32) -> Option<&'m AtomicU64> {
-    let mut table = mm.root;
+/// For the owner of this part of the mm; upper tables are never taken away while the mm lives.
+pub(crate) fn entry<M: Machine>(machine: &M, root: Frame, va: VirtAddr, level: u32) -> Option<&AtomicU64> {
+    let mut table = root;
     for upper in (level + 1..=4).rev() {
         let slot = &machine.words(table)[index(va, upper)];
         // Relaxed: written by this owner.
@@ -129,7 +122,7 @@ pub fn entry<'m, M: Machine>(machine: &'m M, mm: &Mm, va: VirtAddr, level: u32) 
     Some(&machine.words(table)[index(va, level)])
 }
 
-/// Gives back all that the lower half of `root` maps, its tables, and `root` itself. Nobody has it loaded any more.
+/// Gives back all that the lower half of `root` maps, its tables, and `root` itself. No CPU has it loaded any more.
 pub(crate) fn free_all<M: Machine>(machine: &M, root: Frame) {
     let words = machine.words(root);
     words[..words.len().div_ceil(2)].iter().for_each(|slot| free_below(machine, slot, 4));
@@ -138,7 +131,7 @@ pub(crate) fn free_all<M: Machine>(machine: &M, root: Frame) {
 
 /// Gives back what `slot`, an entry of a table of `level`, leads to.
 fn free_below<M: Machine>(machine: &M, slot: &AtomicU64, level: u32) {
-    // Relaxed: nobody else is here.
+    // Relaxed: no other CPU is here.
     let entry = Entry(slot.load(Ordering::Relaxed));
     if !entry.is_present() {
         return;
@@ -154,14 +147,14 @@ fn free_below<M: Machine>(machine: &M, slot: &AtomicU64, level: u32) {
 
 /// Makes what was prepared under `entry` reachable.
 pub fn link(slot: &AtomicU64, entry: Entry) {
-    // Release: pairs with the Acquire of the walker's reads; it sees the table filled.
+    // Release: pairs with the Acquire in `descend`; the walker sees the table filled.
     slot.store(entry.0, Ordering::Release);
 }
 
-/// Writes `entry` into all places of a table that nobody walks.
+/// Writes `entry` into all places of a table that no CPU walks.
 pub fn fill<M: Machine>(machine: &M, table: Frame, entry: Entry) {
     for slot in machine.words(table) {
-        // Relaxed: whoever links the table publishes it.
+        // Relaxed: published by `link`.
         slot.store(entry.0, Ordering::Relaxed);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! One CPU leads. It opens each phase and waits until those who have something to do in it have reported.
 
+use crate::machine::Bench;
 use gupsync::atomic::{AtomicU64, Figure, Ordering};
-use gupsync::machine::Machine;
 use gupsync::world::Cpu;
 
 /// Where a run is.
@@ -22,22 +22,22 @@ pub(crate) enum Phase {
 }
 
 /// The phase of a run, and the reports in it.
-pub(crate) struct Stage {
+pub(crate) struct Phases {
     phase: AtomicU64,
     reports: AtomicU64,
     /// Whether some team ran out of memory.
     no_memory: Figure,
     /// Whether some mm did not come to rest.
-    unsettled: Figure,
+    restless: Figure,
 }
 
-impl Stage {
+impl Phases {
     pub(crate) fn new() -> Self {
-        Stage {
+        Phases {
             phase: AtomicU64::new(Phase::WarmUp as u64),
             reports: AtomicU64::new(0),
             no_memory: Figure::new(0),
-            unsettled: Figure::new(0),
+            restless: Figure::new(0),
         }
     }
 
@@ -56,7 +56,7 @@ impl Stage {
     }
 
     /// Waits until `phase` is opened.
-    pub(crate) fn await_phase<M: Machine>(&self, cpu: &mut Cpu<'_, M>, phase: Phase) {
+    pub(crate) fn await_phase<M: Bench>(&self, cpu: &mut Cpu<'_, M>, phase: Phase) {
         cpu.rest(|| self.is_open(phase));
     }
 
@@ -67,7 +67,7 @@ impl Stage {
     }
 
     /// Leader: waits for so many reports.
-    pub(crate) fn await_reports<M: Machine>(&self, cpu: &mut Cpu<'_, M>, count: usize) {
+    pub(crate) fn await_reports<M: Bench>(&self, cpu: &mut Cpu<'_, M>, count: usize) {
         // Acquire: pairs with the Release in `report`.
         cpu.rest(|| self.reports.load(Ordering::Acquire) == count as u64);
     }
@@ -82,11 +82,11 @@ impl Stage {
         self.no_memory.load(Ordering::Relaxed) != 0
     }
 
-    pub(crate) fn set_unsettled(&self) {
-        self.unsettled.store(1, Ordering::Relaxed);
+    pub(crate) fn set_restless(&self) {
+        self.restless.store(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_unsettled(&self) -> bool {
-        self.unsettled.load(Ordering::Relaxed) != 0
+    pub(crate) fn is_restless(&self) -> bool {
+        self.restless.load(Ordering::Relaxed) != 0
     }
 }

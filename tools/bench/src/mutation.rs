@@ -6,24 +6,26 @@ use alloc::vec::Vec;
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::Rng;
 
-use gupsync::cpumask::CpuId;
-use gupsync::machine::{Cause, Machine};
-use gupsync::mm::{Mm, MmId};
+use crate::cast::TeamCast;
+use crate::choice::Kind;
+use crate::errand::Errand;
+use crate::machine::Bench;
+use crate::ranges::{self, NoMemory, PAGES, Place, Ranges};
+use crate::run::Run;
+use crate::team::Team;
+use crate::turns::Expect;
+use gupsync::mm::Mm;
 use gupsync::ops::collapse::{Collapse, Outcome};
 use gupsync::ops::protect::Protect;
 use gupsync::ops::unmap::Unmap;
-use gupsync::ops::unshare::Tables;
+use gupsync::ops::unshare::SharedTables;
 use gupsync::ops::{Any, Ended, Job, Stepped};
 use gupsync::policy::Policy;
-use crate::cast::TeamCast;
-use crate::choice::Kind;
-use crate::ranges::{self, NoMemory, PAGES, Place, Ranges};
-use crate::run::Run;
-use crate::team::{Errand, Expect, Team};
+use gupsync::types::{CpuId, MmId};
 use gupsync::world::Cpu;
 
 /// A mutator at work.
-pub(crate) struct Play<'r, M: Machine> {
+pub(crate) struct Mutation<'r, M: Bench> {
     pub(crate) run: &'r Run<M>,
     /// Which team.
     pub(crate) index: usize,
@@ -36,16 +38,16 @@ pub(crate) struct Play<'r, M: Machine> {
     /// The workers that are held in it.
     pub(crate) held: Vec<CpuId>,
     /// The shared tables of the turn, and who has a share.
-    pub(crate) sharing: Vec<(MmId, Tables)>,
-    /// Tables that the team's mm will find if it leaves the shared ones by protecting them.
-    pub(crate) own: Option<Tables>,
+    pub(crate) sharing: Vec<(MmId, SharedTables)>,
+    /// SharedTables that the team's mm will find if it leaves the shared ones by protecting them.
+    pub(crate) own: Option<SharedTables>,
     /// The mms that will want to join.
-    pub(crate) joiners: Vec<(MmId, Tables)>,
+    pub(crate) joiners: Vec<(MmId, SharedTables)>,
 }
 
-impl<'r, M: Machine> Play<'r, M> {
+impl<'r, M: Bench> Mutation<'r, M> {
     pub(crate) fn new(run: &'r Run<M>, team: usize, random: SplitMix64) -> Self {
-        Play {
+        Mutation {
             run,
             index: team,
             cast: &run.cast.teams[team],
@@ -105,12 +107,12 @@ impl<'r, M: Machine> Play<'r, M> {
                 let done = match outcome {
                     Outcome::Collapsed(table) => {
                         self.ranges.give_table(&self.run.world.machine, table);
-                        self.ranges.settle(self.turn, Place::Huge(va, huge));
+                        self.ranges.record(self.turn, Place::Huge(va, huge));
                         true
                     }
                     Outcome::Pinned => {
                         self.ranges.give_huge(huge);
-                        self.ranges.settle(self.turn, Place::Small(va));
+                        self.ranges.record(self.turn, Place::Small(va));
                         false
                     }
                 };
@@ -118,7 +120,7 @@ impl<'r, M: Machine> Play<'r, M> {
             }
             Kind::Protect => {
                 self.finish::<P>(cpu, Protect::Ready { start: va, pages: PAGES });
-                self.ranges.settle(self.turn, Place::Small(va));
+                self.ranges.record(self.turn, Place::Small(va));
                 Ok((Expect::ReadOnly, true))
             }
             Kind::Unmap => {
@@ -155,7 +157,7 @@ impl<'r, M: Machine> Play<'r, M> {
     /// One step, here or on another CPU.
     pub(crate) fn step<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, job: Job) -> Stepped {
         if !self.held.is_empty() && job.mm == self.mm().id && is_about_to_unlink(&job.op) {
-            self.team.await_held(cpu);
+            self.team.hold.await_one(cpu);
         }
         let elsewhere = if self.run.spec.migrate.is_on() { self.draw_free_worker() } else { None };
         match elsewhere {
@@ -166,8 +168,8 @@ impl<'r, M: Machine> Play<'r, M> {
 
     fn send(&self, cpu: &mut Cpu<'_, M>, worker: CpuId, errand: Errand) -> Option<Box<Stepped>> {
         let mm = self.mm().id;
-        self.team.send(cpu, worker, errand, |cpu| {
-            self.run.world.machine.send(cpu.id(), worker, Cause::Kick, mm);
+        self.team.errands.send(cpu, worker, errand, |cpu| {
+            self.run.world.machine.wake(cpu.id(), core::iter::once(worker), mm);
         })
     }
 
@@ -180,7 +182,7 @@ impl<'r, M: Machine> Play<'r, M> {
 
     /// Between flush and sync: the vCPU that was preempted goes on, and a sibling interrupts everybody.
     fn piggyback(&mut self, cpu: &mut Cpu<'_, M>) {
-        self.team.release(cpu, self.turn);
+        self.team.hold.release(cpu, self.turn);
         let sibling = CpuId(self.cast.workers.end - 1);
         self.send(cpu, sibling, Errand::Sibling(self.run.spec.workload));
     }

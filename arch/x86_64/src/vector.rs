@@ -1,0 +1,12 @@
+//! The interrupt vectors, highest priority last.
+
+/// A flush request.
+pub const FLUSH: u8 = 0xf1;
+/// A sync request.
+pub const SYNC: u8 = 0xf2;
+/// A wake-up.
+pub const KICK: u8 = 0xf3;
+/// A request that has nothing to do with an mm.
+pub const OTHER: u8 = 0xf4;
+/// The APIC's own "it was nothing".
+pub const SPURIOUS: u8 = 0xff;

@@ -1,0 +1,101 @@
+//! What one CPU says of itself to the others: the mm that it has loaded, whether it is lazy, whether it is idle.
+//!
+//! Only that CPU writes it, but for [`CpuState::preempted`]. How it writes it is [`crate::switch_mm`]'s affair; what
+//! others conclude from it, [`crate::sync_round`]'s.
+
+use crate::atomic::{AtomicU64, Figure, Ordering, fence};
+use crate::stats::WalkFigures;
+use crate::types::MmId;
+
+/// The state of one CPU.
+pub(crate) struct CpuState {
+    /// The mm whose tables are loaded, the kernel's, or SWITCHING.
+    pub(crate) loaded_mm: AtomicU64,
+    /// Whether it runs a kernel thread on a borrowed mm, which it does not walk.
+    pub(crate) is_lazy: AtomicU64,
+    /// The ASID that the loaded mm was loaded with.
+    pub(crate) loaded_asid: AtomicU64,
+    /// The flush that its TLB is up to, of the loaded mm.
+    pub(crate) tlb_gen: AtomicU64,
+    /// The mm it is walking, for policies that look who walks ([`crate::policy::Targeted`]); the kernel's number if none.
+    pub(crate) tracker: AtomicU64,
+    /// Whether the vCPU is preempted, and whether it is to flush before it goes on ([`crate::flush::hypercall`]).
+    pub(crate) preempted: AtomicU64,
+    /// For grace periods.
+    pub(crate) quiescent: Quiescent,
+    /// The walk it is in.
+    pub(crate) walk: WalkFigures,
+    /// Whether a `Cpu` exists.
+    pub(crate) entered: Figure,
+}
+
+impl CpuState {
+    /// Of a CPU that has no mm loaded and is idle.
+    pub(crate) fn new() -> Self {
+        let zero = || AtomicU64::new(0);
+        CpuState {
+            loaded_mm: AtomicU64::new(MmId::KERNEL.word()),
+            is_lazy: zero(),
+            loaded_asid: zero(),
+            tlb_gen: zero(),
+            tracker: AtomicU64::new(MmId::KERNEL.word()),
+            preempted: zero(),
+            quiescent: Quiescent::new(),
+            walk: WalkFigures::new(),
+            entered: Figure::new(0),
+        }
+    }
+
+    /// The mm loaded, as the CPU itself sees it.
+    pub(crate) fn own_loaded_mm(&self) -> MmId {
+        // Relaxed: its own writes.
+        MmId::from_word(self.loaded_mm.load(Ordering::Relaxed))
+    }
+
+    /// Whether it is lazy, as the CPU itself sees it.
+    pub(crate) fn own_is_lazy(&self) -> bool {
+        // Relaxed: its own writes.
+        self.is_lazy.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// The quiescent states of one CPU: the count is even while it is idle, and walks nothing.
+pub(crate) struct Quiescent {
+    count: AtomicU64,
+    /// Reasons to be idle: a CPU that is lazy may halt as well. Its own.
+    reasons: Figure,
+}
+
+impl Quiescent {
+    /// Of a CPU that is idle.
+    fn new() -> Self {
+        Quiescent { count: AtomicU64::new(0), reasons: Figure::new(1) }
+    }
+
+    /// The CPU has a reason (more) to be idle.
+    pub(crate) fn idle(&self) {
+        // Relaxed: its own.
+        if self.reasons.fetch_add(1, Ordering::Relaxed) == 0 {
+            // Release: pairs with the Acquire in `look`; walks so far are over.
+            self.count.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// A reason is gone; with the last one the CPU is at work.
+    pub(crate) fn at_work(&self) {
+        // Relaxed: its own.
+        if self.reasons.fetch_sub(1, Ordering::Relaxed) == 1 {
+            // Relaxed: F6 follows.
+            self.count.fetch_add(1, Ordering::Relaxed);
+            // F6: "at work" is visible before anything is read of the tables. Pairs with F1: an unlinker that finds this
+            // CPU idle has unlinked before, and the walks that follow see the cleared entries.
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// The count. Even: idle. Changed since an earlier look: idle in between.
+    pub(crate) fn look(&self) -> u64 {
+        // Acquire: pairs with the Release in `idle`.
+        self.count.load(Ordering::Acquire)
+    }
+}

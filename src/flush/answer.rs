@@ -1,0 +1,69 @@
+//! What a CPU does when it is called.
+//!
+//! # Guarantee
+//!
+//! Each request is carried out and then acknowledged, in the maskable interrupt handler: with no walk below it on this
+//! CPU, because a walk keeps that handler off.
+
+use crate::event::Event;
+use crate::machine::Machine;
+use crate::mm::Mm;
+use crate::smp_call::{Call, FlushCall};
+use crate::types::{CpuId, MmId, Range};
+use crate::world::{IrqsOff, World};
+
+impl<M: Machine> World<M> {
+    /// The maskable interrupt handler: carries out and acknowledges what others have asked of `cpu`.
+    ///
+    /// Only a maskable interrupt may lead here. An NMI, or a CPU that polls with interrupts off, would
+    /// acknowledge from inside a walk.
+    pub fn interrupt(&self, cpu: CpuId) {
+        self.machine.note(cpu, MmId::KERNEL, Event::InterruptTaken, 1);
+        self.calls.mailbox(cpu).take(|sender| {
+            let call = self.calls.read(sender);
+            self.carry_out(cpu, call);
+            self.calls.mailbox(sender).ack();
+            self.machine.acked(cpu, sender, call.cause(), call.mm());
+        });
+    }
+
+    fn carry_out(&self, cpu: CpuId, call: Call) {
+        let off = self.in_handler(cpu);
+        let loaded = off.state().own_loaded_mm();
+        match call {
+            Call::Kernel => self.machine.flush_local(cpu, Range::All),
+            Call::Everyone => {}
+            Call::Debt { mm, sharers } => {
+                if !sharers.contains(loaded) {
+                    off.note(mm, Event::ForeignInterrupt, 1);
+                }
+            }
+            // Interrupts are off throughout a switch, so this is not seen; if it were, it would mean nothing yet.
+            _ if loaded == MmId::SWITCHING => {}
+            Call::Flush(flush) if loaded == flush.mm => off.flush_own(self.mm(flush.mm), flush),
+            Call::Sync(mm) if loaded == mm => {}
+            // As in Linux, only a flush trims the cpumask.
+            Call::Sync(mm) => off.note(mm, Event::ForeignInterrupt, 1),
+            Call::Flush(FlushCall { mm, .. }) => {
+                off.note(mm, Event::ForeignInterrupt, 1);
+                off.leave(self.mm(mm));
+            }
+        }
+    }
+}
+
+impl<M: Machine> IrqsOff<'_, M> {
+    /// Carries out a flush on this CPU, if it has the mm loaded.
+    pub(crate) fn flush_own(&self, mm: &Mm, call: FlushCall) {
+        let state = self.state();
+        if state.own_loaded_mm() != mm.id {
+            return;
+        }
+        // A lazy CPU drops the mm, but loads it under its global ASID, if there is one, as any other does.
+        if state.own_is_lazy() && !mm.asid.now().is_global() {
+            self.drop_lazy();
+        } else {
+            self.bring_up(mm, call.tlb_gen, call.range);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Loading an mm, leaving it, being lazy: how a CPU changes what it says of itself.
+//!
+//! # Guarantee
+//!
+//! A CPU that may be inside a walk of an mm is in the mm's cpumask, and its state says neither that another mm is loaded
+//! nor that it is lazy, for a sender that reads them after an unlink (F1) or a change (F2) that the walk did not see.
+//!
+//! # Mechanism
+//!
+//! A CPU enters the cpumask when it loads the mm and *stays* in it after it has switched away or gone lazy, until
+//! a flush interrupt finds another mm loaded there. Entering is therefore rare, and a round that reads a
+//! set bit looks at `loaded_mm` and `is_lazy` for who needs no interrupt.
+//!
+//! ```text
+//!             switch_mm(mm)                   enter_lazy_tlb          flush after freeing tables
+//!  elsewhere ---SWITCHING---> running ------------------------> lazy -------------------------> elsewhere
+//!   |     ^                     | ^                               |                             (bit stays)
+//!   |     +---switch_mm(other)--+ +------exit_lazy_tlb (F4)-------+
+//!   v
+//!  flush interrupt: bit cleared
+//! ```
+
+use crate::atomic::{Ordering, fence};
+use crate::cpu_state::CpuState;
+use crate::event::Event;
+use crate::machine::Machine;
+use crate::mm::Mm;
+use crate::types::{Asid, MmId, Range};
+use crate::world::{Cpu, IrqsOff};
+
+impl<M: Machine> Cpu<'_, M> {
+    /// Loads `next`, or the kernel's own tables.
+    pub fn switch_mm(&mut self, next: Option<&Mm>) {
+        self.irqs_off(|off| off.switch_mm(next));
+    }
+
+    /// Goes on with a kernel thread, the mm staying loaded: until [`Cpu::exit_lazy_tlb`] this CPU walks nothing.
+    pub fn enter_lazy_tlb(&mut self) {
+        if !self.state().own_is_lazy() {
+            // Release: pairs with the Acquire of `is_lazy` in `standing`; walks so far are over.
+            self.state().is_lazy.store(1, Ordering::Release);
+            self.state().quiescent.idle();
+        }
+    }
+
+    /// Comes back from a kernel thread to `mm`: catches up with its flushes if it is still loaded, loads it if not.
+    pub fn exit_lazy_tlb(&mut self, mm: &Mm) {
+        self.irqs_off(|off| {
+            let state = off.state();
+            if state.own_loaded_mm() != mm.id {
+                return off.switch_mm(Some(mm));
+            }
+            come_back(state);
+            // F4: "not lazy" is visible before anything is read of the tables. Pairs with F1: a round that still
+            // finds this CPU lazy began its unlink before, and the walk that follows sees the cleared entries.
+            // With F2: the same for a plain flush that left this CPU out. Linux has no fence here for an mm with
+            // a global ASID; a sync there must not skip lazy CPUs.
+            fence(Ordering::SeqCst);
+            // Also where the mm has a global ASID by now: the flush before that one was given may have left this CPU out.
+            off.bring_up(mm, mm.tlb_gen(), Range::All);
+        });
+    }
+}
+
+/// Ends the laziness, if any. F3 or F4 follows.
+fn come_back(state: &CpuState) {
+    if state.own_is_lazy() {
+        state.quiescent.at_work();
+        // Relaxed: published by the fence that follows.
+        state.is_lazy.store(0, Ordering::Relaxed);
+    }
+}
+
+impl<M: Machine> IrqsOff<'_, M> {
+    fn switch_mm(&self, next: Option<&Mm>) {
+        let (state, machine) = (self.state(), &self.world().machine);
+        self.depart(next);
+        // Before F3: a round for `next` that finds it loaded here must not find the laziness of the mm before it.
+        come_back(state);
+        // Relaxed: no round skips a CPU found SWITCHING, so nothing needs to be visible with it.
+        state.loaded_mm.store(MmId::SWITCHING.word(), Ordering::Relaxed);
+        let Some(mm) = next else {
+            machine.load_root(self.id(), machine.kernel_root(), Asid::LOCAL);
+            // Release: pairs with the Acquire of `loaded_mm` in `standing`; walks of the old mm are over.
+            state.loaded_mm.store(MmId::KERNEL.word(), Ordering::Release);
+            return;
+        };
+        // Relaxed: only this CPU removes or adds its bit; F3 publishes it.
+        if !mm.cpumask.contains(self.id(), Ordering::Relaxed) {
+            mm.cpumask.insert(self.id(), Ordering::Relaxed);
+        }
+        // F3: the bit and SWITCHING are visible before anything of the tables is read, also when the bit was set
+        // already. Pairs with F1 (and F2): a round that misses this CPU began its unlink before, and the walks
+        // that follow see the cleared entries.
+        fence(Ordering::SeqCst);
+        self.load(mm);
+        // Relaxed: F3 is the release that `standing` pairs with; walks of the old mm came before it.
+        state.loaded_mm.store(mm.id.word(), Ordering::Relaxed);
+    }
+
+    /// Counts that the mm that was loaded is so no longer: one flush may find this CPU in its cpumask for nothing.
+    fn depart(&self, next: Option<&Mm>) {
+        let loaded = self.state().own_loaded_mm();
+        if loaded != MmId::KERNEL && next.is_none_or(|next| next.id != loaded) {
+            self.note(loaded, Event::Departed, 1);
+        }
+    }
+
+    /// Loads the root and the ASID that `mm` has now: no translation from before can be used, or INVLPGB reaches it.
+    fn load(&self, mm: &Mm) {
+        let state = self.state();
+        let tlb_gen = mm.tlb_gen();
+        let asid = mm.asid.now();
+        if asid.is_global() {
+            // F8: the ASID is read before anything of the tables is. Pairs with F2: a flush that does not see this ASID,
+            // and so leaves this CPU to an INVLPGB that it does not execute, came before, and what is looked up from
+            // here on is as it was changed. On x86 loading the root is the fence.
+            fence(Ordering::SeqCst);
+        }
+        // Relaxed: its own.
+        state.tlb_gen.store(tlb_gen, Ordering::Relaxed);
+        // Relaxed: F8 is the release that `end_transition` pairs with; translations of the local ASID were used before it.
+        state.loaded_asid.store(asid.word(), Ordering::Relaxed);
+        self.world().machine.load_root(self.id(), mm.root, asid);
+    }
+
+    /// Makes this CPU, which has `mm` loaded, forget what flushes until now were about: loads the mm under the ASID that it
+    /// has now; or, if it has that loaded, leaves it to INVLPGB or catches up.
+    pub(crate) fn bring_up(&self, mm: &Mm, upto: u64, range: Range) {
+        let asid = mm.asid.now();
+        // Relaxed: its own.
+        if self.state().loaded_asid.load(Ordering::Relaxed) != asid.word() {
+            self.load(mm);
+        } else if !asid.is_global() {
+            self.catch_up(mm, upto, range);
+        }
+    }
+
+    /// Brings this CPU's TLB up to the mm's last flush, dropping no more than `range` if flush number `upto`,
+    /// which is about that range, is the only one due.
+    fn catch_up(&self, mm: &Mm, upto: u64, range: Range) {
+        let state = self.state();
+        // Relaxed: its own.
+        let behind = state.tlb_gen.load(Ordering::Relaxed);
+        let tlb_gen = mm.tlb_gen();
+        if behind == tlb_gen {
+            return;
+        }
+        let only_one_due = behind + 1 == tlb_gen && upto == tlb_gen;
+        self.world().machine.flush_local(self.id(), if only_one_due { range } else { Range::All });
+        // Relaxed: its own.
+        state.tlb_gen.store(tlb_gen, Ordering::Relaxed);
+    }
+
+    /// Gives up an mm that is loaded lazily. The bit stays; the next flush that finds it takes it.
+    pub(crate) fn drop_lazy(&self) {
+        let machine = &self.world().machine;
+        self.depart(None);
+        machine.load_root(self.id(), machine.kernel_root(), Asid::LOCAL);
+        // Release: pairs with the Acquire of `loaded_mm` in `standing`; walks before lazy mode are over.
+        self.state().loaded_mm.store(MmId::KERNEL.word(), Ordering::Release);
+    }
+
+    /// In a flush handler: another mm is loaded here, so this CPU need not stay in the cpumask of `mm`.
+    pub(crate) fn leave(&self, mm: &Mm) {
+        // Relaxed: its own bit.
+        if mm.cpumask.contains(self.id(), Ordering::Relaxed) {
+            // Release: pairs with the Acquire with which `scan` reads the mask; walks of `mm` are over.
+            mm.cpumask.remove(self.id(), Ordering::Release);
+            self.note(mm.id, Event::Left, 1);
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Rounds of interrupts: whom they interrupt, and what their acks prove.
+//!
+//! # Guarantee
+//!
+//! When [`InFlight::wait`] returns, every CPU asked has run the request in its maskable interrupt handler, after
+//! [`issue`] was called: it was outside every interrupts-off section, hence outside every walk, at one moment in between.
+//! All it had done until then is visible to the sender.
+//!
+//! An [`AckedByAll`] comes out only if the CPUs that may be walking the mm were looked for after the snapshot, by
+//! [`possible_walkers`] or as every CPU of the machine, and all of them have acknowledged to the CPU that looked.
+//!
+//! Three stages, and what each does *not* promise:
+//!
+//! - *look and issue*: the request is written and queued. No CPU has been interrupted for certain.
+//! - *dispatch*: the interrupts are sent. None may have been taken.
+//! - *wait*: all acknowledgements are in. Only now may a table be reused, and only if the [`Round`] says so.
+//!
+//! A [`Round`] is handed in at issue and comes back finished from wait. Nothing else ever sees the acks, and only this
+//! file can make one: a snapshot taken after the acks cannot be expressed.
+//!
+//! # Mechanism
+//!
+//! A CPU has one request at a time and waits with interrupts on: two senders serve each other. A sender cannot be inside
+//! a walk: [`Cpu::irqs_off`] borrows the CPU that issuing needs,
+//!
+//! ```compile_fail,E0500
+//! # use gupsync::{machine::Machine, mm::Mm, sync_round, world::Cpu};
+//! fn sends_from_inside<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm) {
+//!     cpu.irqs_off(|_off| sync_round::round(cpu, mm));
+//! }
+//! ```
+//!
+//! and a request in flight borrows it too: a second one cannot be written into the same slot.
+//!
+//! ```compile_fail,E0499
+//! # use gupsync::{cpumask::CpuSet, machine::Machine, smp_call::Call, sync_round, world::Cpu};
+//! fn two_in_one_slot<M: Machine>(cpu: &mut Cpu<'_, M>, a: CpuSet, b: CpuSet) {
+//!     let first = sync_round::issue(&mut *cpu, Call::Everyone, a, ());
+//!     let second = sync_round::issue(&mut *cpu, Call::Everyone, b, ());
+//!     first.wait();
+//!     second.wait();
+//! }
+//! ```
+//!
+//! Targets cannot be made from a set that a caller names, an empty one say, and no round of a caller's own can be issued:
+//!
+//! ```compile_fail,E0451
+//! # use gupsync::{cpumask::CpuSet, pending_gup_sync::Snapshot, sync_round::Targets, types::CpuId};
+//! fn forge(snapshot: Snapshot<'_>) -> Targets<'_> {
+//!     Targets { snapshot, sender: CpuId(0), need: CpuSet::new(8) }
+//! }
+//! ```
+//!
+//! ```compile_fail,E0277
+//! # use gupsync::{cpumask::{CpuSet, SetPool}, mm::Mm, smp_call::Acks, sync_round::Round};
+//! struct Forger<'mm>(&'mm Mm);
+//! impl Round for Forger<'_> {
+//!     type Outcome = ();
+//!     fn finish(self, _: &Acks, _: &mut SetPool) {}
+//! }
+//! ```
+
+use core::borrow::BorrowMut;
+use core::marker::PhantomData;
+
+use arrayvec::ArrayVec;
+
+use crate::atomic::Ordering;
+use crate::cpumask::{CpuSet, SetPool};
+use crate::event::Event;
+use crate::machine::Machine;
+use crate::mm::Mm;
+use crate::pending_gup_sync::{AckedByAll, Snapshot};
+use crate::smp_call::{Acks, Call};
+use crate::types::{CpuId, MAX_MMS, MmId, MmSet};
+use crate::world::{Cpu, IrqsOff, World};
+
+/// What a sender finds another CPU of an mm's cpumask doing, as far as that mm is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has the mm loaded.
+    Running,
+    /// It has another one loaded.
+    Elsewhere,
+    /// It is between two mms.
+    Switching,
+    /// It has the mm loaded, lazily.
+    Lazy,
+}
+
+impl Standing {
+    /// Whether it may be inside a walk of the mm that the unlinker has to wait for. The cases are those of
+    /// [`crate::proof`]; there, 1 is the sender itself, and 3 a CPU that is not in the cpumask.
+    fn may_walk(self) -> bool {
+        match self {
+            // Case 2: only its ack proves anything.
+            Standing::Running => true,
+            // Case 4: its walks were over before it loaded another one. Coming back, it passes F3.
+            Standing::Elsewhere => false,
+            // Case 5: this mm may be the next.
+            Standing::Switching => true,
+            // Case 6: its walks were over before it went lazy. Coming back, it passes F4.
+            Standing::Lazy => false,
+        }
+    }
+
+    /// Whether a plain flush interrupts it. The others catch up by `tlb_gen` before they use the mm again.
+    pub(crate) fn needs_plain_flush(self) -> bool {
+        matches!(self, Standing::Running | Standing::Switching)
+    }
+}
+
+impl<M: Machine> World<M> {
+    /// What `cpu` is doing, as seen from another CPU.
+    pub(crate) fn standing(&self, cpu: CpuId, mm: MmId) -> Standing {
+        let state = &self.cpus[cpu.0];
+        // Acquire: pairs with F3 in `switch_mm` and with the Release in `drop_lazy`; a CPU seen elsewhere has ended its
+        // walks of this mm before.
+        match MmId::from_word(state.loaded_mm.load(Ordering::Acquire)) {
+            MmId::SWITCHING => Standing::Switching,
+            // Acquire: pairs with the Release in `enter_lazy_tlb`; walks before it are over.
+            loaded if loaded == mm && state.is_lazy.load(Ordering::Acquire) != 0 => Standing::Lazy,
+            loaded if loaded == mm => Standing::Running,
+            _ => Standing::Elsewhere,
+        }
+    }
+}
+
+/// A snapshot, and the CPUs that may be walking: all of them must acknowledge. Made by [`possible_walkers`].
+#[must_use = "targets must be interrupted and their acks awaited"]
+pub struct Targets<'mm> {
+    snapshot: Snapshot<'mm>,
+    /// Who looked, and therefore is in no walk. An ack to another CPU says nothing of this one.
+    sender: CpuId,
+    need: CpuSet,
+}
+
+impl Targets<'_> {
+    /// The CPUs whose acks are needed.
+    pub fn need(&self) -> &CpuSet {
+        &self.need
+    }
+}
+
+/// Decides whom a round of `cpu` for `mm` interrupts: the CPUs that may be inside a walk of it. The only place that does.
+pub fn possible_walkers<'mm, M: Machine>(cpu: &mut Cpu<'_, M>, mm: &'mm Mm) -> Targets<'mm> {
+    look(cpu, mm, |_, _| ())
+}
+
+/// [`possible_walkers`], for a sender that has to interrupt some other CPUs of the cpumask too: it visits them all.
+pub(crate) fn look<'mm, M: Machine>(
+    cpu: &mut Cpu<'_, M>,
+    mm: &'mm Mm,
+    mut visit: impl FnMut(CpuId, Standing),
+) -> Targets<'mm> {
+    let snapshot = mm.pending.begin();
+    let mut need = cpu.sets().take();
+    scan(cpu, mm, |other, standing| {
+        if standing.may_walk() {
+            need.insert(other);
+        }
+        visit(other, standing);
+    });
+    Targets { snapshot, sender: cpu.id(), need }
+}
+
+/// [`possible_walkers`], for an unlinker that has cleared its entries (F1) and leaves the round to another: it visits them.
+pub(crate) fn for_each_possible_walker<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, mut visit: impl FnMut(CpuId)) {
+    scan(cpu, mm, |other, standing| {
+        if standing.may_walk() {
+            visit(other);
+        }
+    });
+}
+
+/// Looks at each CPU of the cpumask but `cpu` itself, which sends and so is in no walk.
+fn scan<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, mut visit: impl FnMut(CpuId, Standing)) {
+    // Acquire: pairs with the Release in `leave`; walks before leaving are over.
+    mm.cpumask.for_each(Ordering::Acquire, |other| {
+        if other != cpu.id() {
+            visit(other, cpu.world().standing(other, mm.id));
+        }
+    });
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// Something begun before the interrupts are sent that learns who acknowledged.
+pub trait Round: sealed::Sealed {
+    /// What the acks prove.
+    type Outcome;
+
+    /// Called once, when all acks are in. Sets no longer needed go back to `sets`.
+    fn finish(self, acks: &Acks, sets: &mut SetPool) -> Self::Outcome;
+}
+
+/// A request whose acks prove nothing beyond that it was carried out.
+impl Round for () {
+    type Outcome = ();
+
+    fn finish(self, _: &Acks, _: &mut SetPool) {}
+}
+
+impl<'mm> Round for Targets<'mm> {
+    type Outcome = Option<AckedByAll<'mm>>;
+
+    fn finish(self, acks: &Acks, sets: &mut SetPool) -> Self::Outcome {
+        let is_sender = acks.sender() == self.sender;
+        let proof = if is_sender { self.snapshot.acked_by(&self.need, acks) } else { None };
+        sets.give(self.need);
+        proof
+    }
+}
+
+/// A snapshot of every mm, for a round to every other CPU.
+struct EveryMm<'w>(ArrayVec<(&'w Mm, Snapshot<'w>), MAX_MMS>);
+
+impl<'w> Round for EveryMm<'w> {
+    type Outcome = ArrayVec<(&'w Mm, AckedByAll<'w>), MAX_MMS>;
+
+    fn finish(self, acks: &Acks, _: &mut SetPool) -> Self::Outcome {
+        self.0.into_iter().filter_map(|(mm, snapshot)| Some((mm, snapshot.acked_by_everyone(acks)?))).collect()
+    }
+}
+
+impl sealed::Sealed for () {}
+impl sealed::Sealed for Targets<'_> {}
+impl sealed::Sealed for EveryMm<'_> {}
+
+/// A request that has been sent and not been awaited. It holds the sender, or a borrow of it.
+#[must_use = "until `wait`, no CPU may have taken the interrupt"]
+pub struct InFlight<'w, M: Machine, C: BorrowMut<Cpu<'w, M>>, R> {
+    cpu: C,
+    to: CpuSet,
+    round: R,
+    world: PhantomData<&'w World<M>>,
+}
+
+/// Issues and dispatches `call` from `cpu` to every CPU of `to`, on behalf of `round`.
+///
+/// # Panics
+///
+/// If an earlier request of this CPU was forgotten before it was awaited.
+pub fn issue<'w, M: Machine, C: BorrowMut<Cpu<'w, M>>, R: Round>(
+    mut cpu: C,
+    call: Call,
+    to: CpuSet,
+    round: R,
+) -> InFlight<'w, M, C, R> {
+    let sender: &mut Cpu<'w, M> = cpu.borrow_mut();
+    sender.begin_request();
+    let (world, me) = (sender.world(), sender.id());
+    world.calls.write(me, call, to.len());
+    to.for_each(|target| {
+        world.calls.mailbox(target).post(me);
+        world.machine.send(me, target, call.cause(), call.mm());
+    });
+    InFlight { cpu, to, round, world: PhantomData }
+}
+
+impl<'w, M: Machine, C: BorrowMut<Cpu<'w, M>>, R: Round> InFlight<'w, M, C, R> {
+    /// Does on the sender, interrupts off, what need not wait for the acks.
+    pub(crate) fn meanwhile(&mut self, body: impl FnOnce(&IrqsOff<'w, M>)) {
+        self.cpu.borrow_mut().irqs_off(body);
+    }
+
+    /// Waits for all acks, interrupts on, and finishes the round.
+    pub fn wait(mut self) -> R::Outcome {
+        let sender: &mut Cpu<'w, M> = self.cpu.borrow_mut();
+        let (world, me) = (sender.world(), sender.id());
+        sender.wait(|| world.calls.mailbox(me).is_answered());
+        sender.end_request();
+        let acks = world.calls.acks(me, self.to);
+        let outcome = self.round.finish(&acks, sender.sets());
+        sender.sets().give(acks.into_set());
+        outcome
+    }
+}
+
+/// Interrupts the CPUs that may be walking `mm`. Every ticket of `mm` taken before is covered when it returns.
+pub fn round<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm) {
+    let targets = possible_walkers(cpu, mm);
+    let mut to = cpu.sets().take();
+    to.copy_from(targets.need());
+    let proof = issue(&mut *cpu, Call::Sync(mm.id), to, targets).wait();
+    let covered = proof.expect("every CPU that was needed was called").cover();
+    cpu.note(mm.id, Event::ClearedBySync, covered.count());
+}
+
+/// Interrupts every other CPU on behalf of `mm`. Every ticket taken before, of any mm, is covered when it returns.
+pub fn broadcast<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm) {
+    everyone(cpu, Call::Sync(mm.id), mm.id);
+}
+
+/// Interrupts every other CPU on behalf of no mm. Every ticket taken before, of any mm, is covered when it returns.
+pub fn call_everyone<M: Machine>(cpu: &mut Cpu<'_, M>) {
+    everyone(cpu, Call::Everyone, MmId::KERNEL);
+}
+
+/// Calls every other CPU; what that covers of `mm` is put down to a sync.
+pub(crate) fn everyone<M: Machine>(cpu: &mut Cpu<'_, M>, call: Call, mm: MmId) {
+    let world = cpu.world();
+    let everyone = EveryMm(world.mms().iter().map(|mm| (mm, mm.pending.begin())).collect());
+    let mut to = cpu.sets().take();
+    (0..world.machine.cpus()).map(CpuId).filter(|other| *other != cpu.id()).for_each(|other| to.insert(other));
+    for (other, proof) in issue(&mut *cpu, call, to, everyone).wait() {
+        let event = if other.id == mm { Event::ClearedBySync } else { Event::ClearedByOtherIpi };
+        cpu.note(other.id, event, proof.cover().count());
+    }
+}
+
+/// Interrupts `to`, on behalf of `mm`, for the walkers of any of `sharers`. Proves nothing about a whole mm; each CPU of
+/// `to` has ended the walk it was in.
+pub(crate) fn interrupt_some<M: Machine>(cpu: &mut Cpu<'_, M>, mm: MmId, sharers: MmSet, to: CpuSet) {
+    issue(&mut *cpu, Call::Debt { mm, sharers }, to, ()).wait();
+}

@@ -1,0 +1,111 @@
+//! Holding walkers inside their walks, so that a missing sync is caught by logic and not by luck.
+//!
+//! # Guarantee
+//!
+//! When [`Hold::await_one`] returns, a walker is inside its walk, at the table, and stays there until another CPU waits for
+//! it (a request is in its inbox, or a grace period is due), until it is released, or until the operation is over. So the
+//! unlink that follows at once happens while it is inside, whatever the timing. A walker that was called before is to
+//! come back and be held again.
+//!
+//! A held walker that another CPU waits for does not go on at once: an unlinker that does not await its answer is given
+//! time to do harm.
+
+use gupsync::atomic::{AtomicU64, Ordering};
+use gupsync::cpumask::CpuMask;
+use gupsync::mm::Mm;
+use gupsync::types::CpuId;
+use gupsync::world::{Cpu, IrqsOff};
+
+use crate::machine::Spin;
+
+/// Where the walkers of one team are held.
+pub struct Hold {
+    /// How often a held walker that another CPU waits for looks whether the table is reused before it goes on.
+    linger: usize,
+    /// The walkers that are to be held.
+    armed: CpuMask,
+    /// How many are inside their walk.
+    inside: AtomicU64,
+    /// How many have been, since the walkers were named: another CPU's flush may let them go before all are there.
+    entered: AtomicU64,
+    /// The last turn in which held walkers may go on by themselves.
+    released: AtomicU64,
+}
+
+impl Hold {
+    /// No walker is to be held, on `cpus` CPUs. One that is waited for looks `linger` times before it goes on.
+    pub fn new(cpus: usize, linger: usize) -> Self {
+        let zero = || AtomicU64::new(0);
+        Hold { linger, armed: CpuMask::new(cpus), inside: zero(), entered: zero(), released: zero() }
+    }
+
+    /// Mutator: names the walkers to be held from now on. Published by what tells them to walk.
+    pub fn arm(&self, walkers: &[CpuId]) {
+        // Relaxed, all: published by what tells them to walk.
+        self.armed.drain(Ordering::Relaxed, |_| ());
+        walkers.iter().for_each(|walker| self.armed.insert(*walker, Ordering::Relaxed));
+        self.entered.store(0, Ordering::Relaxed);
+    }
+
+    /// Walker: whether it is to be held.
+    pub fn is_armed_for(&self, walker: CpuId) -> bool {
+        // Relaxed: published by what told it to walk.
+        self.armed.contains(walker, Ordering::Relaxed)
+    }
+
+    /// Mutator: comes back when `count` walkers have been inside their walks.
+    pub fn await_entered<M: Spin>(&self, cpu: &mut Cpu<'_, M>, count: usize) {
+        // Acquire: pairs with the Release in `stay`.
+        cpu.rest(|| self.entered.load(Ordering::Acquire) >= count as u64);
+    }
+
+    /// Mutator: comes back when some walker is inside its walk.
+    pub fn await_one<M: Spin>(&self, cpu: &mut Cpu<'_, M>) {
+        cpu.rest(|| self.is_any_inside());
+    }
+
+    /// Whether some walker is inside its walk.
+    pub fn is_any_inside(&self) -> bool {
+        // Acquire: pairs with the Release in `stay`; the walker that entered is at the table, the one that left is not.
+        self.inside.load(Ordering::Acquire) != 0
+    }
+
+    /// Mutator: held walkers may go on by themselves in `turn`, as a vCPU does that its hypervisor resumes. Comes back when
+    /// they have.
+    pub fn release<M: Spin>(&self, cpu: &mut Cpu<'_, M>, turn: u64) {
+        // Release: pairs with the Acquire in `stay`.
+        self.released.store(turn, Ordering::Release);
+        cpu.rest(|| !self.is_any_inside());
+    }
+
+    /// Walker, inside its walk of `mm`: stays there. `is_over` says whether the operation of `turn` is over. With
+    /// `preempted`, its vCPU is taken away meanwhile.
+    pub fn stay<M: Spin>(
+        &self,
+        off: &IrqsOff<'_, M>,
+        mm: &Mm,
+        turn: u64,
+        preempted: bool,
+        is_over: impl Fn() -> bool,
+    ) {
+        let world = off.world();
+        mm.held.enter();
+        if preempted {
+            off.preempt();
+        }
+        // Release, both: pair with the Acquire in `await_entered` and in `is_any_inside`.
+        self.inside.fetch_add(1, Ordering::Release);
+        self.entered.fetch_add(1, Ordering::Release);
+        // Acquire: pairs with the Release in `release`.
+        let may_go = || is_over() || self.released.load(Ordering::Acquire) >= turn;
+        world.machine.spin(|| may_go() || world.is_waited_for(off.id()));
+        let mut looks = 0..self.linger;
+        world.machine.spin(|| may_go() || looks.next().is_none());
+        if preempted {
+            off.resume();
+        }
+        mm.held.leave();
+        // Release: pairs with the Acquire in `is_any_inside`.
+        self.inside.fetch_sub(1, Ordering::Release);
+    }
+}

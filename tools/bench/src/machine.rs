@@ -1,0 +1,38 @@
+//! What the bench needs of a machine beyond what the protocol does: to use translations, to wait, to wake, to count.
+
+use gupsync::event::Event;
+use gupsync::machine::Machine;
+use gupsync::types::{CpuId, MmId, VirtAddr};
+
+/// A machine on which a walker can be held.
+pub trait Spin: Machine {
+    /// Waits, interrupts off, until `until` holds. Pauses between looks.
+    fn spin(&self, until: impl FnMut() -> bool);
+}
+
+/// A machine on which the bench runs.
+pub trait Bench: Spin {
+    /// Waits like [`Machine::wait`], but halted: looks again only after an interrupt.
+    fn park(&self, cpu: CpuId, until: impl FnMut() -> bool);
+
+    /// Wakes all of `sleepers`, on behalf of `mm`, and counts it. A wake-up is not acknowledged.
+    fn wake(&self, from: CpuId, sleepers: impl Iterator<Item = CpuId> + Clone, mm: MmId);
+
+    /// Reads through the MMU, by the mm that is loaded; `None` where nothing is mapped.
+    fn touch(&self, va: VirtAddr) -> Option<u64>;
+
+    /// Writes a word through the MMU, the one that is there already; says whether the mapping let it.
+    fn write(&self, va: VirtAddr, value: u64) -> bool;
+
+    /// How often `event` was recorded for `mm` since the last [`Bench::forget_counts`], on all CPUs together.
+    fn counted(&self, mm: MmId, event: Event) -> u64;
+
+    /// The same, on one CPU.
+    fn counted_on(&self, cpu: CpuId, mm: MmId, event: Event) -> u64;
+
+    /// Starts counting anew.
+    fn forget_counts(&self);
+
+    /// Cycles, or instructions where the machine counts those.
+    fn clock(&self) -> u64;
+}

@@ -1,0 +1,185 @@
+//! Turns: a mutator and its workers keep step.
+//!
+//! # Guarantee
+//!
+//! In every turn the mutator does one operation, and each worker has done its part before the turn ends: completed at
+//! least one walk of the range, or left the mm, or come back to it.
+
+use alloc::boxed::Box;
+
+use gupsync::atomic::{AtomicU64, Figure, Ordering};
+use gupsync::machine::Machine;
+use gupsync::types::{CpuId, VirtAddr};
+use gupsync::world::Cpu;
+
+use crate::spec::Kind;
+
+/// What workers will find in the range of a turn once its operation is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Expect {
+    /// Nothing is known.
+    Anything,
+    /// Every page holds its own address.
+    Mapped,
+    /// The same, and no page can be written.
+    ReadOnly,
+    /// Nothing is mapped.
+    Nothing,
+}
+
+impl Expect {
+    fn from_word(word: u64) -> Self {
+        [Expect::Anything, Expect::Mapped, Expect::ReadOnly, Expect::Nothing][word as usize]
+    }
+}
+
+/// What workers do in a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Activity {
+    /// They walk the range.
+    Walk,
+    /// They leave the mm.
+    Leave,
+    /// They come back to it.
+    Return,
+}
+
+/// A turn, as a worker sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn {
+    /// Its number.
+    pub(crate) number: u64,
+    /// Where the operation happens.
+    pub(crate) va: VirtAddr,
+    /// Which operation.
+    pub(crate) kind: Kind,
+    /// What workers do.
+    pub(crate) activity: Activity,
+}
+
+/// The turns of one team.
+pub(crate) struct Turns {
+    workers: u64,
+    /// Number of the turn, from 1 up; [`Turns::OVER`] ends the work.
+    number: AtomicU64,
+    /// The other fields of the [`Turn`].
+    va: AtomicU64,
+    kind: AtomicU64,
+    activity: AtomicU64,
+    /// What the range of a turn holds once its operation is over, for odd turns and for even ones.
+    expect: [AtomicU64; 2],
+    /// The last turn whose operation is over.
+    operated: AtomicU64,
+    /// How many workers are through with this turn.
+    done: AtomicU64,
+    /// The last turn that each CPU has seen.
+    seen: Box<[Figure]>,
+}
+
+impl Turns {
+    /// The number that ends the work.
+    pub(crate) const OVER: u64 = u64::MAX;
+
+    /// No turn yet, for so many workers out of `cpus` CPUs.
+    pub(crate) fn new(cpus: usize, workers: usize) -> Self {
+        let zero = || AtomicU64::new(0);
+        Turns {
+            workers: workers as u64,
+            number: zero(),
+            va: zero(),
+            kind: zero(),
+            activity: zero(),
+            expect: [zero(), zero()],
+            operated: zero(),
+            done: zero(),
+            seen: (0..cpus).map(|_| Figure::new(0)).collect(),
+        }
+    }
+
+    /// Mutator: opens a turn.
+    pub(crate) fn open(&self, turn: Turn) {
+        // Relaxed, down to `number`: its Release publishes them.
+        self.va.store(turn.va.0, Ordering::Relaxed);
+        self.kind.store(turn.kind as u64, Ordering::Relaxed);
+        self.activity.store(turn.activity as u64, Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `latest`.
+        self.number.store(turn.number, Ordering::Release);
+    }
+
+    /// Mutator: the operation of turn `number` is over. Comes back when every worker is through with it. `kick` wakes
+    /// the one that it is given, which has slept through the operation.
+    pub(crate) fn close<M: Machine>(
+        &self,
+        cpu: &mut Cpu<'_, M>,
+        number: u64,
+        expect: Expect,
+        workers: impl Iterator<Item = CpuId>,
+        kick: impl Fn(&mut Cpu<'_, M>, CpuId),
+    ) {
+        // Relaxed: read after the next turn was opened, and before that is closed.
+        self.expect[number as usize % 2].store(expect as u64, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `has_operated`.
+        self.operated.store(number, Ordering::Release);
+        // Relaxed: a worker that sees the turn only now is woken for nothing.
+        let sleeps = |worker: &CpuId| self.seen[worker.0].load(Ordering::Relaxed) != number;
+        workers.filter(sleeps).for_each(|worker| kick(cpu, worker));
+        // Acquire: pairs with the Release in `through`.
+        cpu.rest(|| self.done.load(Ordering::Acquire) == self.workers);
+    }
+
+    /// Mutator: no more turns.
+    pub(crate) fn end(&self) {
+        // Release: pairs with the Acquire in `latest`.
+        self.number.store(Self::OVER, Ordering::Release);
+    }
+
+    /// The number of the turn under way: 0 before the first.
+    pub(crate) fn latest(&self) -> u64 {
+        // Acquire: pairs with the Release in `open` and `end`.
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// Worker: sees turn `number`, the latest.
+    pub(crate) fn see(&self, worker: CpuId, number: u64) -> Turn {
+        // Relaxed: a hint for `close`.
+        self.seen[worker.0].store(number, Ordering::Relaxed);
+        self.read(number)
+    }
+
+    /// The turn under way, for a CPU that keeps no step with it.
+    pub(crate) fn glance(&self) -> Option<Turn> {
+        let number = self.latest();
+        (number != 0 && number != Self::OVER)
+            .then(|| self.read(number))
+            .filter(|turn| turn.activity == Activity::Walk)
+    }
+
+    fn read(&self, number: u64) -> Turn {
+        // Relaxed: published by `number`.
+        let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
+        let kind = Kind::ALL[word(&self.kind) as usize];
+        let activity = [Activity::Walk, Activity::Leave, Activity::Return][word(&self.activity) as usize];
+        Turn { number, va: VirtAddr(word(&self.va)), kind, activity }
+    }
+
+    /// Worker: what the range of turn `number`, the last one, holds.
+    pub(crate) fn expected(&self, number: u64) -> Expect {
+        // Relaxed: published by `number`.
+        Expect::from_word(self.expect[number as usize % 2].load(Ordering::Relaxed))
+    }
+
+    /// Whether the operation of turn `number` is over.
+    pub(crate) fn has_operated(&self, number: u64) -> bool {
+        // Acquire: pairs with the Release in `close`.
+        self.operated.load(Ordering::Acquire) >= number
+    }
+
+    /// Worker: through with its turn.
+    pub(crate) fn through(&self) {
+        // Release: pairs with the Acquire in `close`.
+        self.done.fetch_add(1, Ordering::Release);
+    }
+}
