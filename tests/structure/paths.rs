@@ -4,6 +4,7 @@
 //! not either: the `use` that brought it in does.
 
 use std::collections::HashMap;
+use std::slice;
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
@@ -165,7 +166,7 @@ impl Scope<'_> {
             }
             _ => {}
         }
-        let child = [here, &[first.clone()]].concat();
+        let child = [here, slice::from_ref(first)].concat();
         if self.krate.is_file(&child) || self.inline.contains(&child) {
             return Some([here, segments].concat());
         }

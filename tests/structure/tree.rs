@@ -1,7 +1,8 @@
 //! The modules of a crate, as its `mod` lines declare them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::slice;
 
 use anyhow::{Context, Result, bail, ensure};
 use syn::Item;
@@ -95,7 +96,7 @@ fn add_children(
     for item in items {
         let Item::Mod(child) = item else { continue };
         let name = child.ident.to_string();
-        let path = [path, &[name.clone()]].concat();
+        let path = [path, slice::from_ref(&name)].concat();
         let folder = folder.join(&name);
         if let Some((_, items)) = &child.content {
             add_children(files, modules, &path, file, items, &folder)?;
@@ -105,7 +106,8 @@ fn add_children(
             bail!("{file}: `mod {name}` has a #[path]; put the file where its name says");
         }
         let places = [folder.with_extension("rs"), folder.join("mod.rs")];
-        let Some(child) = places.iter().map(slashed).find(|place| files.contains_key(place)) else {
+        let Some(child) = places.iter().map(|place| slashed(place)).find(|place| files.contains_key(place))
+        else {
             bail!(
                 "{file}: `mod {name}` has no file; looked for {} and {}",
                 slashed(&places[0]),
@@ -117,6 +119,6 @@ fn add_children(
     Ok(())
 }
 
-fn slashed(path: &PathBuf) -> String {
+fn slashed(path: &Path) -> String {
     path.to_string_lossy().replace('\\', "/")
 }
