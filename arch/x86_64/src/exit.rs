@@ -1,7 +1,5 @@
 //! Ending the run: a reason that can be read, and an exit code that only this kernel produces.
 
-use core::panic::PanicInfo;
-
 use gupsync_bench::report::ExitCode;
 use x86_64::instructions::{hlt, interrupts, port::Port};
 
@@ -34,8 +32,9 @@ pub fn exception(what: core::fmt::Arguments<'_>) -> ! {
     exit(ExitCode::Exception)
 }
 
+#[cfg(target_os = "none")]
 #[panic_handler]
-fn panic(info: &PanicInfo<'_>) -> ! {
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     serial::emergency(format_args!("panic on CPU {}: {info}", cpu_id::get_or_boot().0));
     exit(ExitCode::Panic)
 }

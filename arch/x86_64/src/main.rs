@@ -9,6 +9,9 @@
 #![no_main]
 
 extern crate alloc;
+/// Checked for the host, as editors do, the kernel takes the panic handler from here; it runs only without.
+#[cfg(not(target_os = "none"))]
+extern crate std;
 
 mod acpi;
 mod apic;

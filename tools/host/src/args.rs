@@ -95,6 +95,7 @@ Examples:
   tools/gupsync prove --deep                     one more preemption for loom, 40 million states for x86-TSO
   tools/gupsync prove --deep=120 --models        the same, two minutes for each model at most; each on a line
   tools/gupsync prove --list                     what each mutant is, and what it stands for
+  tools/gupsync prove --table                    what each ordering pairs with, into tests/orderings.md
   tools/gupsync prove shared::                   only what has this in its name
 
 Exit status: 0 if every property held and every mistake was caught, 1 if not, 2 for bad arguments.")]
@@ -268,6 +269,9 @@ pub struct ProveArgs {
     /// Say what the mutants are, and run nothing.
     #[arg(long)]
     pub list: bool,
+    /// Write tests/orderings.md, what each ordering of src/ pairs with, from the comments above them; run nothing.
+    #[arg(long)]
+    pub table: bool,
     /// Only models and mutants whose names contain this.
     pub filter: Option<String>,
     /// Part of a larger run, in which the filter may mean other tests.

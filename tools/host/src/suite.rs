@@ -24,6 +24,7 @@ enum Kind {
 
 const STEPS: &[Step] = &[
     Step { name: "loader", args: &["--package", "gupsync-loader", "--tests"], kind: Kind::Ordinary },
+    Step { name: "structure", args: &["--release", "--test", "structure"], kind: Kind::Ordinary },
     Step { name: "library and host", args: &["--release", "--lib", "--bins"], kind: Kind::Ordinary },
     Step { name: "histories", args: &["--release", "--test", "histories"], kind: Kind::Ordinary },
     Step { name: "documentation", args: &["--release", "--doc"], kind: Kind::Ordinary },

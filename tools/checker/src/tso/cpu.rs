@@ -2,9 +2,9 @@
 
 use std::panic::Location;
 
-use super::execution::{Action, Context, Execution, Interrupt, MIX, Store, Want, with};
+use super::execution::{Action, Context, Execution, MIX, Store, Want, with};
 use super::trace::What;
-use super::words::{Level, Users};
+use super::words::{Interrupt, Level, Users};
 
 /// An operation on a word. An update that returns nothing changes nothing.
 pub(super) enum Access<'a> {

@@ -6,16 +6,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::trace::{Line, What};
-use super::words::{Level, Users};
-
-/// An interrupt's kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interrupt {
-    /// Taken where interrupts are on.
-    Maskable,
-    /// Taken anywhere but inside its like.
-    Nmi,
-}
+use super::words::{Interrupt, Level, Users};
 
 /// What can be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,9 +40,9 @@ pub use std::sync::atomic::Ordering;
 use crate::weaken::weakened;
 use cpu::{Access, access, point};
 pub use cpu::{broken, interrupt, irqs_off, is_exploring, note, wait};
-pub use execution::Interrupt;
 use execution::Want;
 pub use search::{Bounds, Outcome, Role, explore};
+pub use words::Interrupt;
 
 /// A word that CPUs share.
 #[derive(Debug)]

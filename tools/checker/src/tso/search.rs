@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use generator::{Generator, Gn};
 
 use super::cpu;
-use super::execution::{self, ACTIONS, Action, Beginning, Handler, Hash, Interrupt, with};
+use super::execution::{self, ACTIONS, Action, Beginning, Handler, Hash, with};
 use super::trace::Trace;
-use super::words::MAX_CPUS;
+use super::words::{Interrupt, MAX_CPUS};
 
 /// What has come of a search.
 pub struct Outcome {

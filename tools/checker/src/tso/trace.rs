@@ -6,7 +6,7 @@ use std::fs;
 use std::panic::Location;
 use std::path::Path;
 
-use super::execution::Interrupt;
+use super::words::Interrupt;
 
 /// Something that has happened on a CPU.
 pub(super) enum What {

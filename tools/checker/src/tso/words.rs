@@ -9,6 +9,15 @@ pub(super) enum Level {
     NmiHandler,
 }
 
+/// An interrupt's kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// Taken where interrupts are on.
+    Maskable,
+    /// Taken anywhere but inside its like.
+    Nmi,
+}
+
 /// A word, and who has used it in any execution so far: bits by CPU and level.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Users {

@@ -4,7 +4,9 @@
 //! mutant with the models that must fail. What is neither held nor caught, or did not come to an end, is a failure.
 
 pub mod checker;
+mod comments;
 pub mod orderings;
+mod partners;
 mod sites;
 mod table;
 
@@ -36,6 +38,9 @@ pub fn run(args: &ProveArgs) -> Result<bool> {
     if args.list {
         print!("{}", list(&mutants::all()?));
         return Ok(true);
+    }
+    if args.table {
+        return partners::write().map(|()| true);
     }
     let since = Instant::now();
     let mutants = if args.properties { Vec::new() } else { mutants::all()? };

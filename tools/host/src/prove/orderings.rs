@@ -33,7 +33,7 @@ enum Known {
 /// If a model could not be run, or the list is not right.
 pub fn run(built: &[(Lane, PathBuf)], deep: bool, lines: &Mutex<Vec<Line>>) -> Result<()> {
     let known = list()?;
-    let weakenings = sites::all()?;
+    let weakenings = sites::weakenings()?;
     if let Some(stale) = known.keys().find(|name| !weakenings.iter().any(|one| one.name == **name)) {
         bail!("{LIST}: `{stale}` is not in src/ any more");
     }

@@ -7,6 +7,22 @@ use anyhow::{Context, Result};
 
 use crate::artifacts::Tree;
 
+/// An ordering that a call is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    pub file: String,
+    pub function: String,
+    pub call: String,
+    pub ordering: String,
+    /// Where the call's name stands, from 1 up.
+    line: usize,
+    column: usize,
+    /// How many orderings the call is given before this one.
+    index: usize,
+    /// The line of the ordering itself.
+    pub ordering_line: usize,
+}
+
 /// One ordering, and one way to weaken it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weakening {
@@ -18,22 +34,31 @@ pub struct Weakening {
     pub is_fence: bool,
 }
 
-/// Parts of `src/` that are no protocol: the checkers' own door, and what stages an experiment with it.
+/// The part of `src/` that is no protocol: the checkers' own door.
 const LEFT_OUT: &[&str] = &["atomic.rs"];
 
-/// All of them, in order.
+/// All weakenings, in order.
 ///
 /// # Errors
 ///
 /// A file that cannot be read.
-pub fn all() -> Result<Vec<Weakening>> {
+pub fn weakenings() -> Result<Vec<Weakening>> {
+    Ok(sources()?.iter().flat_map(|(file, text)| weakened(&in_text(file, text))).collect())
+}
+
+/// The files of `src/` that have orderings, in order, with their text.
+///
+/// # Errors
+///
+/// A file that cannot be read.
+pub fn sources() -> Result<Vec<(String, String)>> {
     let root = Tree::own().root;
     let mut found = Vec::new();
     visit(&root, &root.join("src"), &mut found)?;
     Ok(found)
 }
 
-fn visit(root: &Path, folder: &Path, found: &mut Vec<Weakening>) -> Result<()> {
+fn visit(root: &Path, folder: &Path, found: &mut Vec<(String, String)>) -> Result<()> {
     let mut paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     paths.sort();
     for path in paths {
@@ -44,8 +69,7 @@ fn visit(root: &Path, folder: &Path, found: &mut Vec<Weakening>) -> Result<()> {
             visit(root, &path, found)?;
         } else {
             let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-            let file = path.strip_prefix(root)?.to_string_lossy().into_owned();
-            found.extend(in_text(&file, &text));
+            found.push((path.strip_prefix(root)?.to_string_lossy().into_owned(), text));
         }
     }
     Ok(())
@@ -61,26 +85,46 @@ fn weaker(ordering: &str) -> &'static [&'static str] {
     }
 }
 
-fn in_text(file: &str, text: &str) -> Vec<Weakening> {
+/// Every ordering of one file.
+pub fn in_text(file: &str, text: &str) -> Vec<Site> {
     const MARK: &str = "Ordering::";
     let code = without_comments(text);
+    let line_of = |at: usize| code[..at].matches('\n').count() + 1;
+    let site = |at: usize| {
+        let (call, start, index) = enclosing_call(&code[..at])?;
+        Some(Site {
+            file: file.to_owned(),
+            function: enclosing_function(&code[..at]).to_owned(),
+            call: call.to_owned(),
+            ordering: code[at + MARK.len()..].chars().take_while(char::is_ascii_alphanumeric).collect(),
+            line: line_of(start),
+            column: start - code[..start].rfind('\n').map_or(0, |newline| newline + 1) + 1,
+            index,
+            ordering_line: line_of(at),
+        })
+    };
+    code.match_indices(MARK).filter_map(|(at, _)| site(at)).collect()
+}
+
+impl Site {
+    pub fn is_fence(&self) -> bool {
+        self.call == "fence"
+    }
+}
+
+fn weakened(sites: &[Site]) -> Vec<Weakening> {
     let mut found: Vec<Weakening> = Vec::new();
-    for (at, _) in code.match_indices(MARK) {
-        let ordering: String =
-            code[at + MARK.len()..].chars().take_while(char::is_ascii_alphanumeric).collect();
-        let Some((call, start, index)) = enclosing_call(&code[..at]) else { continue };
-        let function = enclosing_function(&code[..at]);
-        let line = code[..start].matches('\n').count() + 1;
-        let column = start - code[..start].rfind('\n').map_or(0, |newline| newline + 1) + 1;
-        for to in weaker(&ordering) {
-            let verb = if call == "fence" && *to == "Relaxed" { "gone" } else { to };
+    for site in sites {
+        let Site { file, function, call, ordering, line, column, index, .. } = site;
+        for to in weaker(ordering) {
+            let verb = if site.is_fence() && *to == "Relaxed" { "gone" } else { to };
             let name = format!("{file} {function} {call} {ordering} -> {verb}");
             let earlier = found.iter().filter(|other| other.name.split(" #").next() == Some(&name)).count();
             let name = if earlier == 0 { name } else { format!("{name} #{}", earlier + 1) };
             found.push(Weakening {
                 name,
                 site: format!("{file}:{line}:{column}:{index}:{to}"),
-                is_fence: call == "fence",
+                is_fence: site.is_fence(),
             });
         }
     }
@@ -145,7 +189,7 @@ fn first(word: &AtomicU64) {
     fence(Ordering::SeqCst);
 }
 ";
-        let found = in_text("src/a.rs", text);
+        let found = weakened(&in_text("src/a.rs", text));
         let found: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.site.as_str())).collect();
         assert_eq!(
             found,

@@ -1,6 +1,6 @@
 //! What the loader needs to know of, and do to, the CPU and its interrupt controllers.
 
-use super::Failure;
+use super::failure::Failure;
 use core::arch::x86_64::__cpuid;
 use gupsync_loader::paging::Table;
 use x86_64::instructions::interrupts;

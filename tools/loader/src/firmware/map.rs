@@ -4,7 +4,7 @@
 //! the loader's own is reclaimable, except for the kernel's image and file, which stay the
 //! kernel's.
 
-use super::Failure;
+use super::failure::Failure;
 use alloc::format;
 use alloc::vec::Vec;
 use core::ops::Range;

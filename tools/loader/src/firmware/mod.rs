@@ -7,15 +7,15 @@
 
 mod console;
 mod cpu;
+mod failure;
 mod jump;
 mod map;
 mod pages;
 mod volume;
 
 use alloc::format;
-use alloc::string::String;
 use core::convert::Infallible;
-use core::fmt::Display;
+use failure::{Failure, NAME, VERSION, about};
 use gupsync_loader::HHDM;
 use gupsync_loader::config::{Config, LOCATIONS};
 use gupsync_loader::elf::Executable;
@@ -26,12 +26,6 @@ use pages::Pages;
 use uefi::table::cfg::ConfigTableEntry;
 use uefi::{Status, boot, entry, system};
 use volume::Volume;
-
-const NAME: &str = env!("CARGO_PKG_NAME");
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// One line that names what is wrong and how to mend it.
-type Failure = String;
 
 #[entry]
 fn main() -> Status {
@@ -126,9 +120,4 @@ fn rsdp() -> Option<u64> {
         })
     };
     find(ConfigTableEntry::ACPI2_GUID).or_else(|| find(ConfigTableEntry::ACPI_GUID))
-}
-
-/// Puts the name of what an error is about in front of it.
-fn about<E: Display>(subject: &str) -> impl Fn(E) -> Failure {
-    move |error| format!("{subject}: {error}")
 }

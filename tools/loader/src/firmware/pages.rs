@@ -4,7 +4,7 @@
 //! data, which the kernel's memory map has as bootloader-reclaimable. They go back to the firmware
 //! when dropped; the hand-off never returns and so never drops those the kernel gets.
 
-use super::Failure;
+use super::failure::Failure;
 use alloc::format;
 use core::ops::{Deref, DerefMut, Range};
 use core::ptr::NonNull;

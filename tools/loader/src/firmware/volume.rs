@@ -3,7 +3,7 @@
 //! A file is read whole or not at all. A missing file is an answer; everything else that goes
 //! wrong is a failure that names the file.
 
-use super::Failure;
+use super::failure::Failure;
 use super::pages::Pages;
 use alloc::format;
 use uefi::CString16;
