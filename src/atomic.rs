@@ -12,7 +12,7 @@ pub use gupsync_checker::loom::{AtomicU64, Ordering, fence};
 #[cfg(tso)]
 pub use gupsync_checker::tso::{AtomicU64, Ordering, fence};
 
-/// A word that orders nothing and decides nothing: counts, figures, notes for reports. Checkers need not explore it.
+/// A word that orders nothing and decides nothing: counts, figures, notes. Checkers need not explore it.
 #[cfg(not(tso))]
 pub use core::sync::atomic::AtomicU64 as Figure;
 

@@ -80,8 +80,7 @@ impl Findings {
             // Release: pairs with the Acquire in `first`.
             state.store(Self::WRITTEN, Ordering::Release);
         }
-        // Release: pairs with the Acquire in `sync_violations` and `stale_translations`, which are read once
-        // the CPUs at work have stopped.
+        // Release: pairs with the Acquire in `sync_violations` and `stale_translations`; read once the CPUs have stopped.
         count.fetch_add(1, Ordering::Release);
     }
 

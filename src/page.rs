@@ -34,14 +34,14 @@ impl Page {
 
     /// Drops a reference; says whether it was the last.
     pub fn put(&self) -> bool {
-        // Release: pairs with the Acquire in `is_pinned`, and here; what the pin was used for comes before. Acquire: the
-        // last holder frees the page, after all that the other holders did with it.
+        // Release: pairs with the Acquire in `is_pinned`, and here; what the pin was used for comes before.
+        // Acquire: pairs with the Release here; the last holder frees the page after all that the others did with it.
         self.references.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// Whether there is a reference besides that of the mapping.
     pub fn is_pinned(&self) -> bool {
-        // Acquire: pairs with the Release in `put`.
+        // Acquire: pairs with the Release in `put`; the copy comes after all that was done through a pin.
         self.references.load(Ordering::Acquire) != 1
     }
 

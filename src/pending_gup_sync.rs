@@ -77,8 +77,8 @@
 //! ```compile_fail,E0624
 //! # use gupsync::{cpumask::CpuSet, pending_gup_sync::Snapshot, smp_call::Acks};
 //! fn forge(snapshot: Snapshot<'_>, acks: &Acks) {
-//!     let nobody = CpuSet::new(8);
-//!     snapshot.acked_by(&nobody, acks).expect("an empty set").cover();
+//!     let none = CpuSet::new(8);
+//!     snapshot.acked_by(&none, acks).expect("an empty set").cover();
 //! }
 //! ```
 
@@ -116,14 +116,14 @@ pub struct Ticket<T> {
 }
 
 /// What `modified` was before a round looked for its targets: all that the round can cover.
-#[must_use = "a snapshot covers nothing until every CPU of the mm has acknowledged"]
+#[must_use = "a snapshot covers nothing until every possible walker has acknowledged"]
 pub struct Snapshot<'mm> {
     of: &'mm PendingGupSync,
     seen: u64,
 }
 
-/// Proof that every CPU of the mm was the sender, skippable, or acknowledged from its maskable handler,
-/// all of it after the snapshot.
+/// Proof that every CPU was the sender, in no walk of the mm that matters, or acknowledged from its maskable handler, all of
+/// it after the snapshot.
 #[must_use = "the round is over, but `synced` has not moved yet"]
 pub struct AckedByAll<'mm> {
     snapshot: Snapshot<'mm>,
@@ -219,7 +219,7 @@ impl<T> Ticket<T> {
         self.number
     }
 
-    /// Hands the tables out without a look at the counters. For those who have another argument that no walker is inside,
+    /// Hands the tables out without a look at the counters. For callers that have another argument that no walker is inside,
     /// and say so: a policy ([`crate::policy::release`]) and a grace period ([`crate::ops::deferred`]).
     pub(crate) fn into_tables(self) -> T {
         self.tables

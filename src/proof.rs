@@ -16,10 +16,11 @@
 //!
 //! Whenever `synced >= t`, each CPU is in one of two cases for ticket `t`, and for every walk of the mm on it:
 //!
-//! - the walk is over, and that is visible to whoever acquires `synced`;
+//! - the walk is over, and that is visible to an unlinker that acquires `synced`;
 //! - or the walk reads the tables as they were after the clears of `t`.
 //!
-//! `synced` moves only in [`cover`], by a token that only a round can make. So it is enough to look at one round `R`, of a
+//! `synced` moves only in [`cover`], by a token that only a round can make. Whom the round interrupts is decided in one place,
+//! [`possible_walkers`], and its match arms are the cases below. So it is enough to look at one round `R`, of a
 //! sender `s`, that covers `t`, and at one CPU `c`. In order, the unlinker did: *clears, F1, ticket `t`*. In order, `R` did:
 //! *snapshot* (it read `modified >= t`, Acquire), *cpumask*, *state of each CPU found there*, *send*, *all acks in* (Acquire),
 //! *cover* (Release). The ticket's Release and the snapshot's Acquire put the clears and F1 before all the rest of `R`.
@@ -30,7 +31,7 @@
 //! 2. **`c` was interrupted and answered.** The ack comes from the maskable handler; a walk keeps those off. So each walk of
 //!    `c` was over when the handler ran (its ack releases, the sender acquires), or began after it. The handler read the
 //!    request (inbox, Release to Acquire) that was written after the clears: what walks later sees them.
-//! 3. **`R` did not find `c` in the cpumask.** Either `c` had left: then its bit was cleared by [`leave`](crate::mm::membership)
+//! 3. **`R` did not find `c` in the cpumask.** Either `c` had left: then its bit was cleared by [`leave`](crate::switch_mm)
 //!    with Release, in a handler, where no walk is, and `R` acquired that. Or its bit is set later than `R` looked. `c` sets
 //!    it, then F3, then walks. F1 came before `R`'s look. Two full fences are in one order for all: if F3 came first, `R` would
 //!    have seen the bit; so F1 came first, and the walk reads what was cleared.
@@ -52,20 +53,20 @@
 //! # Shared tables
 //!
 //! A walker may be inside a shared table on behalf of an mm that has left, and the invariant of the mms that remain says
-//! nothing of it. So the table carries the debt ([`mm::shared`](crate::mm::shared)). An mm that leaves has: cleared its entry,
-//! flushed, *and if its ticket is not covered* written down whom a round would have to interrupt (cases 3 to 6 speak of those
-//! who are not). Then it drops its share; the drop is Acquire and Release, so that whoever drops later has all debts before it.
+//! nothing of it. So the table carries the debt ([`mm::shared_table`](crate::mm::shared_table)). An mm that leaves has: cleared its entry,
+//! flushed, *and if its ticket is not covered* written down the CPUs that a round would have to interrupt (cases 3, 4 and 6
+//! speak of the others). Then it drops its share; the drop is Acquire and Release, so that a later one has all debts before it.
 //! The drop from 2 to 1 makes the table SETTLING in the same operation, takes the debts, interrupts, waits, and only then says
-//! OWNED (Release). The survivor reuses it after it has claimed it from OWNED (Acquire): all debts were paid, and nobody can
+//! OWNED (Release). The survivor reuses it after it has claimed it from OWNED (Acquire): all debts were paid, and no mm can
 //! have joined since, because joining needs the same word. A walker does not migrate while it walks, so the CPUs that were
 //! written down suffice, however late they are interrupted. The last to leave waits for the same OWNED, and for its own ticket.
 //!
 //! # The other promises
 //!
 //! - **A flush leaves no stale translation** ([`flush`](crate::flush)): the same argument with F2, between the change and
-//!   the look at the targets, for F1; who is left out catches up by `tlb_gen` after F3 or F4.
+//!   the look at the targets, for F1; a CPU that is left out catches up by `tlb_gen` after F3 or F4.
 //!   Which flushes reach a CPU depends on the ASID that *it* runs the mm under, not on the one that the mm has by now.
-//! - **A global ASID**: F5, between giving the ASID and looking who runs the mm, against F3: a CPU that the scan misses loads
+//! - **A global ASID**: F5, between giving the ASID and looking which CPUs run the mm, against F3: a CPU that the scan misses loads
 //!   the mm under it. F8, between a CPU's reading the ASID and its look-ups, against F2: a flush that does not see the ASID
 //!   changed the tables before.
 //! - **A grace period**: F6, between "at work" and the walk, against F1.
@@ -107,18 +108,18 @@
 //! # What is not proved
 //!
 //! - That it ends: no model speaks of liveness, and one that waits in vain under loom is not looked at any further.
-//! - More than four CPUs, more than three mms, tables of more than one entry, and scenarios longer than those in
+//! - More than four CPUs, more than three mms, tables of more than one entry, and executions longer than those of
 //!   `tests/models`. Histories of hundreds of steps are tried at random, one step at a time (`tests/histories`).
 //! - Under loom, executions with more preemptions than the bound. Loom also does not switch between a store and a fence that
-//!   follows it at once, takes the order of execution for the order of modification, and lets a fence acquire what is known through another thread;
-//!   the explorer of x86-TSO has neither
-//!   limit, but knows no weaker memory model than x86's.
+//!   follows it at once, takes the order of execution for the order of modification, and lets a fence acquire what is known
+//!   through another thread; the explorer of x86-TSO has none of these limits, but knows no weaker memory model than x86's.
 //! - The kernel in `arch/`: its interrupt entry, its paging and its emulation of INVLPGB are tested, not proved. So is what
 //!   hardware does to a TLB: in the models an INVLPGB and its TLBSYNC order what the AMD manual says that they order.
 //! - The loops of `unmap` over a whole page table, which the kernel's boot tests run.
 //!
 //! [`redeem`]: crate::pending_gup_sync::PendingGupSync::redeem
 //! [`cover`]: crate::pending_gup_sync::AckedByAll::cover
-//! [`begin`]: crate::pending_gup_sync::PendingGupSync::begin
+//! [`begin`]: crate::pending_gup_sync::PendingGupSync
+//! [`possible_walkers`]: crate::sync_round::possible_walkers
 //! [`Cpu::irqs_off`]: crate::world::Cpu::irqs_off
 //! [`Machine::send`]: crate::machine::Machine::send

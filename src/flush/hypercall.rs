@@ -28,7 +28,8 @@ impl<M: Machine> World<M> {
         // ack is not awaited. Relaxed on failure: it is interrupted then, or looked at again.
         match word.compare_exchange(PREEMPTED, PREEMPTED_FLUSH, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => true,
-            // Another sender has deferred a flush. AcqRel: pairs with the same two; this change, too, is to be visible.
+            // Another sender has deferred a flush.
+            // Acquire and Release: pairs with `preempt` and `resume` as above; this change, too, is to be visible.
             Err(PREEMPTED_FLUSH) => word
                 .compare_exchange(PREEMPTED_FLUSH, PREEMPTED_FLUSH, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok(),
@@ -40,7 +41,7 @@ impl<M: Machine> World<M> {
 impl<M: Machine> IrqsOff<'_, M> {
     /// The hypervisor takes this vCPU away, wherever it is.
     pub fn preempt(&self) {
-        // Release: pairs with the Acquire in `defer_flush`; what was done with old translations.
+        // Release: pairs with the Acquire in `defer_flush`; what was done with old translations is over.
         self.state().preempted.store(PREEMPTED, Ordering::Release);
     }
 

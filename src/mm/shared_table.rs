@@ -127,8 +127,8 @@ impl SharedTable {
     ///
     /// If no mm shares the table.
     pub fn drop_share(&self) -> Dropped {
-        // AcqRel: pairs with itself; the debts of the mms that have left before chain to the last to leave, which reads
-        // them all.
+        // Acquire and Release: pairs with itself; the debts of the mms that have left before chain to the last to leave,
+        // which reads them all.
         let before = self
             .word
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| match word / ONE {

@@ -23,7 +23,7 @@ use crate::world::{Cpu, IrqsOff};
 
 /// When to synchronise with GUP-fast walkers, and with whom.
 pub trait Policy {
-    /// Its name on the command line and in every row.
+    /// Its name, by which it is chosen and listed.
     const NAME: &'static str;
     /// Whether it keeps the promise. The others are negative controls.
     const SAFE: bool;

@@ -15,7 +15,7 @@ use crate::policy::broadcast::Broadcast;
 use crate::policy::contract::{self, Policy};
 use crate::world::Cpu;
 
-/// Skips the sync if the flush of this very gather was an interrupt that reached all CPUs of the mm; of a shared table,
+/// Skips the sync if the flush of this very gather was an interrupt that reached all possible walkers; of a shared table,
 /// if that was so for every mm that has left.
 pub enum Gather {}
 

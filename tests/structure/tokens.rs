@@ -15,14 +15,10 @@ const TOKENS: &[&str] = &["Ticket", "Snapshot", "Targets", "AckedByAll", "Acks",
 
 /// Who may hand one out, and why that forges nothing.
 const ALLOWED: &[(&str, &str)] = &[
-    ("PendingGupSync::unlink", "takes the batch whose entries were cleared, and the next number"),
     ("PendingGupSync::redeem", "gives back the ticket it was shown"),
-    ("PendingGupSync::begin", "reads the counter"),
-    ("Snapshot::targets", "not yet so: the caller's closure says who is needed"),
-    ("Snapshot::acked_by_everyone", "looks whether the acks are of every CPU"),
-    ("Targets::acked", "looks whether the acks are of all that were needed"),
+    ("possible_walkers", "takes the snapshot, and reads the cpumask and the CPUs itself"),
     ("AckedByAll::cover", "moves the counter"),
-    ("Ticket::carrying", "not yet so: the caller says what the ticket is for"),
+    ("Ticket::keep_only", "the same number for fewer tables"),
     ("Unlinked::into_ticket", "unwraps the ticket that `unlink` made"),
 ];
 
