@@ -47,11 +47,11 @@ impl World {
         });
     }
 
-    pub fn go_lazy(&mut self, cpu: usize) {
+    pub fn enter_lazy_tlb(&mut self, cpu: usize) {
         self.cpus[cpu].lazy = true;
     }
 
-    pub fn unlazy(&mut self, cpu: usize, mm: usize) {
+    pub fn exit_lazy_tlb(&mut self, cpu: usize, mm: usize) {
         if self.cpus[cpu].loaded == Some(mm) {
             self.cpus[cpu].lazy = false;
         } else {
@@ -83,7 +83,7 @@ impl World {
         (0..self.cpus.len()).filter(|cpu| *cpu != sender).map(|cpu| (Cause::Other, cpu)).collect()
     }
 
-    /// A flush after last-level entries have changed: who does not use the mm is left alone.
+    /// A flush after last-level entries have changed: a CPU that does not use the mm is left alone.
     pub fn flush_kept(&mut self, sender: usize, mm: usize) -> Sent {
         let sent = self.walkers(sender, mm).into_iter().map(|cpu| (Cause::Flush, cpu)).collect();
         self.cover(mm, self.mms[mm].modified);

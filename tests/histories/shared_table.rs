@@ -1,4 +1,4 @@
-//! The life of a shared table: how many share it, in what state it is, and who owes what.
+//! The life of a shared table: how many share it, in what state it is, and which CPUs are owed.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ enum Step {
     Join(usize),
     Owe(usize),
     Drop,
-    /// Whoever left one sharer behind has paid.
+    /// The unsharer that left one sharer behind has paid.
     Own,
     Claim,
 }
@@ -51,7 +51,7 @@ fn follow(steps: &[Step]) -> Result<(), TestCaseError> {
                 prop_assert_eq!(table.join(MmId::new(mm)), expected);
                 if expected == Attempt::Done {
                     (sharers, state) = (sharers + 1, State::Shared);
-                    prop_assert!(table.kin().contains(MmId::new(mm)));
+                    prop_assert!(table.sharers().contains(MmId::new(mm)));
                 }
             }
             Step::Owe(cpu) if state == State::Shared => {
