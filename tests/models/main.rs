@@ -14,6 +14,7 @@ mod asid;
 mod everyone;
 mod four;
 mod grace;
+mod hold;
 mod hypercall;
 mod lazy;
 #[cfg(tso)]

@@ -11,8 +11,8 @@ use gupsync::ops::{Operation, Step};
 use gupsync::policy::{self, Pending, Policy};
 use gupsync::smp_call::{Call, FlushCall};
 use gupsync::sync_round;
-use gupsync::types::{CpuId, FrameSize, Range};
-use gupsync::world::Cpu;
+use gupsync::types::{CpuId, Frame, FrameSize, Range};
+use gupsync::world::{Cpu, IrqsOff};
 
 use crate::machine::{Model, Stage, VA};
 
@@ -103,9 +103,20 @@ pub fn walk<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 /// Walks mm number `mm` to its table of `level` and reads it.
 pub fn walk_to<P: Policy, T>(level: u32, stage: &Stage<T>, cpu: &mut Cpu<'_, Model>, mm: usize) {
-    gup_fast::gup_fast::<P, _>(cpu, stage.mm(mm), VA, |_, at, table| {
+    walk_to_and::<P, _>(level, stage, cpu, mm, |_, table| stage.world.machine.read(table));
+}
+
+/// Walks mm number `mm` to its table of `level` and does `then` there.
+pub fn walk_to_and<'w, P: Policy, T>(
+    level: u32,
+    stage: &Stage<T>,
+    cpu: &mut Cpu<'w, Model>,
+    mm: usize,
+    mut then: impl FnMut(&IrqsOff<'w, Model>, Frame),
+) {
+    gup_fast::gup_fast::<P, _>(cpu, stage.mm(mm), VA, |off, at, table| {
         if at == level {
-            stage.world.machine.read(table);
+            then(off, table);
         }
     });
 }

@@ -13,6 +13,7 @@ use gupsync::machine::Machine;
 use gupsync::page::Page;
 use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range, VirtAddr};
 use gupsync::world::World;
+use gupsync_bench::machine::Spin;
 use gupsync_checker::report::{UnderWay, deep, is_hunt};
 use loom::cell::UnsafeCell;
 use loom::thread::Thread;
@@ -146,7 +147,12 @@ impl Model {
         &self.memory[(frame.0 / PAGE_SIZE) as usize]
     }
 
-    /// Somebody reads a table or a page.
+    /// Something holds, or else a fault is found.
+    pub fn require(&self, holds: bool, what: &str) {
+        assert!(holds || self.is_abandoned(), "{what}");
+    }
+
+    /// A walker reads a table, or a CPU a page.
     pub fn read(&self, frame: Frame) {
         if self.is_abandoned() {
             return;
@@ -154,12 +160,24 @@ impl Model {
         self.memory(frame).contents.lock().expect(UNPOISONED).with(|_| ());
     }
 
-    /// Somebody reuses a table or a page. No fence here: it would hide what the protocol must order itself.
+    /// A table or a page is reused. No fence here: it would hide what the protocol must order itself.
     pub fn reuse(&self, frame: Frame) {
         if self.is_abandoned() {
             return;
         }
         self.memory(frame).contents.lock().expect(UNPOISONED).with_mut(|_| ());
+    }
+}
+
+impl Spin for Model {
+    /// Looks twice, others in between; as [`Machine::wait`], but takes no interrupt.
+    fn spin(&self, mut until: impl FnMut() -> bool) {
+        if !until() {
+            self.pause();
+            if !until() {
+                self.abandoned.store(true, Relaxed);
+            }
+        }
     }
 }
 

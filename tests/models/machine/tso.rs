@@ -12,6 +12,7 @@ use gupsync::mm::page_table::Entry;
 use gupsync::page::Page;
 use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range, VirtAddr};
 use gupsync::world::World;
+use gupsync_bench::machine::Spin;
 use gupsync_checker::report::{UnderWay, deep};
 use gupsync_checker::tso::{self, Interrupt, Role};
 
@@ -143,16 +144,23 @@ impl Model {
         })
     }
 
-    /// Somebody reads a table or a page: it must not be reused before he is done.
+    /// Something holds, or else a fault is found.
+    pub fn require(&self, holds: bool, what: &str) {
+        if !holds {
+            tso::broken(what);
+        }
+    }
+
+    /// A walker reads a table, or a CPU a page: it must not be reused before it is done.
     pub fn read(&self, frame: Frame) {
         let life = &self.memory(frame).life;
         let before = life.peek();
         if life.load(Relaxed) != before {
-            tso::broken(format!("frame {:#x} was reused while somebody was inside", frame.0));
+            tso::broken(format!("frame {:#x} was reused while a CPU was inside", frame.0));
         }
     }
 
-    /// Somebody reuses a table or a page. A plain store, with no fence: it would hide what the protocol must order itself.
+    /// A table or a page is reused. A plain store, with no fence: it would hide what the protocol must order itself.
     pub fn reuse(&self, frame: Frame) {
         if tso::is_exploring() {
             let life = &self.memory(frame).life;
@@ -176,6 +184,12 @@ impl Model {
                 self.cpus[from].invalidating.fetch_sub(1, Relaxed);
             }
         }
+    }
+}
+
+impl Spin for Model {
+    fn spin(&self, until: impl FnMut() -> bool) {
+        tso::irqs_off(|| tso::wait(until));
     }
 }
 
