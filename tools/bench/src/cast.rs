@@ -36,7 +36,7 @@ pub enum Role {
 pub struct TeamCast {
     /// Its mm's name in rows.
     pub name: MmName,
-    /// The mm, and those that share tables with it.
+    /// The mm, and the mms that share tables with it.
     pub mms: Vec<MmId>,
     /// The CPU that works on it.
     pub mutator: CpuId,
@@ -166,7 +166,7 @@ impl Cast {
         self.roles[cpu.0]
     }
 
-    /// The CPUs whose role is one of those.
+    /// The CPUs whose role `which` accepts.
     pub fn playing(&self, which: impl Fn(Role) -> bool) -> impl Iterator<Item = CpuId> {
         self.roles.iter().enumerate().filter(move |(_, role)| which(**role)).map(|(cpu, _)| CpuId(cpu))
     }

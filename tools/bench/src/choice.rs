@@ -93,7 +93,7 @@ choices! {
         On = "on",
     }
 
-    /// Who carries out INVLPGB.
+    /// What carries out INVLPGB.
     Backend: "backend" {
         /// The CPU if it has the instruction, else the emulator.
         Auto = "auto",
@@ -137,13 +137,13 @@ choices! {
     MmName: "mm" {
         /// The mm of `mixed` that has a global ASID.
         Global = "global",
-        /// That which runs on too few CPUs for one, and is flushed by interrupts.
+        /// The mm that runs on too few CPUs for a global ASID, and is flushed by interrupts.
         Ipi = "ipi",
-        /// That which gives its ASID back every few operations, and so passes through ASID transitions.
+        /// The mm that gives its ASID back every few operations, and so passes through ASID transitions.
         Transition = "transition",
-        /// That which finds no ASID free, and is flushed by interrupts.
+        /// The mm that is given no ASID, as if none were free, and is flushed by interrupts.
         Exhausted = "exhausted",
-        /// That which is flushed by hypercall.
+        /// The mm that is flushed by hypercall.
         Hypercall = "hypercall",
         /// All mms together.
         Total = "total",
@@ -176,13 +176,13 @@ impl Toggle {
 }
 
 impl Workload {
-    /// Those in which a sibling's interrupt saves a sync.
+    /// The workloads in which a sibling's interrupt saves a sync.
     pub const PIGGYBACK: &[Workload] =
         &[Workload::PiggybackProtect, Workload::PiggybackKernel, Workload::PiggybackEveryone];
     /// Names that stand for several workloads.
     const GROUPS: [(&str, &[Workload]); 2] = [("piggyback", Self::PIGGYBACK), ("all", Self::ALL)];
 
-    /// The workloads of that name: one, or those that a group's name stands for.
+    /// The workloads of that name: one, or all of a group.
     ///
     /// # Errors
     ///

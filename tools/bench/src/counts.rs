@@ -15,7 +15,7 @@ pub struct Measured<'a> {
     pub isolated: Option<Isolated<'a>>,
     /// Operations done.
     pub ops: u64,
-    /// Those of them that had to be taken back.
+    /// Operations done, but taken back: a page was pinned.
     pub failed: u64,
     /// Cycles spent in them.
     pub cycles: u64,
@@ -69,18 +69,18 @@ impl Source {
 
 /// When a column is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
+pub enum When {
     /// Always.
     Always,
     /// If a row has something other than zero or nothing there.
     IfAny,
 }
 
-/// Where a counter is shown. One without a mark is in JSON only.
+/// Where a counter is shown besides JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub enum Show {
     /// In a table's column: its header, its place among the columns, and when.
-    Column(&'static str, u8, Shown),
+    Column(&'static str, u8, When),
     /// In the sum that `stress` prints.
     Sum,
 }
@@ -90,24 +90,24 @@ pub enum Mark {
 pub struct Counter {
     /// Its name in JSON.
     pub key: &'static str,
-    /// Where it is shown.
-    pub marks: &'static [Mark],
+    /// Where it is shown besides JSON.
+    pub shows: &'static [Show],
     /// Its value. `None` is not counted: never zero.
     pub get: fn(&Counts) -> Option<u64>,
 }
 
 impl Counter {
-    /// The header, the place and the time of its column, if it has one.
-    pub fn column(&self) -> Option<(&'static str, u8, Shown)> {
-        self.marks.iter().find_map(|mark| match mark {
-            Mark::Column(header, place, shown) => Some((*header, *place, *shown)),
-            Mark::Sum => None,
+    /// The header of its column, its place, and when it is shown, if it has one.
+    pub fn column(&self) -> Option<(&'static str, u8, When)> {
+        self.shows.iter().find_map(|show| match show {
+            Show::Column(header, place, when) => Some((*header, *place, *when)),
+            Show::Sum => None,
         })
     }
 }
 
 macro_rules! counters {
-    ($(#[doc = $doc:literal] $key:ident = $source:expr, [$($mark:expr),*];)+) => {
+    ($(#[doc = $doc:literal] $key:ident = $source:expr, [$($show:expr),*];)+) => {
         /// What was counted. What was not is `None`: never zero.
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         pub struct Counts { $(#[doc = $doc] pub $key: Option<u64>),+ }
@@ -122,9 +122,9 @@ macro_rules! counters {
 
         /// Every counter, in the order of JSON.
         pub static COUNTERS: &[Counter] = {
-            use Mark::*;
-            use Shown::*;
-            &[$(Counter { key: stringify!($key), marks: &[$($mark),*], get: |counts| counts.$key }),+]
+            use Show::*;
+            use When::*;
+            &[$(Counter { key: stringify!($key), shows: &[$($show),*], get: |counts| counts.$key }),+]
         };
     };
 }
@@ -132,7 +132,7 @@ macro_rules! counters {
 counters! {
     /// Operations done.
     ops = Of(|m| Some(m.ops)), [Column("ops", 10, Always), Sum];
-    /// Those of them that had to be taken back.
+    /// Operations done, but taken back: a page was pinned.
     ops_failed = Of(|m| Some(m.failed)), [];
     /// Flush requests sent.
     flush_ipis = Happened(Event::FlushIpi), [Column("flush IPIs", 20, Always), Sum];
@@ -186,7 +186,7 @@ counters! {
     departures = Happened(Event::Departed), [];
     /// CPUs inside a walk that could see the table, when its sync was due.
     walking_at_sync = Happened(Event::WalkingAtSync), [Column("walking", 90, IfAny)];
-    /// Those of them whose walk began before the table was unlinked.
+    /// CPUs counted in `walking_at_sync` whose walk began before the table was unlinked.
     at_risk = Happened(Event::AtRisk), [Column("at risk", 100, Always)];
     /// Unlinks while a walker was held inside its walk.
     held_at_unlink = Happened(Event::HeldAtUnlink), [Column("held", 150, Always)];

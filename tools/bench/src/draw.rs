@@ -11,7 +11,7 @@ pub enum Rule<T> {
     /// One of these in a third of the draws, else the default: a scenario in which every setting is unusual hides
     /// what matters.
     Sometimes(Vec<T>),
-    /// The default. What has to go with other settings is drawn beside those, by the host.
+    /// The default, until the host has drawn the other settings and gives it a value that goes with them.
     Beside,
 }
 

@@ -22,7 +22,7 @@ pub enum Mark {
     What,
     /// The title of a table names it where it differs from its default.
     Title,
-    /// It is a number of CPUs that have a role of this name, beside those that run an mm.
+    /// It is a number of CPUs with a role of this name. They are not among the CPUs that run the mm.
     Role,
     /// In the workloads or under the accelerator of this name, `compare` has this default.
     Usual(&'static str, &'static str),
@@ -155,7 +155,7 @@ settings! {
         /// The policies, in order, separated by commas.
         policy: List<PolicyName> = PolicyName::safe(), beside(), [What];
     }
-    /// The mm that was counted: one of those of `mixed`, or all.
+    /// The mm that was counted: one of the mms of `mixed`, or all.
     mm: MmName;
     {
         /// Whether INVLPGB is used.

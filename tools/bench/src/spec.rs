@@ -147,3 +147,35 @@ impl Spec {
 pub fn parse_all(line: &str) -> Result<Vec<Spec>, String> {
     line.split(';').map(str::parse).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let line = "workload=mixed policy=pending,broadcast flush=hypercall seed=9 trim=every:8 lazy=2 operations=unmap,protect \
+                    ops=7 fail=hang-late";
+        let spec: Spec = line.parse().expect("a spec");
+        assert_eq!(spec.trim, Maybe(Some(Every(8))));
+        assert_eq!(spec.to_string(), line);
+        assert_eq!(spec.roles().filter(|(_, cpus)| *cpus > 0).collect::<Vec<_>>(), [("lazy", 2)]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_by_name() {
+        for (line, fault) in [
+            ("turbo=on", "`turbo` is no key"),
+            ("invlpgb", "`invlpgb` is not of the form key=value"),
+            ("invlpgb=maybe", "invlpgb: `maybe` is no toggle; use one of: off, on"),
+            ("lazy=-1", "lazy: `-1` is not a number that fits"),
+            ("flush=mixed", "flush: `mixed` is no way to flush"),
+            ("policy=pending,hope", "policy: `hope` is no policy"),
+        ] {
+            let error = line.parse::<Spec>().expect_err(line);
+            assert!(error.starts_with(fault), "{line}: {error}");
+        }
+    }
+}

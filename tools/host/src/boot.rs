@@ -29,7 +29,7 @@ pub enum Word<'a> {
 pub struct Outcome {
     /// A row for every policy of every spec; without counts where the machine ended before.
     pub rows: Vec<Row>,
-    /// Who booted the kernel, if it came so far.
+    /// The bootloader, if it came so far.
     pub loader: Option<String>,
     /// How it ended.
     pub end: End,

@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, ColumnConstraint, Table, Width, presets};
 use gupsync::policy::Broadcast;
-use gupsync_bench::counts::{COUNTERS, Counter, Shown};
+use gupsync_bench::counts::{COUNTERS, Counter, When};
 use gupsync_bench::spec::{Mark, MmName, PolicyName, SETTINGS, Setting};
 use gupsync_bench::{Row, Spec};
 
@@ -56,36 +56,36 @@ fn mms(rows: &[Row]) -> Vec<MmName> {
     mms
 }
 
-/// The rows of each table: those of one workload.
+/// The rows of each table: one workload, with INVLPGB off or on.
 pub fn groups(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
     rows.chunk_by(|a, b| a.workload == b.workload && a.invlpgb == b.invlpgb)
 }
 
 /// A column: its header, when it is shown, and what stands there in the line of a row.
-type Column<'a> = (&'a str, Shown, Box<dyn Fn(&Row) -> String + 'a>);
+type Column<'a> = (&'a str, When, Box<dyn Fn(&Row) -> String + 'a>);
 
-/// All columns, those of the counters in their places.
+/// All columns. Each counter's is in its place.
 fn columns(rows: &[Row]) -> Vec<Column<'_>> {
     let several = mms(rows).len() > 1;
     let mm = move |row: &Row| if several { row.mm.to_string() } else { "-".to_owned() };
     let mut columns: Vec<Column<'_>> = vec![
-        ("policy", Shown::Always, Box::new(|row: &Row| row.policy.to_string())),
-        ("mm", Shown::IfAny, Box::new(mm)),
+        ("policy", When::Always, Box::new(|row: &Row| row.policy.to_string())),
+        ("mm", When::IfAny, Box::new(mm)),
     ];
     let column = |counter: &'static Counter| Some((counter, counter.column()?));
     let mut counters: Vec<_> = COUNTERS.iter().filter_map(column).collect();
     counters.sort_by_key(|(_, (_, place, _))| *place);
-    for (counter, (header, _, shown)) in counters {
-        columns.push((header, shown, Box::new(|row| number((counter.get)(&row.counts)))));
+    for (counter, (header, _, when)) in counters {
+        columns.push((header, when, Box::new(|row| number((counter.get)(&row.counts)))));
         if counter.key == "sync_ipis" {
-            columns.push(("/broadcast", Shown::IfAny, Box::new(|row| to_broadcast(rows, row))));
+            columns.push(("/broadcast", When::IfAny, Box::new(|row| to_broadcast(rows, row))));
         }
     }
-    columns.push(("status", Shown::Always, Box::new(|row| row.status.to_string())));
+    columns.push(("status", When::Always, Box::new(|row| row.status.to_string())));
     columns
 }
 
-/// The sync IPIs of a row, as a ratio to those of `broadcast` for the same mm.
+/// The sync IPIs of a row, as a ratio to the sync IPIs of `broadcast` for the same mm.
 fn to_broadcast(rows: &[Row], row: &Row) -> String {
     const BROADCAST: PolicyName = PolicyName::of::<Broadcast>();
     let broadcast = rows.iter().find(|other| other.policy == BROADCAST && other.mm == row.mm);
@@ -95,12 +95,12 @@ fn to_broadcast(rows: &[Row], row: &Row) -> String {
     }
 }
 
-/// A table of the rows of one setting: those of one mm together, those of all mms last.
+/// A table of the rows of one workload: the rows of an mm stand together, the rows of all mms last.
 pub fn render(rows: &[Row]) -> String {
     let Some(first) = rows.iter().find(|row| row.mm == MmName::Total) else { return String::new() };
     let says = |cell: &String| cell != "-" && cell != "0";
     let mut columns = columns(rows);
-    columns.retain(|(_, shown, show)| *shown == Shown::Always || rows.iter().map(show).any(|cell| says(&cell)));
+    columns.retain(|(_, when, show)| *when == When::Always || rows.iter().map(show).any(|cell| says(&cell)));
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header(columns.iter().map(|(name, ..)| *name));
@@ -140,6 +140,14 @@ mod tests {
             "unshare, 16 CPUs, mm on 4, mutator inside, invlpgb=off, flush=ipi, \
              unshare_flush=series, trim every:8, lazy 3, seed 1"
         );
+    }
+
+    #[test]
+    fn columns_stand_in_their_order() {
+        let headers: Vec<_> = columns(&[]).into_iter().map(|(header, ..)| header).collect();
+        let expected = "policy,mm,ops,flush IPIs,sync IPIs,/broadcast,other,skipped,set,cleared,foreign,walking,at risk,\
+                        INVLPGB,hypercalls,isolated,gap,held,walks,status";
+        assert_eq!(headers.join(","), expected);
     }
 
     #[test]

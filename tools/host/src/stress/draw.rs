@@ -50,7 +50,7 @@ impl Draw {
         }
     }
 
-    /// A spec. What has to go with other settings is drawn after those.
+    /// A spec. A setting that has to go with others is drawn after them.
     fn any(&mut self) -> Spec {
         let mut spec = Spec::drawn(self);
         spec.policy = self.policies();

@@ -11,7 +11,7 @@ use gupsync_bench::spec::{List, Mark, SETTINGS, Setting};
 ///
 /// # Errors
 ///
-/// Those of `fails`.
+/// The errors of `fails`.
 pub fn shrink(
     spec: Spec,
     cpus: usize,

@@ -1,9 +1,9 @@
-//! What all boots of a stress have done together: the sum of every counter that is marked for it.
+//! What all boots of a stress have done together: sums over the rows of all mms.
 
 use std::fmt;
 
 use gupsync_bench::Spec;
-use gupsync_bench::counts::{COUNTERS, Counts, Mark};
+use gupsync_bench::counts::{COUNTERS, Counts, Show};
 use gupsync_bench::spec::MmName;
 
 use crate::boot::Outcome;
@@ -11,9 +11,9 @@ use crate::boot::Outcome;
 /// A sum: its name, and what each row adds.
 type Sum = (String, fn(&Counts) -> Option<u64>);
 
-/// The marked counters, and what must be zero.
+/// The counters that the sum shows, and what must be zero.
 fn sums() -> impl Iterator<Item = Sum> {
-    let counters = COUNTERS.iter().filter(|counter| counter.marks.contains(&Mark::Sum));
+    let counters = COUNTERS.iter().filter(|counter| counter.shows.contains(&Show::Sum));
     let named = counters.map(|counter| {
         let name = counter.column().map_or(counter.key.replace('_', " "), |(header, ..)| header.to_owned());
         (name, counter.get)
