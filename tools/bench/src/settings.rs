@@ -1,7 +1,7 @@
 //! The settings of an experiment, each written once: a line of [the table](SETTINGS) at the end of this file.
 //!
 //! From a line come the field of [`Spec`], the word `key=value` of the kernel's command line, the field of
-//! [`Row`](crate::Row) and of its JSON, the words in the title of a table, the flag of `compare` with its help, and the
+//! [`Row`] and of its JSON, the words in the title of a table, the flag of `compare` with its help, and the
 //! values that `stress` draws. A new setting is a new line, and the code that uses it.
 
 use alloc::string::{String, ToString};
