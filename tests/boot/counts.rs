@@ -39,7 +39,7 @@ fn exact(n: u64, k: u64, m: u64) -> Result<()> {
     let asked = specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, policy)));
     ensure!(outcome.rows.len() == asked.clone().count());
     for (row, (spec, policy)) in outcome.rows.iter().zip(asked) {
-        ensure!(row.policy == **policy, "{row:#?}");
+        ensure!(row.policy == *policy, "{row:#?}");
         judge(row)?;
         check(row, spec, n, k, m)?;
     }
@@ -52,7 +52,7 @@ fn check(row: &Row, spec: &Spec, n: u64, k: u64, m: u64) -> Result<()> {
     let others = if spec.mutator == Mutator::Inside { k - 1 } else { k };
     let flush_ipis = if global { 0 } else { m * others };
     let everyone = m * (n - 1);
-    let sync_ipis = match row.policy.as_str() {
+    let sync_ipis = match &*row.policy {
         "broadcast" => everyone,
         "property" if spec.invlpgb == Toggle::On => everyone,
         "property" => 0,
@@ -64,7 +64,7 @@ fn check(row: &Row, spec: &Spec, n: u64, k: u64, m: u64) -> Result<()> {
     ensure!(counts.ops == Some(m), "{row:#?}");
     ensure!(counts.flush_ipis == Some(flush_ipis), "flush_ipis: {flush_ipis} expected in {row:#?}");
     ensure!(counts.sync_ipis == Some(sync_ipis), "sync_ipis: {sync_ipis} expected in {row:#?}");
-    if row.policy == "pending" {
+    if *row.policy == *"pending" {
         ensure!(counts.foreign_interrupts == Some(0), "{row:#?}");
     }
     // One INVLPGB for each flush, broadcast by one NMI to each other CPU; none where the flush interrupts.

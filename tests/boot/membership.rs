@@ -178,7 +178,7 @@ impl Case {
     }
 
     fn check(&self, row: &Row, n: u64, t: u64) -> Result<()> {
-        let is_broadcast = row.policy == "broadcast";
+        let is_broadcast = *row.policy == *"broadcast";
         let (round, sync) = (t - 1, if is_broadcast { self.syncs * (n - 1) } else { 0 });
         let (flush, foreign) = (self.flushes * round, self.foreign * round);
         let counts = &row.counts;

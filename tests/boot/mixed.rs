@@ -4,13 +4,14 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 use gupsync_bench::Row;
-use gupsync_bench::row::Counts;
+use gupsync_bench::row::{Counts, MmName};
 use libtest_mimic::Trial;
 
 use crate::{boot, judge, judged, machine, spec, trial};
 
 /// One row each, in this order.
-const MMS: [&str; 6] = ["global", "ipi", "transition", "exhausted", "hypercall", "total"];
+const MMS: [MmName; 6] =
+    [MmName::Global, MmName::Ipi, MmName::Transition, MmName::Exhausted, MmName::Hypercall, MmName::Total];
 
 /// What the mms' rows add up to the total's in.
 const ADD_UP: [fn(&Counts) -> Option<u64>; 4] =
@@ -44,7 +45,7 @@ fn rows(of: &str) -> Result<Vec<&'static [Row]>> {
         if *words == of {
             rows.iter().try_for_each(judge)?;
             for rows in rows.chunks(MMS.len()) {
-                ensure!(rows.iter().map(|row| row.mm.as_str()).eq(MMS), "{rows:#?}");
+                ensure!(rows.iter().map(|row| row.mm).eq(MMS), "{rows:#?}");
                 ensure!(rows.iter().all(|row| row.policy == rows[0].policy), "{rows:#?}");
             }
             return Ok(rows.chunks(MMS.len()).collect());
@@ -55,7 +56,7 @@ fn rows(of: &str) -> Result<Vec<&'static [Row]>> {
 }
 
 fn of(by_policy: &[&'static [Row]], policy: &str) -> Result<&'static [Row]> {
-    by_policy.iter().find(|rows| rows[0].policy == policy).copied().context("the policy was asked for")
+    by_policy.iter().find(|rows| *rows[0].policy == *policy).copied().context("the policy was asked for")
 }
 
 fn count(row: &Row, of: impl Fn(&Counts) -> Option<u64>) -> Result<u64> {
@@ -145,7 +146,7 @@ fn few_asids() -> Result<()> {
         ensure!(exhausted.counts.flush_ipis == without.counts.flush_ipis, "{exhausted:#?}");
         ensure!(exhausted.counts.flush_ipis == Some(3 * ops), "{exhausted:#?}");
         ensure!(exhausted.counts.invlpgb_ops == Some(0), "{exhausted:#?}");
-        let sync_ipis = if exhausted.policy == "pending" { 0 } else { ops * (n - 1) };
+        let sync_ipis = if *exhausted.policy == *"pending" { 0 } else { ops * (n - 1) };
         ensure!(
             exhausted.counts.sync_ipis == Some(sync_ipis),
             "sync_ipis: {sync_ipis} expected in {exhausted:#?}"

@@ -4,6 +4,7 @@
 
 use anyhow::{Result, ensure};
 use gupsync_bench::Row;
+use gupsync_bench::spec::Workload;
 use libtest_mimic::Trial;
 
 use crate::{judged, machine, spec, trial};
@@ -40,7 +41,7 @@ fn saves() -> Result<()> {
         ensure!(counts.syncs_skipped == Some(skipped), "syncs_skipped: {skipped} expected in {row:#?}");
         ensure!(counts.hypercalls == Some(OPS) && counts.ops == Some(OPS), "{row:#?}");
         // Everybody but the sibling, and for no mm.
-        let other_ipis = if row.workload == "piggyback-protect" { 0 } else { OPS * (CPUS - 1) };
+        let other_ipis = if row.workload == Workload::PiggybackProtect { 0 } else { OPS * (CPUS - 1) };
         ensure!(counts.other_ipis == Some(other_ipis), "other_ipis: {other_ipis} expected in {row:#?}");
     }
     Ok(())

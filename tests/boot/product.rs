@@ -27,7 +27,7 @@ fn product() -> Result<()> {
     let asked = specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, policy)));
     ensure!(outcome.rows.len() == asked.clone().count());
     for (row, (spec, policy)) in outcome.rows.iter().zip(asked) {
-        ensure!(row.policy == **policy && row.workload == spec.workload.to_string(), "{row:#?}");
+        ensure!(row.policy == *policy && row.workload == spec.workload, "{row:#?}");
         judge(row)?;
         ensure!(row.counts.ops == Some(8), "{row:#?}");
     }

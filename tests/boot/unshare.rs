@@ -23,11 +23,11 @@ fn settles_once() -> Result<()> {
     let rows = judged(&machine(n as usize), &specs)?;
     ensure!(rows.len() == 4 * specs.len());
     for row in &rows {
-        let everyone = if row.policy == "broadcast" { ops * (n - 1) } else { 0 };
+        let everyone = if *row.policy == *"broadcast" { ops * (n - 1) } else { 0 };
         ensure!(row.counts.sync_ipis == Some(everyone), "sync_ipis: {everyone} expected in {row:#?}");
         ensure!(row.counts.syncs_asked == Some(ops), "{row:#?}");
         // All the sharers have left, each with a ticket for all of its tables.
-        ensure!(row.counts.set == Some(ops * row.sharers), "{row:#?}");
+        ensure!(row.counts.set == Some(ops * row.sharers as u64), "{row:#?}");
     }
     Ok(())
 }

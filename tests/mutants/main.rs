@@ -84,7 +84,7 @@ fn is_caught(mutant: &Mutant, words: &str, work: &Path) -> Result<()> {
             survivors.len(),
             outcome.rows.len(),
             row.seed,
-            row.status.name()
+            row.status
         );
     }
     Ok(())

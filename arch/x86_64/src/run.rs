@@ -11,7 +11,7 @@ use gupsync::machine::Machine;
 use gupsync::types::{CpuId, MmId};
 use gupsync_bench::report::{self, ExitCode};
 use gupsync_bench::row::Status;
-use gupsync_bench::spec::{self, Backend, Spec};
+use gupsync_bench::spec::{self, Backend, PolicyName, Spec};
 use gupsync_bench::{Row, Run};
 
 use crate::apic::Command;
@@ -103,7 +103,7 @@ pub fn all(cmdline: &str) -> ExitCode {
     };
     for spec in &specs {
         fail::at_start(spec.fail.0);
-        for (index, policy) in spec.policy.iter().enumerate() {
+        for (index, policy) in spec.policy.iter().copied().enumerate() {
             serial::line(format_args!("{}{policy}", report::BEGIN));
             if index + 1 == spec.policy.len() {
                 fail::at_last_row(spec.fail.0);
@@ -138,7 +138,7 @@ fn ready(mut spec: Spec) -> Result<Spec, String> {
     Ok(spec)
 }
 
-fn one(spec: &Spec, policy: &str) -> Vec<Row> {
+fn one(spec: &Spec, policy: PolicyName) -> Vec<Row> {
     let in_use = frames::in_use();
     let machine = Hw::new(Run::<Hw>::mms(spec, hw::cpus()), spec.invlpgb_max);
     let Some(run) = Run::new(machine, spec, policy) else {

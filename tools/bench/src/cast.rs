@@ -1,13 +1,14 @@
-//! Who is who: the role of every CPU, and the mms there are.
+//! The role of every CPU, and the mms there are.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::spec::{Flush, Mutator, Spec, Workload};
 use gupsync::config::MmConfig;
 use gupsync::types::{CpuId, MmId};
+
+use crate::spec::{Flush, MmName, Mutator, Spec, Workload};
 
 /// What a CPU does in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,18 +31,18 @@ pub enum Role {
     Bystander,
 }
 
-/// Those who work on one mm.
+/// The CPUs that work on one mm.
 #[derive(Clone, Debug)]
 pub struct TeamCast {
-    /// What rows call its mm.
-    pub name: &'static str,
-    /// The mm, and those that share tables with it.
+    /// Its mm's name in rows.
+    pub name: MmName,
+    /// The mm, and the mms that share tables with it.
     pub mms: Vec<MmId>,
-    /// Who works on it.
+    /// The CPU that works on it.
     pub mutator: CpuId,
     /// Whether the mutator has it loaded.
     pub inside: bool,
-    /// Who walks it.
+    /// The CPUs that walk it.
     pub workers: Range<usize>,
     /// How many of the workers are preempted when they are held.
     pub preempted: usize,
@@ -58,7 +59,7 @@ impl TeamCast {
     }
 }
 
-/// Everybody.
+/// The roles of all CPUs.
 #[derive(Clone, Debug)]
 pub struct Cast {
     /// The teams.
@@ -70,7 +71,7 @@ pub struct Cast {
 
 /// A team to be: its name, how many CPUs run its mm, how many of them are preempted, and the rest.
 struct Wanted {
-    name: &'static str,
+    name: MmName,
     size: usize,
     preempted: usize,
     config: MmConfig,
@@ -85,17 +86,17 @@ fn wanted(spec: &Spec) -> Vec<Wanted> {
     if spec.workload != Workload::Mixed {
         let hypercall = spec.flush == Flush::Hypercall;
         let config = MmConfig { hypercall, ..config };
-        return [Wanted { preempted: spec.preempted, config, ..team("total", spec.mm_cpus) }].into();
+        return [Wanted { preempted: spec.preempted, config, ..team(MmName::Total, spec.mm_cpus) }].into();
     }
     let no_asid = MmConfig { wants_asid: false, ..config };
     let preempted = spec.preempted.max(1);
     let by_hypercall = MmConfig { hypercall: true, ..no_asid };
     [
-        team("global", spec.threshold),
-        Wanted { has_guests: false, ..team("ipi", (spec.threshold - 1).max(1)) },
-        Wanted { renews: true, has_guests: false, ..team("transition", spec.threshold) },
-        Wanted { config: no_asid, ..team("exhausted", spec.threshold) },
-        Wanted { preempted, config: by_hypercall, ..team("hypercall", preempted + 1) },
+        team(MmName::Global, spec.threshold),
+        Wanted { has_guests: false, ..team(MmName::Ipi, (spec.threshold - 1).max(1)) },
+        Wanted { renews: true, has_guests: false, ..team(MmName::Transition, spec.threshold) },
+        Wanted { config: no_asid, ..team(MmName::Exhausted, spec.threshold) },
+        Wanted { preempted, config: by_hypercall, ..team(MmName::Hypercall, preempted + 1) },
     ]
     .into()
 }
@@ -105,7 +106,7 @@ impl Cast {
     pub fn need(spec: &Spec) -> usize {
         let outside = usize::from(spec.mutator == Mutator::Outside);
         let teams: usize = wanted(spec).iter().map(|team| team.size + outside).sum();
-        teams + spec.lazy + spec.stale + spec.switchers + spec.flushers + spec.isolated
+        teams + spec.roles().map(|(_, cpus)| cpus).sum::<usize>()
     }
 
     /// That it takes too many, in words.
@@ -115,16 +116,8 @@ impl Cast {
             Workload::Mixed => format!("workload=mixed threshold={} mutator={mutator}", spec.threshold),
             _ => format!("mm_cpus={} mutator={mutator}", spec.mm_cpus),
         };
-        for (name, count) in [
-            ("lazy", spec.lazy),
-            ("stale", spec.stale),
-            ("switchers", spec.switchers),
-            ("flushers", spec.flushers),
-            ("isolated", spec.isolated),
-        ] {
-            if count > 0 {
-                said += &format!(" {name}={count}");
-            }
+        for (name, count) in spec.roles().filter(|(_, count)| *count > 0) {
+            said += &format!(" {name}={count}");
         }
         format!("{said} need {need} CPUs, there are {cpus}")
     }
@@ -153,7 +146,7 @@ impl Cast {
                 has_guests: team.has_guests,
             });
         }
-        // For those who are to have something else loaded.
+        // For CPUs that are to have an mm loaded that no team works on.
         mms.push(MmConfig::default());
         let has_guests = |team: &usize| teams[*team].has_guests;
         let hosts: Vec<_> = (0..teams.len()).filter(has_guests).collect();
@@ -173,7 +166,7 @@ impl Cast {
         self.roles[cpu.0]
     }
 
-    /// The CPUs whose role is one of those.
+    /// The CPUs whose role `which` accepts.
     pub fn playing(&self, which: impl Fn(Role) -> bool) -> impl Iterator<Item = CpuId> {
         self.roles.iter().enumerate().filter(move |(_, role)| which(**role)).map(|(cpu, _)| CpuId(cpu))
     }

@@ -1,16 +1,15 @@
-//! What a spec chooses among, by name.
+//! What settings and rows choose among: enums whose values have the same names on the command line, in JSON and in
+//! tables.
 
-use alloc::borrow::ToOwned;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Deref;
 use core::str::FromStr;
 
-use gupsync::policy;
+use crate::value::as_text;
 
-/// An enum whose values have names on the command line and in rows.
+/// An enum whose values have names.
 macro_rules! choices {
     ($($(#[$doc:meta])* $name:ident: $what:literal { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? })+) => {$(
         $(#[$doc])*
@@ -29,6 +28,8 @@ macro_rules! choices {
                 f.write_str(match self { $($name::$variant => $text),+ })
             }
         }
+
+        as_text!($name);
 
         impl FromStr for $name {
             type Err = String;
@@ -76,7 +77,7 @@ choices! {
         Protect = "protect",
     }
 
-    /// Where the mutator stands.
+    /// Whether the mutator has the mm loaded.
     Mutator: "mutator" {
         /// It has the mm loaded, like a thread of the process.
         Inside = "inside",
@@ -92,7 +93,7 @@ choices! {
         On = "on",
     }
 
-    /// Who carries out INVLPGB.
+    /// What carries out INVLPGB.
     Backend: "backend" {
         /// The CPU if it has the instruction, else the emulator.
         Auto = "auto",
@@ -131,6 +132,40 @@ choices! {
         /// Overflow a kernel stack.
         Overflow = "overflow",
     }
+
+    /// Which mm a row is about.
+    MmName: "mm" {
+        /// The mm of `mixed` that has a global ASID.
+        Global = "global",
+        /// The mm that runs on too few CPUs for a global ASID, and is flushed by interrupts.
+        Ipi = "ipi",
+        /// The mm that gives its ASID back every few operations, and so passes through ASID transitions.
+        Transition = "transition",
+        /// The mm that is given no ASID, as if none were free, and is flushed by interrupts.
+        Exhausted = "exhausted",
+        /// The mm that is flushed by hypercall.
+        Hypercall = "hypercall",
+        /// All mms together.
+        Total = "total",
+    }
+
+    /// How a row ended.
+    Status: "status" {
+        /// All operations were done and no detector fired.
+        Ok = "ok",
+        /// A detector fired; the row ended there.
+        Violation = "violation",
+        /// The cpumask still changed at the end of the warm-up: no operation was counted.
+        Unsettled = "unsettled",
+        /// There was not enough memory in the machine.
+        Memory = "memory",
+        /// The machine died in a panic or an exception before the row was finished.
+        Panic = "panic",
+        /// The machine was stopped because it took too long.
+        Timeout = "timeout",
+        /// The machine ended in some other way before the row was finished.
+        Died = "died",
+    }
 }
 
 impl Toggle {
@@ -140,107 +175,23 @@ impl Toggle {
     }
 }
 
-/// Something that may be absent: `off`, or a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Maybe<T>(pub Option<T>);
+impl Workload {
+    /// The workloads in which a sibling's interrupt saves a sync.
+    pub const PIGGYBACK: &[Workload] =
+        &[Workload::PiggybackProtect, Workload::PiggybackKernel, Workload::PiggybackEveryone];
+    /// Names that stand for several workloads.
+    const GROUPS: [(&str, &[Workload]); 2] = [("piggyback", Self::PIGGYBACK), ("all", Self::ALL)];
 
-impl<T: fmt::Display> fmt::Display for Maybe<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(value) => value.fmt(f),
-            None => f.write_str("off"),
+    /// The workloads of that name: one, or all of a group.
+    ///
+    /// # Errors
+    ///
+    /// One line with the names there are.
+    pub fn named(name: &str) -> Result<Vec<Workload>, String> {
+        if let Some((_, workloads)) = Self::GROUPS.iter().find(|(group, _)| *group == name) {
+            return Ok(workloads.to_vec());
         }
-    }
-}
-
-impl<T: FromStr<Err = String>> FromStr for Maybe<T> {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "off" { Ok(Maybe(None)) } else { text.parse().map(|value| Maybe(Some(value))) }
-    }
-}
-
-/// Once in so many times, counted and never timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Every(pub u64);
-
-impl fmt::Display for Every {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "every:{}", self.0)
-    }
-}
-
-impl FromStr for Every {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("every:").map(str::parse) {
-            Some(Ok(every)) if every > 0 => Ok(Every(every)),
-            _ => Err(format!("`{text}` is neither `off` nor `every:N` with N of at least 1")),
-        }
-    }
-}
-
-/// Names, separated by commas.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct List<T>(pub Vec<T>);
-
-impl<T> Deref for List<T> {
-    type Target = [T];
-
-    fn deref(&self) -> &[T] {
-        &self.0
-    }
-}
-
-impl<T: fmt::Display> fmt::Display for List<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.iter().map(T::to_string).collect::<Vec<_>>().join(","))
-    }
-}
-
-impl<T: FromStr<Err = String>> FromStr for List<T> {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.split(',').map(str::parse).collect::<Result<_, _>>().map(List)
-    }
-}
-
-/// The name of a policy that there is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyName(String);
-
-impl PolicyName {
-    /// All that keep the promise.
-    pub fn safe() -> List<PolicyName> {
-        List(policy::safe_names().map(|name| PolicyName(name.to_owned())).collect())
-    }
-}
-
-impl Deref for PolicyName {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for PolicyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for PolicyName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if policy::NAMES.contains(&text) {
-            Ok(PolicyName(text.to_owned()))
-        } else {
-            Err(format!("`{text}` is no policy; use some of: {}", policy::NAMES.join(", ")))
-        }
+        let groups = Self::GROUPS.map(|(group, _)| group).join(", ");
+        name.parse().map(|workload| Vec::from([workload])).map_err(|error: String| format!("{error}, {groups}"))
     }
 }

@@ -26,7 +26,7 @@ impl Counters {
 
     /// Adds `n`.
     pub fn add(&self, cpu: CpuId, mm: MmId, event: Event, n: u64) {
-        // Relaxed: counts, read when everybody has stopped.
+        // Relaxed: counts, read when all CPUs have stopped.
         self.cells[self.row(mm) + cpu.0][event as usize].fetch_add(n, Ordering::Relaxed);
     }
 

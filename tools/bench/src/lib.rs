@@ -1,8 +1,9 @@
-//! What is run and measured: roles, workloads, counters, detectors. Kernel and simulator run the same scenarios.
+//! What is run and measured: roles, workloads, counters, verdicts. Every machine runs the same scenarios.
 //!
 //! A [`Spec`] says what to run; a [`Run`] is one policy at it, on a world of its own; [`Row`]s are what came out.
-//! [`cast`] gives every CPU its role; a team works on one mm, keeps step by turns, and holds walkers inside their walks
-//! ([`hold`]). What it needs of the machine beyond what the protocol does is [`machine::Bench`].
+//! What can be set is a line each in [`settings`], what is counted a line each in [`counts`]. [`cast`] gives every CPU its
+//! role; a team works on one mm, keeps step by turns, and holds walkers inside their walks ([`hold`]). What the bench needs
+//! of a machine beyond what the protocol does is [`machine::Bench`].
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -12,10 +13,13 @@ extern crate alloc;
 pub mod cast;
 pub mod choice;
 pub mod counters;
+pub mod counts;
+pub mod draw;
 mod errand;
 mod guests;
 pub mod hold;
 mod isolated;
+mod judge;
 pub mod machine;
 mod mutation;
 mod mutator;
@@ -24,10 +28,12 @@ mod ranges;
 pub mod report;
 pub mod row;
 mod run;
+pub mod settings;
 mod sharing;
 pub mod spec;
 mod team;
 mod turns;
+pub mod value;
 mod worker;
 
 pub use row::Row;

@@ -13,7 +13,7 @@ pub const ROW: &str = "@row ";
 /// Before the reason of an early end.
 pub const FATAL: &str = "@fatal ";
 
-/// How the kernel ended. QEMU's own exit statuses, and those of a QEMU that was killed, are none of these.
+/// How the kernel ended. QEMU never ends with one of these statuses by itself, nor when it is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum ExitCode {

@@ -1,24 +1,23 @@
 //! One policy at one workload: who does what, and the rows that come out.
 
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::SeedableRng;
 
 use crate::cast::{Cast, Role};
+use crate::counts::{Counts, Isolated, Measured, Tickets};
 use crate::guests::{self, Switch};
 use crate::isolated::{self, LongestGap};
 use crate::machine::Bench;
 use crate::mutator::Mutate;
 use crate::phases::Phases;
 use crate::ranges::{self, Ranges};
-use crate::row::{Counts, Row, Status};
-use crate::spec::Spec;
+use crate::row::Row;
+use crate::spec::{MmName, PolicyName, Spec, Status};
 use crate::team::Team;
 use crate::worker::Work;
 use gupsync::atomic::{Figure, Ordering};
-use gupsync::event::Event;
 use gupsync::policy;
 use gupsync::types::{CpuId, MmId};
 use gupsync::world::{Cpu, World};
@@ -33,7 +32,7 @@ pub struct Run<M: Bench> {
     pub(crate) phases: Phases,
     pub(crate) tallies: Vec<Tally>,
     pub(crate) longest_gap: LongestGap,
-    policy: String,
+    policy: PolicyName,
     /// Tickets taken and covered before counting began, per mm.
     before: Vec<[Figure; 2]>,
 }
@@ -63,7 +62,7 @@ impl Tally {
 
 impl<M: Bench> Run<M> {
     /// A run of `policy`, ready to start. `None` if there is no memory for it.
-    pub fn new(machine: M, spec: &Spec, policy: &str) -> Option<Self> {
+    pub fn new(machine: M, spec: &Spec, policy: PolicyName) -> Option<Self> {
         let cast = Cast::new(spec, machine.cpus());
         let teams = cast.teams.iter().map(|team| Team::new(machine.cpus(), team.workers.len())).collect();
         let world = World::new(machine, spec.flush_config(), cast.mms.iter().copied())?;
@@ -73,8 +72,7 @@ impl<M: Bench> Run<M> {
         let before = world.mms().iter().map(|_| [Figure::new(0), Figure::new(0)]).collect();
         let tallies = cast.teams.iter().map(|_| Tally::new()).collect();
         let (phases, longest_gap) = (Phases::new(), LongestGap::new());
-        let (spec, policy) = (spec.clone(), policy.to_string());
-        Some(Run { world, spec, cast, teams, phases, tallies, longest_gap, policy, before })
+        Some(Run { world, spec: spec.clone(), cast, teams, phases, tallies, longest_gap, policy, before })
     }
 
     /// How many mms a run of `spec` has, for whoever makes its counters.
@@ -137,7 +135,7 @@ impl<M: Bench> Run<M> {
         }
     }
 
-    /// The rows: one for each team's mm if there are several, and one for all. Nobody is at work.
+    /// The rows: one for each team's mm if there are several, and one for all. No other CPU is at work.
     pub(crate) fn rows(&self) -> Vec<Row> {
         let status = match &self.phases {
             phases if phases.has_no_memory() => Status::Memory,
@@ -145,104 +143,59 @@ impl<M: Bench> Run<M> {
             phases if phases.is_restless() => Status::Unsettled,
             _ => Status::Ok,
         };
-        let row = |mm: &str, mms: &[MmId], tallies: &[Tally]| {
-            let row = Row::without_counts(&self.spec, &self.policy, self.world.machine.cpus(), status);
+        let row = |mm, mms: &[MmId], tallies: &[Tally]| {
+            let row = Row::new(&self.spec, self.policy, mm, self.world.machine.cpus(), status);
             if status == Status::Memory {
                 return row;
             }
-            let counts = self.counts(mms, tallies);
-            Row { mm: mm.to_string(), counts, detail: self.world.findings.first(), ..row }
+            let counts = self.counts(mms, tallies, mm == MmName::Total);
+            Row { counts, detail: self.world.findings.first(), ..row }
         };
         let mut rows = Vec::new();
         if self.teams.len() > 1 {
             for (team, tally) in self.cast.teams.iter().zip(&self.tallies) {
-                let mm_cpus = team.mm_cpus() as u64;
-                rows.push(Row { mm_cpus, ..row(team.name, &team.mms, core::slice::from_ref(tally)) });
+                let row = row(team.name, &team.mms, core::slice::from_ref(tally));
+                rows.push(Row { mm_cpus: team.mm_cpus(), ..row });
             }
         }
         let all: Vec<_> = (1..=self.cast.mms.len()).map(MmId::new).chain([MmId::KERNEL]).collect();
-        let mut total = row("total", &all, &self.tallies);
-        if status != Status::Memory {
-            self.count_isolated(&mut total.counts);
-        }
-        rows.push(total);
+        rows.push(row(MmName::Total, &all, &self.tallies));
         rows
     }
 
-    fn counts(&self, mms: &[MmId], tallies: &[Tally]) -> Counts {
-        let counted_for = |mm, event| self.world.machine.counted(mm, event);
-        let counted = |event| Some(mms.iter().map(|mm| counted_for(*mm, event)).sum::<u64>());
-        let (mut set, mut cleared, mut pending_before, mut pending_after) = (0, 0, 0, 0);
+    /// What `mms` and their mutators have cost. What isolated CPUs recorded belongs to all mms together.
+    fn counts(&self, mms: &[MmId], tallies: &[Tally], are_all: bool) -> Counts {
+        let machine = &self.world.machine;
+        let isolated: Vec<_> = self.cast.playing(|role| role == Role::Isolated).collect();
+        let happened = |event| mms.iter().map(|mm| machine.counted(*mm, event)).sum();
+        let on_isolated = |event| {
+            let on = |cpu: &CpuId| mms.iter().map(|mm| machine.counted_on(*cpu, *mm, event)).sum::<u64>();
+            isolated.iter().map(on).sum()
+        };
+        let (mut before, mut after) = (Tickets::default(), Tickets::default());
         for mm in mms.iter().filter(|mm| **mm != MmId::KERNEL) {
-            let (set_now, cleared_now) = self.world.mm(*mm).pending.counts();
+            let (set, cleared) = self.world.mm(*mm).pending.counts();
+            after = Tickets { set: after.set + set, cleared: after.cleared + cleared };
             // Relaxed: written by the same CPU.
-            let [set_before, cleared_before] =
-                self.before[mm.index()].each_ref().map(|count| count.load(Ordering::Relaxed));
-            set += counted_for(*mm, Event::Set);
-            cleared += cleared_now - cleared_before;
-            pending_before += set_before - cleared_before;
-            pending_after += set_now - cleared_now;
+            let [set, cleared] = self.before[mm.index()].each_ref().map(|count| count.load(Ordering::Relaxed));
+            before = Tickets { set: before.set + set, cleared: before.cleared + cleared };
         }
         // Relaxed: the mutators have reported.
         let tally = |get: fn(&Tally) -> &Figure| {
             tallies.iter().map(|tally| get(tally).load(Ordering::Relaxed)).sum::<u64>()
         };
-        let ops = tally(|tally| &tally.ops);
-        Counts {
-            ops: Some(ops),
-            ops_failed: Some(tally(|tally| &tally.failed)),
-            flush_ipis: counted(Event::FlushIpi),
-            sync_ipis: counted(Event::SyncIpi),
-            other_ipis: counted(Event::OtherIpi),
-            syncs_asked: counted(Event::SyncAsked),
-            syncs_skipped: counted(Event::SyncSkipped),
-            syncs_sent: counted(Event::SyncSent),
-            pending_before: Some(pending_before),
-            pending_after: Some(pending_after),
-            set: Some(set),
-            cleared: Some(cleared),
-            cleared_by_own_flush: counted(Event::ClearedByOwnFlush),
-            cleared_by_sync: counted(Event::ClearedBySync),
-            cleared_by_other_flush: counted(Event::ClearedByOtherFlush),
-            cleared_by_other_ipi: counted(Event::ClearedByOtherIpi),
-            invlpgb_ops: counted(Event::Invlpgb),
-            tlbsyncs: counted(Event::Tlbsync),
-            emulation_nmis: counted(Event::EmulationNmi),
-            hypercalls: counted(Event::Hypercall),
-            kicks: counted(Event::Kick),
-            interrupts_taken: counted(Event::InterruptTaken),
-            flush_acks: counted(Event::FlushAcked),
-            sync_acks: counted(Event::SyncAcked),
-            other_acks: counted(Event::OtherAcked),
-            foreign_interrupts: counted(Event::ForeignInterrupt),
-            departures: counted(Event::Departed),
-            walking_at_sync: counted(Event::WalkingAtSync),
-            at_risk: counted(Event::AtRisk),
-            held_at_unlink: counted(Event::HeldAtUnlink),
-            walks: counted(Event::WalkEnd),
-            sync_violations: Some(self.world.findings.sync_violations()),
-            stale_translations: Some(self.world.findings.stale_translations()),
-            cycles_per_op: Some(tally(|tally| &tally.cycles) / ops.max(1)),
-            ..Counts::default()
-        }
-    }
-
-    fn count_isolated(&self, counts: &mut Counts) {
-        let isolated: Vec<_> = self.cast.playing(|role| role == Role::Isolated).collect();
-        if isolated.is_empty() {
-            return;
-        }
-        let mms = || (1..=self.cast.mms.len()).map(MmId::new).chain([MmId::KERNEL]);
-        let on = |event| {
-            let each =
-                |cpu: &CpuId| mms().map(|mm| self.world.machine.counted_on(*cpu, mm, event)).sum::<u64>();
-            Some(isolated.iter().map(each).sum::<u64>())
-        };
-        counts.isolated_interrupts = on(Event::InterruptTaken);
-        counts.isolated_flush_requests = on(Event::FlushAcked);
-        counts.isolated_sync_requests = on(Event::SyncAcked);
-        counts.isolated_other_requests = on(Event::OtherAcked);
-        counts.isolated_nmis = on(Event::NmiTaken);
-        counts.isolated_gap = Some(self.longest_gap.get());
+        let has_isolated = are_all && !isolated.is_empty();
+        let isolated = Isolated { happened: &on_isolated, longest_gap: self.longest_gap.get() };
+        Counts::new(&Measured {
+            happened: &happened,
+            isolated: has_isolated.then_some(isolated),
+            ops: tally(|tally| &tally.ops),
+            failed: tally(|tally| &tally.failed),
+            cycles: tally(|tally| &tally.cycles),
+            before,
+            after,
+            sync_violations: self.world.findings.sync_violations(),
+            stale_translations: self.world.findings.stale_translations(),
+        })
     }
 }

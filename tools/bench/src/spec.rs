@@ -1,8 +1,8 @@
-//! What to run, as data: the kernel's command line, one `key=value` for each field. Several comparisons for one
+//! What to run, as data: the kernel's command line, one `key=value` for each setting. Several comparisons for one
 //! boot are separated by `;`.
 //!
-//! The host writes it ([`Spec`]'s `Display`), the kernel reads it (`FromStr`); what one does not know, the other
-//! refuses by name.
+//! The host writes it ([`Spec`]'s `Display`), the kernel reads it (`FromStr`), and refuses by name what it does not
+//! know. The settings are in [`settings`](crate::settings).
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -11,132 +11,58 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-use crate::cast::Cast;
-pub use crate::choice::*;
 use gupsync::config::{FlushConfig, FreedTables};
 
-fn number<N: FromStr>(text: &str) -> Result<N, String> {
-    text.parse().map_err(|_| format!("`{text}` is not a number that fits"))
-}
-
-fn name<N: FromStr<Err = String>>(text: &str) -> Result<N, String> {
-    text.parse()
-}
-
-macro_rules! spec {
-    ($($(#[$doc:meta])* $key:ident: $type:ty = $default:expr, $parse:path;)+) => {
-        /// A comparison: one workload under some policies.
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        pub struct Spec { $($(#[$doc])* pub $key: $type),+ }
-
-        impl Default for Spec {
-            fn default() -> Self {
-                Spec { $($key: $default),+ }
-            }
-        }
-
-        /// What differs from the default, and the workload and the policies always.
-        impl fmt::Display for Spec {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "workload={} policy={}", self.workload, self.policy)?;
-                let default = Spec { workload: self.workload, policy: self.policy.clone(), ..Spec::default() };
-                $(if self.$key != default.$key {
-                    write!(f, concat!(" ", stringify!($key), "={}"), self.$key)?;
-                })+
-                Ok(())
-            }
-        }
-
-        impl FromStr for Spec {
-            type Err = String;
-
-            fn from_str(line: &str) -> Result<Self, String> {
-                let mut spec = Spec::default();
-                for word in line.split_whitespace() {
-                    let (key, value) =
-                        word.split_once('=').ok_or_else(|| format!("`{word}` is not of the form key=value"))?;
-                    match key {
-                        $(stringify!($key) => {
-                            spec.$key = $parse(value).map_err(|error: String| format!("{key}: {error}"))?;
-                        })+
-                        _ => return Err(format!("`{key}` is no key; see `limine.conf` for examples")),
-                    }
-                }
-                Ok(spec)
-            }
-        }
-    };
-}
-
-spec! {
-    /// What is done.
-    workload: Workload = Workload::Collapse, name;
-    /// The policies, in order.
-    policy: List<PolicyName> = PolicyName::safe(), name;
-    /// Whether INVLPGB is used.
-    invlpgb: Toggle = Toggle::Off, name;
-    /// Who carries it out.
-    backend: Backend = Backend::Auto, name;
-    /// How many CPUs must run an mm before it is given a global ASID.
-    threshold: usize = 4, number;
-    /// How many global ASIDs there are. Linux has 4096 PCIDs, less the few that its local ASIDs take.
-    asids: usize = 4080, number;
-    /// The most pages that one INVLPGB takes: by default what the CPU says, or 8 where it is emulated.
-    invlpgb_max: u64 = 0, number;
-    /// How an mm without a global ASID is flushed.
-    flush: Flush = Flush::Ipi, name;
-    /// How an unshare flushes.
-    unshare_flush: UnshareFlush = UnshareFlush::Mainline, name;
-    /// How often a plain flush goes to CPUs that have another mm loaded, to trim the cpumask.
-    trim: Maybe<Every> = Maybe(None), name;
-    /// How many CPUs run the mm.
-    mm_cpus: usize = 4, number;
-    /// Where the mutator stands.
-    mutator: Mutator = Mutator::Inside, name;
-    /// How many CPUs have the mm loaded lazily when counting begins.
-    lazy: usize = 0, number;
-    /// How many CPUs have run the mm and have another one loaded when counting begins.
-    stale: usize = 0, number;
-    /// How many of the CPUs that run the mm are vCPUs that are preempted when they are held inside a walk.
-    preempted: usize = 0, number;
-    /// How many CPUs run nothing and record what interrupts them.
-    isolated: usize = 0, number;
-    /// How many walkers are held inside a walk in one operation of four.
-    hold: usize = 1, number;
-    /// Whether walkers are woken before every operation, to race with it; else only where some are held inside.
-    eager: Toggle = Toggle::Off, name;
-    /// Whether walkers go lazy between two turns.
-    naps: Toggle = Toggle::Off, name;
-    /// How many CPUs alternate between mms, walking and being lazy.
-    switchers: usize = 0, number;
-    /// How many CPUs flush an mm that somebody else works on.
-    flushers: usize = 0, number;
-    /// How many tables an operation unlinks.
-    tables: u64 = 1, number;
-    /// How many pages and tables a gather holds; 0 is one for which there was no memory. Linux has 510 in a page.
-    gather: usize = 510, number;
-    /// How many mms share the tables that are unshared.
-    sharers: usize = 3, number;
-    /// Whether the steps of those who leave and join shared tables are interleaved.
-    interleave: Toggle = Toggle::Off, name;
-    /// Whether the steps of an operation run on different CPUs.
-    migrate: Toggle = Toggle::Off, name;
-    /// Which operations `mixed` does, in turn.
-    operations: List<Kind> = List(Kind::ALL.to_vec()), name;
-    /// How many operations are counted.
-    ops: u64 = 1000, number;
-    /// Draws who is held, who goes first, and where walkers walk.
-    seed: u64 = 1, number;
-    /// A way to fail on purpose.
-    fail: Maybe<Fail> = Maybe(None), name;
-}
+use crate::cast::Cast;
+pub use crate::choice::*;
+pub use crate::settings::{Mark, SETTINGS, Setting, Spec};
+pub use crate::value::*;
 
 /// The most tables that one operation unlinks.
 pub const MAX_TABLES: u64 = 4;
 /// The most mms that share a table.
 pub const MAX_SHARERS: usize = 6;
 
+/// What says what is run, and what differs from the default.
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let default = Spec::default();
+        let mut between = "";
+        for setting in SETTINGS {
+            let value = (setting.get)(self);
+            if setting.is(Mark::What) || value != (setting.get)(&default) {
+                write!(f, "{between}{}={value}", setting.key)?;
+                between = " ";
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Spec {
+    type Err = String;
+
+    fn from_str(line: &str) -> Result<Self, String> {
+        let mut spec = Spec::default();
+        for word in line.split_whitespace() {
+            let (key, value) =
+                word.split_once('=').ok_or_else(|| format!("`{word}` is not of the form key=value"))?;
+            let setting = SETTINGS.iter().find(|setting| setting.key == key);
+            let setting =
+                setting.ok_or_else(|| format!("`{key}` is no key; see `limine.conf` for examples"))?;
+            (setting.set)(&mut spec, value).map_err(|error| format!("{key}: {error}"))?;
+        }
+        Ok(spec)
+    }
+}
+
 impl Spec {
+    /// The number of CPUs in each role, by the role's name.
+    pub fn roles(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let roles = SETTINGS.iter().filter(|setting| setting.is(Mark::Role));
+        roles.map(|setting| (setting.key, setting.number(self).expect("a role is a number of CPUs")))
+    }
+
     /// How the world of this comparison flushes.
     pub fn flush_config(&self) -> FlushConfig {
         FlushConfig {
@@ -167,10 +93,7 @@ impl Spec {
 
     /// Whether a sibling's interrupt is what the workload is about.
     pub fn is_piggyback(&self) -> bool {
-        matches!(
-            self.workload,
-            Workload::PiggybackProtect | Workload::PiggybackKernel | Workload::PiggybackEveryone
-        )
+        Workload::PIGGYBACK.contains(&self.workload)
     }
 
     /// Refuses what cannot be run on `cpus` CPUs.
@@ -223,4 +146,36 @@ impl Spec {
 /// As [`Spec`]'s `FromStr`.
 pub fn parse_all(line: &str) -> Result<Vec<Spec>, String> {
     line.split(';').map(str::parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let line = "workload=mixed policy=pending,broadcast flush=hypercall seed=9 trim=every:8 lazy=2 operations=unmap,protect \
+                    ops=7 fail=hang-late";
+        let spec: Spec = line.parse().expect("a spec");
+        assert_eq!(spec.trim, Maybe(Some(Every(8))));
+        assert_eq!(spec.to_string(), line);
+        assert_eq!(spec.roles().filter(|(_, cpus)| *cpus > 0).collect::<Vec<_>>(), [("lazy", 2)]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_by_name() {
+        for (line, fault) in [
+            ("turbo=on", "`turbo` is no key"),
+            ("invlpgb", "`invlpgb` is not of the form key=value"),
+            ("invlpgb=maybe", "invlpgb: `maybe` is no toggle; use one of: off, on"),
+            ("lazy=-1", "lazy: `-1` is not a number that fits"),
+            ("flush=mixed", "flush: `mixed` is no way to flush"),
+            ("policy=pending,hope", "policy: `hope` is no policy"),
+        ] {
+            let error = line.parse::<Spec>().expect_err(line);
+            assert!(error.starts_with(fault), "{line}: {error}");
+        }
+    }
 }

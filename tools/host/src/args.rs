@@ -1,18 +1,17 @@
 //! The command line.
 
 mod machine;
+mod settings;
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
-use gupsync_bench::Spec;
-use gupsync_bench::spec::{
-    self, Backend, Every, Flush, List, Maybe, Mutator, PolicyName, Toggle, UnshareFlush, Workload,
-};
+use gupsync_bench::spec::{Toggle, Workload};
 
 use crate::image::Choice;
 pub use machine::MachineArgs;
+pub use settings::Settings;
 
 /// Compares policies of GUP-fast synchronisation on a kernel that runs in QEMU.
 #[derive(Debug, Parser)]
@@ -108,87 +107,18 @@ pub struct CompareArgs {
     /// What is done: workloads, separated by commas; `piggyback` is all three of its kind, `all` is everything.
     #[arg(long, value_name = "w,w,...", default_value = "collapse")]
     pub workload: Workloads,
-    /// How many CPUs run the mm.
-    #[arg(long, value_name = "K", default_value_t = 4)]
-    pub mm_cpus: usize,
-    /// How many operations are counted.
-    #[arg(long, value_name = "M", default_value_t = 1000)]
-    pub ops: u64,
-    /// Whether the mutator has the mm loaded itself, or not (like khugepaged).
-    #[arg(long, default_value_t = Mutator::Inside)]
-    pub mutator: Mutator,
-    /// The policies, separated by commas; by default all that are safe.
-    #[arg(long, value_name = "p,p,...")]
-    pub policy: Option<List<PolicyName>>,
     /// Whether INVLPGB is used; by default both ways, in a boot each.
     #[arg(long, value_name = "off|on")]
     pub invlpgb: Option<Toggle>,
-    /// Who carries INVLPGB out.
-    #[arg(long, value_name = "auto|native|emulated", default_value_t = Backend::Auto)]
-    pub backend: Backend,
-    /// How many CPUs must run an mm before it gets a global ASID [default: 4, for mixed 3].
-    #[arg(long, value_name = "T")]
-    pub threshold: Option<usize>,
-    /// How many global ASIDs there are.
-    #[arg(long, value_name = "N", default_value_t = Spec::default().asids)]
-    pub asids: usize,
-    /// The most pages that one INVLPGB takes; 0 is what the CPU says, or 8 where it is emulated.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub invlpgb_max: u64,
-    /// How an mm without a global ASID is flushed [default: ipi, for piggyback hypercall].
-    #[arg(long, value_name = "ipi|hypercall")]
-    pub flush: Option<Flush>,
-    /// Whether the flush of an unshare leaves lazy CPUs alone, as mainline does, or wakes them, as the series does.
-    #[arg(long, value_name = "mainline|series", default_value_t = UnshareFlush::Mainline)]
-    pub unshare_flush: UnshareFlush,
-    /// How often a plain flush goes to CPUs that have another mm loaded, to trim the cpumask.
-    #[arg(long, value_name = "off|every:N", default_value = "off")]
-    pub trim: Maybe<Every>,
-    /// How many CPUs have the mm loaded lazily.
-    #[arg(long, value_name = "L", default_value_t = 0)]
-    pub lazy: usize,
-    /// How many CPUs have run the mm and have another one loaded.
-    #[arg(long, value_name = "L", default_value_t = 0)]
-    pub stale: usize,
-    /// How many vCPUs of the mm are preempted inside walks [default: 0, for piggyback 1].
-    #[arg(long, value_name = "P")]
-    pub preempted: Option<usize>,
-    /// How many CPUs run nothing and record what interrupts them.
-    #[arg(long, value_name = "I", default_value_t = 0)]
-    pub isolated: usize,
-    /// How many CPUs go from mm to mm, walking and being lazy.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub switchers: usize,
-    /// How many CPUs flush an mm while its mutator works.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub flushers: usize,
-    /// How many mms share the tables that are unshared.
-    #[arg(long, value_name = "N", default_value_t = Spec::default().sharers)]
-    pub sharers: usize,
-    /// How many tables an unmap or an unshare unlinks.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub tables: u64,
-    /// How many pages and tables a gather holds; 0 is one for which there was no memory.
-    #[arg(long, value_name = "N", default_value_t = Spec::default().gather)]
-    pub gather: usize,
-    /// Whether the steps of an operation run on different CPUs.
-    #[arg(long, value_name = "off|on", default_value_t = Toggle::Off)]
-    pub migrate: Toggle,
-    /// Whether the steps of those who leave and join shared tables are interleaved.
-    #[arg(long, value_name = "off|on", default_value_t = Toggle::Off)]
-    pub interleave: Toggle,
-    /// Draws who is held inside a walk, who goes first, and where walkers walk.
-    #[arg(long, value_name = "S", default_value_t = 1)]
-    pub seed: u64,
+    /// All other settings.
+    #[command(flatten)]
+    pub settings: Settings,
     /// Where to write the rows as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
-    /// A way to fail on purpose: what the tests of failures use.
-    #[arg(long, hide = true)]
-    pub fail: Option<spec::Fail>,
 }
 
 /// Workloads, in order.
@@ -199,16 +129,10 @@ impl FromStr for Workloads {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const PIGGYBACK: [Workload; 3] =
-            [Workload::PiggybackProtect, Workload::PiggybackKernel, Workload::PiggybackEveryone];
-        let each = |name: &str| match name {
-            "all" => Ok(Workload::ALL.to_vec()),
-            "piggyback" => Ok(PIGGYBACK.to_vec()),
-            name => {
-                name.parse().map(|workload| vec![workload]).map_err(|error: String| error + ", piggyback, all")
-            }
-        };
-        Ok(Workloads(text.split(',').map(each).collect::<Result<Vec<_>, _>>()?.concat()))
+        text.split(',')
+            .map(Workload::named)
+            .collect::<Result<Vec<_>, _>>()
+            .map(|named| Workloads(named.concat()))
     }
 }
 

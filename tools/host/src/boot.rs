@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use gupsync_bench::report::{self, ExitCode};
-use gupsync_bench::row::Status;
+use gupsync_bench::spec::{MmName, PolicyName, Status};
 use gupsync_bench::{Row, Spec};
 
 use crate::artifacts::Tree;
@@ -15,7 +15,7 @@ use crate::qemu::{End, Machine};
 #[derive(Clone, Copy, Debug)]
 pub enum Word<'a> {
     /// It has begun a policy of a spec.
-    Begin(&'a Spec, &'a str),
+    Begin(&'a Spec, PolicyName),
     /// It has done so many operations of it.
     Progress(u64),
     /// It has finished a row.
@@ -29,7 +29,7 @@ pub enum Word<'a> {
 pub struct Outcome {
     /// A row for every policy of every spec; without counts where the machine ended before.
     pub rows: Vec<Row>,
-    /// Who booted the kernel, if it came so far.
+    /// The bootloader, if it came so far.
     pub loader: Option<String>,
     /// How it ended.
     pub end: End,
@@ -53,7 +53,7 @@ pub fn run(
     let config = image::one_entry(&image::menu(tree)?, &cmdline(specs));
     image::write(tree, bootloader, &config, &iso)?;
     let asked: Vec<_> =
-        specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, &**policy))).collect();
+        specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, *policy))).collect();
     let mut heard = Heard { asked: &asked, ..Heard::default() };
     let end = machine.run(&iso, timeout, |line| heard.line(line, &mut listen))?;
     if let Some(error) = heard.unreadable {
@@ -61,7 +61,7 @@ pub fn run(
     }
     let mut rows = heard.rows;
     // The row of all mms is the last one of its run.
-    let finished = rows.iter().filter(|row| row.mm == "total").count();
+    let finished = rows.iter().filter(|row| row.mm == MmName::Total).count();
     for (spec, policy) in asked.iter().copied().skip(finished) {
         let (status, reason) = match end {
             End::Timeout => (Status::Timeout, end.to_string()),
@@ -81,7 +81,7 @@ fn cmdline(specs: &[Spec]) -> String {
 
 #[derive(Default)]
 struct Heard<'a> {
-    asked: &'a [(&'a Spec, &'a str)],
+    asked: &'a [(&'a Spec, PolicyName)],
     begun: usize,
     rows: Vec<Row>,
     loader: Option<String>,
@@ -93,7 +93,7 @@ impl Heard<'_> {
     fn line(&mut self, line: &str, listen: &mut impl FnMut(Word<'_>)) {
         if line.starts_with(report::BEGIN) {
             if let Some((spec, policy)) = self.asked.get(self.begun) {
-                listen(Word::Begin(spec, policy));
+                listen(Word::Begin(spec, *policy));
             }
             self.begun += 1;
         } else if let Some(done) = line.strip_prefix(report::PROGRESS) {

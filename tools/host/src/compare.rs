@@ -4,7 +4,7 @@ use std::thread;
 
 use anyhow::Result;
 use gupsync_bench::Spec;
-use gupsync_bench::spec::{Flush, Maybe, Toggle, Workload};
+use gupsync_bench::spec::{Toggle, Workload};
 
 use crate::args::CompareArgs;
 use crate::artifacts::Tree;
@@ -27,41 +27,7 @@ pub fn specs(args: &CompareArgs) -> Result<Vec<Vec<Spec>>> {
 }
 
 fn spec(args: &CompareArgs, workload: Workload, invlpgb: Toggle) -> Result<Spec> {
-    let default = Spec::default();
-    let spec = Spec { workload, ..default.clone() };
-    // A piggyback is about a flush that does not reach everybody.
-    let (flush, preempted) = if spec.is_piggyback() { (Flush::Hypercall, 1) } else { (default.flush, 0) };
-    let threshold = if workload == Workload::Mixed { 3 } else { default.threshold };
-    let spec = Spec {
-        policy: args.policy.clone().unwrap_or(default.policy),
-        invlpgb,
-        backend: args.backend,
-        threshold: args.threshold.unwrap_or(threshold),
-        asids: args.asids,
-        invlpgb_max: args.invlpgb_max,
-        flush: args.flush.unwrap_or(flush),
-        unshare_flush: args.unshare_flush,
-        trim: args.trim,
-        mm_cpus: args.mm_cpus,
-        mutator: args.mutator,
-        lazy: args.lazy,
-        stale: args.stale,
-        preempted: args.preempted.unwrap_or(preempted),
-        isolated: args.isolated,
-        switchers: args.switchers,
-        flushers: args.flushers,
-        tables: args.tables,
-        gather: args.gather,
-        sharers: args.sharers,
-        // Many threads are there to race.
-        eager: if args.machine.accel == Accel::TcgSingle { Toggle::Off } else { Toggle::On },
-        interleave: args.interleave,
-        migrate: args.migrate,
-        ops: args.ops,
-        seed: args.seed,
-        fail: Maybe(args.fail),
-        ..spec
-    };
+    let spec = args.settings.spec(workload, invlpgb, args.machine.accel);
     spec.check(args.machine.cpus).map_err(|error| anyhow::anyhow!("--workload {workload}: {error}"))?;
     Ok(spec)
 }

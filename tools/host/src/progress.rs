@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use gupsync_bench::Spec;
+use gupsync_bench::spec::MmName;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::boot::Word;
@@ -57,8 +58,8 @@ impl BootProgress {
                 bar.set_position(0);
             }
             (Some(bar), Word::Progress(done)) => bar.set_position(done),
-            (None, Word::Row(row)) if row.mm == "total" => {
-                eprintln!("{}: {} {} done, {}", self.label, row.workload, row.policy, row.status.name());
+            (None, Word::Row(row)) if row.mm == MmName::Total => {
+                eprintln!("{}: {} {} done, {}", self.label, row.workload, row.policy, row.status);
             }
             _ => {}
         }

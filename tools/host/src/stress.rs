@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use gupsync_bench::Spec;
 use gupsync_bench::report::ExitCode;
+use gupsync_bench::spec::{MmName, PolicyName};
 use indicatif::ProgressBar;
 
 use crate::args::StressArgs;
@@ -37,7 +38,7 @@ struct Bench<'a> {
 /// The first thing in a boot that is wrong.
 struct Failure {
     spec: Spec,
-    policy: String,
+    policy: PolicyName,
     fault: String,
 }
 
@@ -112,17 +113,17 @@ impl Bench<'_> {
 /// What is wrong with a boot. One that ends badly after its last row is blamed on that.
 fn failed(specs: &[Spec], outcome: &Outcome) -> Option<Failure> {
     let mut asked =
-        specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, policy))).peekable();
+        specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, *policy))).peekable();
     let mut last = None;
     for row in &outcome.rows {
         let (spec, policy) = *asked.peek()?;
-        let failure = |fault| Failure { spec: spec.clone(), policy: policy.to_string(), fault };
+        let failure = |fault| Failure { spec: spec.clone(), policy, fault };
         if let Err(fault) = row.judge() {
             return Some(failure(fault));
         }
         last = Some(failure(outcome.end.to_string()));
         // The row of all mms is the last one of its run.
-        if row.mm == "total" {
+        if row.mm == MmName::Total {
             asked.next();
         }
     }

@@ -1,8 +1,9 @@
 //! Rows as a table for people.
 
 use comfy_table::{CellAlignment, ColumnConstraint, Table, Width, presets};
-use gupsync_bench::row::{Counts, Status};
-use gupsync_bench::spec::Workload;
+use gupsync::policy::Broadcast;
+use gupsync_bench::counts::{COUNTERS, Counter, When};
+use gupsync_bench::spec::{Mark, MmName, PolicyName, SETTINGS, Setting};
 use gupsync_bench::{Row, Spec};
 
 /// A number with its thousands apart, or a dash for what was not counted.
@@ -19,35 +20,12 @@ pub fn number(value: Option<u64>) -> String {
     grouped
 }
 
-/// Each setting that only some tables are about: its name with what joins it to its value, and the value.
-fn settings(row: &Row) -> [(&'static str, String); 18] {
-    [
-        ("asids ", row.asids.to_string()),
-        ("invlpgb_max ", row.invlpgb_max.to_string()),
-        ("unshare_flush=", row.unshare_flush.clone()),
-        ("trim ", row.trim.clone()),
-        ("lazy ", row.lazy.to_string()),
-        ("stale ", row.stale.to_string()),
-        ("preempted ", row.preempted.to_string()),
-        ("isolated ", row.isolated.to_string()),
-        ("switchers ", row.switchers.to_string()),
-        ("flushers ", row.flushers.to_string()),
-        ("hold ", row.hold.to_string()),
-        ("naps=", row.naps.clone()),
-        ("tables ", row.tables.to_string()),
-        ("gather ", row.gather.to_string()),
-        ("sharers ", row.sharers.to_string()),
-        ("interleave=", row.interleave.clone()),
-        ("migrate=", row.migrate.clone()),
-        ("operations=", row.operations.clone()),
-    ]
-}
-
 /// What the rows of one table have in common: every setting that shaped them.
 fn title(rows: &[Row], row: &Row) -> String {
-    let invlpgb = match row.invlpgb.as_str() {
-        "on" => format!("on ({}, global ASID from {} CPUs)", row.backend, row.threshold),
-        other => other.to_owned(),
+    let invlpgb = if row.invlpgb.is_on() {
+        format!("on ({}, global ASID from {} CPUs)", row.backend, row.threshold)
+    } else {
+        row.invlpgb.to_string()
     };
     let mms = mms(rows).len();
     let mm = if mms > 1 { format!("{} mms", mms - 1) } else { format!("mm on {}", row.mm_cpus) };
@@ -55,87 +33,74 @@ fn title(rows: &[Row], row: &Row) -> String {
         "{}, {} CPUs, {mm}, mutator {}, invlpgb={invlpgb}, flush={}",
         row.workload, row.cpus, row.mutator, row.flush
     );
-    let workload = row.workload.parse().unwrap_or(Workload::Collapse);
-    let usual = Row::without_counts(&Spec { workload, ..Spec::default() }, "", 0, Status::Ok);
-    for ((name, value), (_, usual)) in settings(row).into_iter().zip(settings(&usual)) {
-        if value != usual {
-            said += &format!(", {name}{value}");
+    let usual = Spec { workload: row.workload, ..Spec::default() };
+    let usual = Row::new(&usual, row.policy, row.mm, row.cpus, row.status);
+    for ((key, value), (_, usual)) in row.settings().into_iter().zip(usual.settings()) {
+        let is_named = |setting: &&Setting| setting.key == key && setting.is(Mark::Title);
+        if let Some(setting) = SETTINGS.iter().find(is_named).filter(|_| value != usual) {
+            said += &format!(", {key}{}{value}", setting.join);
         }
     }
     format!("{said}, seed {}", row.seed)
 }
 
 /// The mms of a table, in order; that of all together is the last one.
-fn mms(rows: &[Row]) -> Vec<&str> {
+fn mms(rows: &[Row]) -> Vec<MmName> {
     let mut mms = Vec::new();
     for row in rows {
-        if !mms.contains(&row.mm.as_str()) {
-            mms.push(&row.mm);
+        if !mms.contains(&row.mm) {
+            mms.push(row.mm);
         }
     }
-    mms.sort_by_key(|mm| *mm == "total");
+    mms.sort_by_key(|mm| *mm == MmName::Total);
     mms
 }
 
-/// The rows of each table: those of one workload.
+/// The rows of each table: one workload, with INVLPGB off or on.
 pub fn groups(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
     rows.chunk_by(|a, b| a.workload == b.workload && a.invlpgb == b.invlpgb)
 }
 
-/// When a column is shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Shown {
-    Always,
-    /// If some row has more than nothing to say there.
-    IfAny,
+/// A column: its header, when it is shown, and what stands there in the line of a row.
+type Column<'a> = (&'a str, When, Box<dyn Fn(&Row) -> String + 'a>);
+
+/// All columns. Each counter's is in its place.
+fn columns(rows: &[Row]) -> Vec<Column<'_>> {
+    let several = mms(rows).len() > 1;
+    let mm = move |row: &Row| if several { row.mm.to_string() } else { "-".to_owned() };
+    let mut columns: Vec<Column<'_>> = vec![
+        ("policy", When::Always, Box::new(|row: &Row| row.policy.to_string())),
+        ("mm", When::IfAny, Box::new(mm)),
+    ];
+    let column = |counter: &'static Counter| Some((counter, counter.column()?));
+    let mut counters: Vec<_> = COUNTERS.iter().filter_map(column).collect();
+    counters.sort_by_key(|(_, (_, place, _))| *place);
+    for (counter, (header, _, when)) in counters {
+        columns.push((header, when, Box::new(|row| number((counter.get)(&row.counts)))));
+        if counter.key == "sync_ipis" {
+            columns.push(("/broadcast", When::IfAny, Box::new(|row| to_broadcast(rows, row))));
+        }
+    }
+    columns.push(("status", When::Always, Box::new(|row| row.status.to_string())));
+    columns
 }
 
-type Column<'a> = (&'a str, Shown, Box<dyn Fn(&Row) -> String + 'a>);
-
-fn columns(rows: &[Row]) -> Vec<Column<'_>> {
-    let broadcast = |mm: &str| {
-        rows.iter().find(|row| row.policy == "broadcast" && row.mm == mm).and_then(|row| row.counts.sync_ipis)
-    };
-    let ratio = move |row: &Row| match (row.counts.sync_ipis, broadcast(&row.mm)) {
+/// The sync IPIs of a row, as a ratio to the sync IPIs of `broadcast` for the same mm.
+fn to_broadcast(rows: &[Row], row: &Row) -> String {
+    const BROADCAST: PolicyName = PolicyName::of::<Broadcast>();
+    let broadcast = rows.iter().find(|other| other.policy == BROADCAST && other.mm == row.mm);
+    match (row.counts.sync_ipis, broadcast.and_then(|broadcast| broadcast.counts.sync_ipis)) {
         (Some(sync), Some(all)) if all != 0 => format!("{:.3}", sync as f64 / all as f64),
         _ => "-".to_owned(),
-    };
-    let several = mms(rows).len() > 1;
-    let mm = move |row: &Row| if several { row.mm.clone() } else { "-".to_owned() };
-    fn count<'a>(name: &'a str, shown: Shown, get: fn(&Counts) -> Option<u64>) -> Column<'a> {
-        (name, shown, Box::new(move |row| number(get(&row.counts))))
     }
-    use Shown::{Always, IfAny};
-    vec![
-        ("policy", Always, Box::new(|row| row.policy.clone())),
-        ("mm", IfAny, Box::new(mm)),
-        count("ops", Always, |c| c.ops),
-        count("flush IPIs", Always, |c| c.flush_ipis),
-        count("sync IPIs", Always, |c| c.sync_ipis),
-        ("/broadcast", IfAny, Box::new(ratio)),
-        count("other", IfAny, |c| c.other_ipis),
-        count("skipped", Always, |c| c.syncs_skipped),
-        count("set", IfAny, |c| c.set),
-        count("cleared", IfAny, |c| c.cleared),
-        count("foreign", Always, |c| c.foreign_interrupts),
-        count("walking", IfAny, |c| c.walking_at_sync),
-        count("at risk", Always, |c| c.at_risk),
-        count("INVLPGB", IfAny, |c| c.invlpgb_ops),
-        count("hypercalls", IfAny, |c| c.hypercalls),
-        count("isolated", Always, |c| c.isolated_interrupts),
-        count("gap", IfAny, |c| c.isolated_gap),
-        count("held", Always, |c| c.held_at_unlink),
-        count("walks", Always, |c| c.walks),
-        ("status", Always, Box::new(|row| row.status.name().to_owned())),
-    ]
 }
 
-/// A table of the rows of one setting: those of one mm together, those of all mms last.
+/// A table of the rows of one workload: the rows of an mm stand together, the rows of all mms last.
 pub fn render(rows: &[Row]) -> String {
-    let Some(first) = rows.iter().find(|row| row.mm == "total") else { return String::new() };
+    let Some(first) = rows.iter().find(|row| row.mm == MmName::Total) else { return String::new() };
     let says = |cell: &String| cell != "-" && cell != "0";
     let mut columns = columns(rows);
-    columns.retain(|(_, shown, show)| *shown == Shown::Always || rows.iter().map(show).any(|cell| says(&cell)));
+    columns.retain(|(_, when, show)| *when == When::Always || rows.iter().map(show).any(|cell| says(&cell)));
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header(columns.iter().map(|(name, ..)| *name));
@@ -156,30 +121,41 @@ pub fn render(rows: &[Row]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use gupsync_bench::counts::Counts;
+    use gupsync_bench::spec::Status;
+
     use super::*;
 
-    fn row(words: &str, policy: &str, mm: &str, sync_ipis: u64) -> Row {
-        let spec = words.parse().expect("a spec");
+    fn row(words: &str, mm: MmName, sync_ipis: u64) -> Row {
+        let spec: Spec = words.parse().expect("a spec");
         let counts = Counts { sync_ipis: Some(sync_ipis), ..Counts::default() };
-        Row { mm: mm.to_owned(), counts, ..Row::without_counts(&spec, policy, 16, Status::Ok) }
+        Row { counts, ..Row::new(&spec, spec.policy[0], mm, 16, Status::Ok) }
     }
 
     #[test]
     fn the_title_names_what_differs() {
-        let words = "workload=unshare lazy=3 trim=every:8 unshare_flush=series";
+        let words = "policy=pending workload=unshare lazy=3 trim=every:8 unshare_flush=series";
         assert_eq!(
-            title(&[], &row(words, "pending", "total", 0)),
+            title(&[], &row(words, MmName::Total, 0)),
             "unshare, 16 CPUs, mm on 4, mutator inside, invlpgb=off, flush=ipi, \
              unshare_flush=series, trim every:8, lazy 3, seed 1"
         );
     }
 
     #[test]
+    fn columns_stand_in_their_order() {
+        let headers: Vec<_> = columns(&[]).into_iter().map(|(header, ..)| header).collect();
+        let expected = "policy,mm,ops,flush IPIs,sync IPIs,/broadcast,other,skipped,set,cleared,foreign,walking,at risk,\
+                        INVLPGB,hypercalls,isolated,gap,held,walks,status";
+        assert_eq!(headers.join(","), expected);
+    }
+
+    #[test]
     fn the_policies_of_an_mm_stand_together() {
         let mut rows = Vec::new();
         for (policy, sync_ipis) in [("broadcast", [10, 20, 30]), ("pending", [1, 5, 6])] {
-            for (mm, sync_ipis) in ["global", "ipi", "total"].into_iter().zip(sync_ipis) {
-                rows.push(row("workload=mixed", policy, mm, sync_ipis));
+            for (mm, sync_ipis) in [MmName::Global, MmName::Ipi, MmName::Total].into_iter().zip(sync_ipis) {
+                rows.push(row(&format!("workload=mixed policy={policy}"), mm, sync_ipis));
             }
         }
         let rendered = render(&rows);

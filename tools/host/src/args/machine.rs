@@ -13,7 +13,7 @@ pub struct MachineArgs {
     /// How many CPUs the machine has.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = parse_cpus)]
     pub cpus: usize,
-    /// Who executes the guest: tcg-single to count, tcg-multi to race, kvm if asked for.
+    /// What executes the guest: tcg-single to count, tcg-multi to race, kvm if asked for.
     #[arg(long, value_enum, default_value_t = Accel::TcgSingle)]
     pub accel: Accel,
     /// Count time in instructions, identical from run to run (tcg-single only).

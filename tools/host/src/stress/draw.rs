@@ -1,12 +1,10 @@
 //! Scenarios at random: the same seed draws the same specs in the same order, whatever happens to them. Each of them
-//! can be run on the machine, and every key of a spec takes part.
+//! can be run on the machine, and every setting takes part, by the rule in its line of the table.
 
 use gupsync_bench::Spec;
 use gupsync_bench::cast::Cast;
-use gupsync_bench::spec::{
-    Every, Flush, Kind, List, MAX_SHARERS, MAX_TABLES, Maybe, Mutator, PolicyName, Toggle, UnshareFlush,
-    Workload,
-};
+use gupsync_bench::draw::{Draws, Rule};
+use gupsync_bench::spec::{Flush, Kind, List, Mark, PolicyName, SETTINGS, Workload};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::SplitMix64;
@@ -15,15 +13,6 @@ use rand_xoshiro::SplitMix64;
 const SPECS: usize = 12;
 /// The most bytes of a command line. Every bootloader carries twice as many.
 const CMDLINE: usize = 8 << 10;
-/// How often an mm without a global ASID can be flushed beside the CPUs that run it.
-const TRIM: [u64; 4] = [1, 2, 3, 8];
-/// None, fewer than there are mms, and more than anybody needs.
-const ASIDS: [usize; 4] = [0, 1, 2, 4080];
-/// What the CPU says, and what splits a flush.
-const INVLPGB_MAX: [u64; 4] = [0, 1, 3, 8];
-/// No memory, room for one table and its pages or so, and all that Linux has.
-const GATHER: [usize; 4] = [0, 2, 5, 510];
-
 /// Draws specs for a machine.
 #[derive(Debug)]
 pub struct Draw {
@@ -61,32 +50,10 @@ impl Draw {
         }
     }
 
-    /// A spec. What goes with some others only is drawn beside those.
+    /// A spec. A setting that has to go with others is drawn after them.
     fn any(&mut self) -> Spec {
-        let mut spec = Spec {
-            workload: self.one_of(Workload::ALL),
-            policy: self.policies(),
-            invlpgb: self.one_of(Toggle::ALL),
-            threshold: self.random.random_range(1..=4),
-            flush: self.one_of(Flush::ALL),
-            unshare_flush: self.one_of(UnshareFlush::ALL),
-            mm_cpus: self.random.random_range(1..=self.cpus.min(6)),
-            mutator: self.one_of(Mutator::ALL),
-            hold: self.random.random_range(0..=3),
-            ops: self.random.random_range(20..=80),
-            seed: self.random.random_range(1..1000),
-            ..Spec::default()
-        };
-        spec.asids = self.sometimes(&ASIDS, spec.asids);
-        spec.invlpgb_max = self.sometimes(&INVLPGB_MAX, spec.invlpgb_max);
-        spec.trim = Maybe(self.random.random_ratio(1, 4).then(|| Every(self.one_of(&TRIM))));
-        spec.naps = self.sometimes(Toggle::ALL, spec.naps);
-        spec.eager = self.sometimes(Toggle::ALL, spec.eager);
-        spec.tables = self.sometimes(&Vec::from_iter(1..=MAX_TABLES), spec.tables);
-        spec.gather = self.sometimes(&GATHER, spec.gather);
-        spec.sharers = self.sometimes(&Vec::from_iter(2..=MAX_SHARERS), spec.sharers);
-        spec.interleave = self.sometimes(Toggle::ALL, spec.interleave);
-        spec.migrate = self.sometimes(Toggle::ALL, spec.migrate);
+        let mut spec = Spec::drawn(self);
+        spec.policy = self.policies();
         if spec.workload == Workload::Mixed {
             spec.operations = self.operations();
             spec.preempted = self.random.random_range(0..=2);
@@ -97,15 +64,15 @@ impl Draw {
         spec
     }
 
-    /// Gives some of the CPUs that are left something to do.
+    /// Gives some of the CPUs that are left a role.
     fn give_roles(&mut self, spec: &mut Spec) {
         let mut left = self.cpus.saturating_sub(Cast::need(spec));
-        let mut roles =
-            [&mut spec.lazy, &mut spec.stale, &mut spec.isolated, &mut spec.switchers, &mut spec.flushers];
+        let mut roles: Vec<_> = SETTINGS.iter().filter(|setting| setting.is(Mark::Role)).collect();
         roles.shuffle(&mut self.random);
         for role in roles {
-            *role = self.random.random_range(0..=left.min(2));
-            left -= *role;
+            let cpus = self.random.random_range(0..=left.min(2));
+            (role.set)(spec, &cpus.to_string()).expect("a role is a number of CPUs");
+            left -= cpus;
         }
     }
 
@@ -126,14 +93,16 @@ impl Draw {
         kinds.truncate(self.random.random_range(1..=kinds.len()));
         List(kinds)
     }
+}
 
-    fn one_of<T: Copy>(&mut self, values: &[T]) -> T {
-        *values.choose(&mut self.random).expect("there is always one")
-    }
-
-    /// One of `values` in a third of the draws: a spec in which everything is unusual hides what matters.
-    fn sometimes<T: Copy>(&mut self, values: &[T], usual: T) -> T {
-        if self.random.random_ratio(1, 3) { self.one_of(values) } else { usual }
+impl Draws for Draw {
+    fn draw<T: Clone>(&mut self, rule: Rule<T>, usual: T) -> T {
+        let values = match rule {
+            Rule::OneOf(values) => values,
+            Rule::Sometimes(values) if self.random.random_ratio(1, 3) => values,
+            Rule::Sometimes(_) | Rule::Beside => return usual,
+        };
+        values.choose(&mut self.random).expect("a rule has values").clone()
     }
 }
 
@@ -165,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_varies() {
+    fn every_setting_varies() {
         let mut values = BTreeMap::<String, BTreeSet<String>>::new();
         for spec in drawn(1, 16) {
             for word in spec.to_string().split(' ') {
@@ -173,38 +142,15 @@ mod tests {
                 values.entry(key.to_owned()).or_default().insert(value.to_owned());
             }
         }
+        for setting in SETTINGS {
+            // A default is written only of what says what is run.
+            let least = if setting.is(Mark::What) { 2 } else { 1 };
+            let varies = values.get(setting.key).is_some_and(|values| values.len() >= least);
+            // What carries INVLPGB out depends on the machine.
+            let is_fixed = setting.key == "backend" || setting.is(Mark::Hidden);
+            assert_eq!(varies, !is_fixed, "{}: {:?}", setting.key, values.get(setting.key));
+        }
         assert_eq!(values["workload"].len(), Workload::ALL.len());
-        let keys = [
-            "policy",
-            "invlpgb",
-            "threshold",
-            "asids",
-            "invlpgb_max",
-            "flush",
-            "unshare_flush",
-            "trim",
-            "mm_cpus",
-            "mutator",
-            "lazy",
-            "stale",
-            "preempted",
-            "isolated",
-            "hold",
-            "naps",
-            "eager",
-            "switchers",
-            "flushers",
-            "tables",
-            "gather",
-            "sharers",
-            "interleave",
-            "migrate",
-            "operations",
-            "ops",
-            "seed",
-        ];
-        // The default is not written.
-        assert!(keys.iter().all(|key| values.contains_key(*key)), "{:?}", values.keys());
     }
 
     #[test]

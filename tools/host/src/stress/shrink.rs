@@ -5,16 +5,13 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use gupsync_bench::Spec;
-use gupsync_bench::spec::List;
-
-/// Keys whose default is not simpler than what was drawn.
-const KEPT: [&str; 4] = ["workload", "policy", "ops", "seed"];
+use gupsync_bench::spec::{List, Mark, SETTINGS, Setting};
 
 /// Simplifies `spec`, which has failed, in at most `tries` calls of `fails`. Only what runs on `cpus` CPUs is tried.
 ///
 /// # Errors
 ///
-/// Those of `fails`.
+/// The errors of `fails`.
 pub fn shrink(
     spec: Spec,
     cpus: usize,
@@ -42,7 +39,7 @@ fn simpler(spec: &Spec) -> Vec<Spec> {
         .policy
         .iter()
         .filter(|_| spec.policy.len() > 1)
-        .map(|policy| Spec { policy: List(vec![policy.clone()]), ..spec.clone() });
+        .map(|policy| Spec { policy: List(vec![*policy]), ..spec.clone() });
     let fewer_ops = Spec { ops: spec.ops.div_ceil(2), ..spec.clone() };
     one_policy.chain(defaults(spec)).chain([fewer_ops]).chain(fewer_cpus(spec)).collect()
 }
@@ -52,8 +49,9 @@ fn simpler(spec: &Spec) -> Vec<Spec> {
 fn defaults(spec: &Spec) -> Vec<Spec> {
     let text = spec.to_string();
     let is_small = spec.mm_cpus < Spec::default().mm_cpus;
+    let says_what = |key: &str| SETTINGS.iter().any(|setting| setting.key == key && setting.is(Mark::What));
     let is_kept = |word: &&str| {
-        word.split_once('=').is_some_and(|(key, _)| KEPT.contains(&key) || key == "mm_cpus" && is_small)
+        word.split_once('=').is_some_and(|(key, _)| says_what(key) || key == "mm_cpus" && is_small)
     };
     let (kept, changed): (Vec<&str>, Vec<&str>) = text.split(' ').partition(is_kept);
     let sizes = std::iter::successors(Some(changed.len()), |size| (*size > 1).then(|| size.div_ceil(2)));
@@ -68,22 +66,16 @@ fn defaults(spec: &Spec) -> Vec<Spec> {
 
 /// `spec` with one CPU fewer of a kind.
 fn fewer_cpus(spec: &Spec) -> Vec<Spec> {
-    let kinds: [fn(&mut Spec) -> &mut usize; 7] = [
-        |spec| &mut spec.mm_cpus,
-        |spec| &mut spec.lazy,
-        |spec| &mut spec.stale,
-        |spec| &mut spec.preempted,
-        |spec| &mut spec.isolated,
-        |spec| &mut spec.switchers,
-        |spec| &mut spec.flushers,
-    ];
-    let fewer = |kind: fn(&mut Spec) -> &mut usize| {
+    let kinds = SETTINGS
+        .iter()
+        .filter(|setting| ["mm_cpus", "preempted"].contains(&setting.key) || setting.is(Mark::Role));
+    let fewer = |kind: &Setting| {
         let mut fewer = spec.clone();
-        let count = kind(&mut fewer);
-        *count = count.checked_sub(1)?;
+        let cpus = kind.number(spec)?.checked_sub(1)?;
+        (kind.set)(&mut fewer, &cpus.to_string()).ok()?;
         Some(fewer)
     };
-    kinds.into_iter().filter_map(fewer).collect()
+    kinds.filter_map(fewer).collect()
 }
 
 #[cfg(test)]
@@ -115,7 +107,7 @@ mod tests {
         // A mixed one needs a lower threshold to fit.
         assert_eq!(
             spec.to_string(),
-            "workload=mixed policy=pending threshold=2 mm_cpus=1 lazy=1 gather=5 ops=10 seed=9"
+            "workload=mixed policy=pending threshold=2 seed=9 mm_cpus=1 lazy=1 gather=5 ops=10"
         );
     }
 

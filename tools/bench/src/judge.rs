@@ -1,0 +1,193 @@
+//! The verdict on a row: whether it is what its policy promises.
+//!
+//! # Guarantee
+//!
+//! A row passes only if it came to its end, its identities hold, and it has earned its zero: every CPU of the mm
+//! walked in every operation, and a walker was held inside its walk in a tenth of the operations. A safe policy that
+//! was caught fails; so does an unsafe one that was not caught where only luck could hide it.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use gupsync::policy::Never;
+
+use crate::choice::{Kind, MmName, Mutator, Status, Workload};
+use crate::row::Row;
+use crate::value::{OrMixed, PolicyName};
+
+const NEVER: PolicyName = PolicyName::of::<Never>();
+
+impl Row {
+    /// What is wrong with this row, if it is not what its policy promises.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the fault.
+    pub fn judge(&self) -> Result<(), String> {
+        let detail = || self.detail.as_deref().unwrap_or("no reason was given");
+        match self.status {
+            Status::Violation if !self.policy.is_safe() => Ok(()),
+            Status::Violation => Err(format!("caught: {}", detail())),
+            Status::Ok if self.is_to_be_caught() => {
+                Err("an unsafe policy was to be caught here, and was not".to_string())
+            }
+            Status::Ok => self.check_counts(),
+            status => Err(format!("{status}: {}", detail())),
+        }
+    }
+
+    /// Whether its policy is unsafe, and only luck could hide that here: no flush interrupts the walkers, and the
+    /// operation needs what the policy leaves out.
+    fn is_to_be_caught(&self) -> bool {
+        let walkers = self.mm_cpus - usize::from(self.mutator == Mutator::Inside);
+        let is_global = self.invlpgb.is_on() && self.mm_cpus >= self.threshold && self.asids > 0;
+        let is_asked = if self.policy == NEVER {
+            matches!(self.workload, Workload::Collapse | Workload::Unshare)
+        } else {
+            // Of two sharers, the one that leaves syncs for its own walkers, and there are no others.
+            self.workload == Workload::Unshare && self.sharers > 2
+        };
+        !self.policy.is_safe() && walkers > 0 && self.hold > 0 && is_global && is_asked
+    }
+
+    fn check_counts(&self) -> Result<(), String> {
+        let c = &self.counts;
+        let value = |count: Option<u64>| count.ok_or_else(|| "a count is missing".to_string());
+        let sum = |counts: &[Option<u64>]| counts.iter().map(|count| value(*count)).sum::<Result<u64, _>>();
+        let cleared_by =
+            [c.cleared_by_own_flush, c.cleared_by_sync, c.cleared_by_other_flush, c.cleared_by_other_ipi];
+        let acks = sum(&[c.flush_acks, c.sync_acks, c.other_acks])?;
+        let ops = value(c.ops)?;
+        let is_total = self.mm == MmName::Total;
+        // Where the order is drawn, so is whether a walker of this mm can be inside.
+        let holds = self.hold > 0 && (!self.interleave.is_on() || ops >= 100);
+        let unlinks = self.operations.iter().any(|kind| *kind != Kind::Protect);
+        let is_one_mm = !is_total || self.flush != OrMixed(None);
+        let walkers = if is_one_mm { self.mm_cpus.saturating_sub(1) as u64 } else { 0 };
+        let checks = [
+            (c.flush_acks == c.flush_ipis, "flush requests sent = requests acked"),
+            (c.sync_acks == c.sync_ipis, "sync requests sent = requests acked"),
+            (c.other_acks == c.other_ipis, "other requests sent = requests acked"),
+            // An interrupt may serve requests for several mms.
+            (!is_total || value(c.interrupts_taken)? <= acks, "interrupts taken <= requests"),
+            (value(c.cleared)? == sum(&cleared_by)?, "cleared = the sum of its causes"),
+            (
+                sum(&[c.pending_before, c.set])? == sum(&[c.cleared, c.pending_after])?,
+                "pending before + set = cleared + pending after",
+            ),
+            (
+                self.policy == NEVER || value(c.syncs_asked)? == sum(&[c.syncs_skipped, c.syncs_sent])?,
+                "syncs asked for = skipped + sent",
+            ),
+            (value(c.walks)? >= ops * walkers, "every CPU of the mm walks in every operation"),
+            (
+                !unlinks
+                    || walkers == 0
+                    || !holds
+                    || value(c.held_at_unlink)? * 10 * self.operations.len() as u64 >= ops,
+                "a walker is held in a tenth of the operations",
+            ),
+        ];
+        match checks.iter().find(|(holds, _)| !holds) {
+            Some((_, what)) => Err(format!("does not hold: {what}")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counts::{Counts, Measured, Tickets};
+
+    /// A row of 4 CPUs and 100 operations, of which each is a flush of 3 CPUs and nothing else.
+    fn good(words: &str) -> Row {
+        let spec: crate::Spec = words.parse().expect("the test's own spec");
+        let measured = Measured {
+            happened: &|_| 0,
+            isolated: None,
+            ops: 100,
+            failed: 0,
+            cycles: 0,
+            before: Tickets { set: 7, cleared: 6 },
+            after: Tickets { set: 107, cleared: 106 },
+            sync_violations: 0,
+            stale_translations: 0,
+        };
+        let counts = Counts {
+            flush_ipis: Some(300),
+            flush_acks: Some(300),
+            interrupts_taken: Some(300),
+            set: Some(100),
+            cleared_by_own_flush: Some(100),
+            syncs_asked: Some(100),
+            syncs_skipped: Some(100),
+            held_at_unlink: Some(25),
+            walks: Some(300),
+            ..Counts::new(&measured)
+        };
+        Row { counts, ..Row::without_counts(&spec, spec.policy[0], 4, Status::Ok) }
+    }
+
+    #[test]
+    fn each_identity_is_missed_by_its_name() {
+        assert_eq!(good("policy=pending").judge(), Ok(()));
+        type Break = fn(&mut Counts);
+        let broken: [(Break, &str); 10] = [
+            (|c| c.flush_acks = Some(299), "flush requests sent"),
+            (|c| c.sync_acks = Some(1), "sync requests sent"),
+            (|c| c.other_ipis = Some(1), "other requests sent"),
+            (|c| c.interrupts_taken = Some(301), "interrupts taken"),
+            (|c| c.cleared_by_sync = Some(1), "sum of its causes"),
+            (|c| c.pending_after = Some(2), "pending before"),
+            (|c| c.syncs_sent = Some(1), "syncs asked for"),
+            (|c| c.walks = Some(299), "every CPU of the mm walks"),
+            (|c| c.held_at_unlink = Some(9), "a tenth of the operations"),
+            (|c| c.set = None, "a count is missing"),
+        ];
+        for (breaks, fault) in broken {
+            let mut row = good("policy=pending");
+            breaks(&mut row.counts);
+            assert!(row.judge().is_err_and(|error| error.contains(fault)), "{fault}: {row:#?}");
+        }
+    }
+
+    #[test]
+    fn an_unsafe_policy_is_to_be_caught_where_no_flush_interrupts() {
+        let is_caught = |words: &str| {
+            let row = good(words);
+            assert_eq!(Row { status: Status::Violation, ..row.clone() }.judge(), Ok(()), "{words}");
+            row.judge().is_err_and(|error| error.contains("was to be caught"))
+        };
+        assert!(is_caught("policy=never invlpgb=on"));
+        assert!(!is_caught("policy=never invlpgb=off"));
+        assert!(!is_caught("policy=never invlpgb=on asids=0"));
+        assert!(!is_caught("policy=never invlpgb=on workload=unmap"));
+        assert!(!is_caught("policy=never invlpgb=on hold=0"));
+        assert!(!is_caught("policy=never invlpgb=on mm_cpus=1 threshold=1"));
+        assert!(is_caught("policy=gather-posted invlpgb=on workload=unshare"));
+        assert!(!is_caught("policy=gather-posted invlpgb=on workload=unshare sharers=2"));
+        assert!(!is_caught("policy=gather-posted invlpgb=on"));
+    }
+
+    #[test]
+    fn a_row_that_was_cut_short_says_how() {
+        for status in Status::ALL.iter().copied().filter(|status| *status != Status::Ok) {
+            let row = Row { status, detail: Some("why".to_string()), ..good("policy=pending") };
+            let said =
+                if status == Status::Violation { "caught: why".into() } else { format!("{status}: why") };
+            assert_eq!(row.judge(), Err(said));
+        }
+    }
+
+    #[test]
+    fn the_mms_of_mixed_are_judged_one_by_one() {
+        let row = |mm, walks| {
+            let mut row = Row { mm, ..good("workload=mixed policy=pending") };
+            row.counts.walks = Some(walks);
+            row.judge()
+        };
+        assert_eq!(row(MmName::Total, 0), Ok(()));
+        assert!(row(MmName::Ipi, 0).is_err() && row(MmName::Ipi, 300).is_ok());
+    }
+}

@@ -1,0 +1,224 @@
+//! The settings of an experiment, each written once: a line of [the table](SETTINGS) at the end of this file.
+//!
+//! From a line come the field of [`Spec`], the word `key=value` of the kernel's command line, the field of
+//! [`Row`] and of its JSON, the words in the title of a table, the flag of `compare` with its help, and the
+//! values that `stress` draws. A new setting is a new line, and the code that uses it.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::choice::*;
+use crate::counts::Counts;
+use crate::draw::{Draws, among, beside, one_of, sometimes};
+use crate::spec::{MAX_SHARERS, MAX_TABLES};
+use crate::value::*;
+
+/// What else is known of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It says what is run, not how: a command line always names it, and `stress` never puts it back to its default.
+    What,
+    /// The title of a table names it where it differs from its default.
+    Title,
+    /// It is a number of CPUs with a role of this name. They are not among the CPUs that run the mm.
+    Role,
+    /// In the workloads or under the accelerator of this name, `compare` has this default.
+    Usual(&'static str, &'static str),
+    /// For tests of failures: help does not mention it, and `stress` does not draw it.
+    Hidden,
+}
+
+/// A line of the table.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its name on the kernel's command line and in JSON.
+    pub key: &'static str,
+    /// What it means: one sentence.
+    pub doc: &'static str,
+    /// What else is known of it.
+    pub marks: &'static [Mark],
+    /// What stands between its name and its value in a title.
+    pub join: &'static str,
+    /// The form of its values, for help.
+    pub form: fn() -> String,
+    /// Its value.
+    pub get: fn(&Spec) -> String,
+    /// Gives it the value that a text says, or says in one line why not.
+    pub set: fn(&mut Spec, &str) -> Result<(), String>,
+}
+
+impl Setting {
+    /// Whether `mark` is one of its marks.
+    pub fn is(&self, mark: Mark) -> bool {
+        self.marks.contains(&mark)
+    }
+
+    /// Its value as a number, if it is one.
+    pub fn number(&self, spec: &Spec) -> Option<usize> {
+        (self.get)(spec).parse().ok()
+    }
+
+    /// The defaults that `compare` has for it: the name of workloads or of an accelerator, and the value.
+    pub fn usual(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.marks.iter().filter_map(|mark| match mark {
+            Mark::Usual(place, value) => Some((*place, *value)),
+            _ => None,
+        })
+    }
+}
+
+macro_rules! settings {
+    (
+        $({ $(#[doc = $doc:literal] $key:ident: $type:ty = $default:expr, $rule:expr, [$($mark:expr),*];)+ }
+          $(#[doc = $row_doc:literal] $row_key:ident: $row_type:ty;)?)+
+        not in rows {
+            $(#[doc = $apart_doc:literal] $apart:ident: $apart_type:ty = $apart_default:expr, $apart_rule:expr,
+              [$($apart_mark:expr),*];)+
+        }
+    ) => {
+        settings!(@spec $($([$doc] $key: $type = $default, $rule, [$($mark),*];)+)+
+            $([$apart_doc] $apart: $apart_type = $apart_default, $apart_rule, [$($apart_mark),*];)+);
+
+        /// The result of one policy at one workload. A count that was not taken, because the machine died, is `None`:
+        /// never zero.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub struct Row {
+            $($(#[doc = $doc] pub $key: <$type as Value>::InRow,)+ $(#[doc = $row_doc] pub $row_key: $row_type,)?)+
+            /// What was counted.
+            #[serde(flatten)]
+            pub counts: Counts,
+            /// How it ended.
+            pub status: Status,
+            /// What a detector saw, or why there is no result.
+            pub detail: Option<String>,
+        }
+
+        impl Row {
+            /// A row that says what was run and how it ended, and nothing more.
+            pub fn new(spec: &Spec, policy: PolicyName, $($($row_key: $row_type,)?)+ status: Status) -> Self {
+                Row {
+                    $($($key: spec.$key.in_row(spec, policy),)+ $($row_key,)?)+
+                    counts: Counts::default(),
+                    status,
+                    detail: None,
+                }
+            }
+
+            /// The settings that it keeps, by key.
+            pub fn settings(&self) -> Vec<(&'static str, String)> {
+                Vec::from([$($((stringify!($key), self.$key.to_string()),)+)+])
+            }
+        }
+    };
+
+    (@spec $([$doc:literal] $key:ident: $type:ty = $default:expr, $rule:expr, [$($mark:expr),*];)+) => {
+        /// A comparison: one workload under some policies.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Spec { $(#[doc = $doc] pub $key: $type),+ }
+
+        impl Default for Spec {
+            fn default() -> Self {
+                Spec { $($key: $default),+ }
+            }
+        }
+
+        impl Spec {
+            /// What `draws` makes of each setting's rule.
+            pub fn drawn(draws: &mut impl Draws) -> Self {
+                let usual = Spec::default();
+                Spec { $($key: draws.draw($rule, usual.$key)),+ }
+            }
+        }
+
+        /// Every setting, in the order of JSON and of help.
+        pub static SETTINGS: &[Setting] = {
+            use Mark::*;
+            &[$(Setting {
+                key: stringify!($key),
+                doc: $doc,
+                marks: &[$($mark),*],
+                join: <$type as Value>::JOIN,
+                form: <$type as Value>::form,
+                get: |spec| spec.$key.to_string(),
+                set: |spec, text| <$type as Value>::read(text).map(|value| spec.$key = value),
+            }),+]
+        };
+    };
+}
+
+settings! {
+    {
+        /// What is done.
+        workload: Workload = Workload::Collapse, one_of(Workload::ALL), [What];
+        /// The policies, in order, separated by commas.
+        policy: List<PolicyName> = PolicyName::safe(), beside(), [What];
+    }
+    /// The mm that was counted: one of the mms of `mixed`, or all.
+    mm: MmName;
+    {
+        /// Whether INVLPGB is used.
+        invlpgb: Toggle = Toggle::Off, one_of(Toggle::ALL), [];
+        /// What carries INVLPGB out: the CPU, or the emulator behind #UD.
+        backend: Backend = Backend::Auto, beside(), [];
+        /// How an mm without a global ASID is flushed.
+        flush: Flush = Flush::Ipi, one_of(Flush::ALL), [Usual("piggyback", "hypercall")];
+        /// How many CPUs must run an mm before it is given a global ASID.
+        threshold: usize = 4, among(1..=4), [Usual("mixed", "3")];
+        /// Whether the mutator has the mm loaded itself, or not (like khugepaged).
+        mutator: Mutator = Mutator::Inside, one_of(Mutator::ALL), [];
+        /// Draws which walkers are held inside a walk, which CPU goes first, and where walkers walk.
+        seed: u64 = 1, among(1..=999), [What];
+    }
+    /// How many CPUs the machine has.
+    cpus: usize;
+    {
+        /// How many CPUs run the mm.
+        mm_cpus: usize = 4, among(1..=6), [];
+        /// How many global ASIDs there are; Linux has 4096 PCIDs, less the few that its local ASIDs take.
+        asids: usize = 4080, sometimes([0, 1, 2, 4080]), [Title];
+        /// The most pages that one INVLPGB takes; 0 is what the CPU says, or 8 where INVLPGB is emulated.
+        invlpgb_max: u64 = 0, sometimes([0, 1, 3, 8]), [Title];
+        /// Whether the flush of an unshare leaves lazy CPUs alone, as mainline does, or wakes them, as the series does.
+        unshare_flush: UnshareFlush = UnshareFlush::Mainline, one_of(UnshareFlush::ALL), [Title];
+        /// How often a plain flush goes to CPUs that have another mm loaded, to trim the cpumask.
+        trim: Maybe<Every> = Maybe(None), sometimes([1, 2, 3, 8].map(|n| Maybe(Some(Every(n))))), [Title];
+        /// How many CPUs have the mm loaded lazily when counting begins.
+        lazy: usize = 0, beside(), [Title, Role];
+        /// How many CPUs have run the mm and have another one loaded when counting begins.
+        stale: usize = 0, beside(), [Title, Role];
+        /// How many of the CPUs that run the mm are vCPUs that are preempted when they are held inside a walk.
+        preempted: usize = 0, beside(), [Title, Usual("piggyback", "1")];
+        /// How many CPUs run nothing and record what interrupts them.
+        isolated: usize = 0, beside(), [Title, Role];
+        /// How many CPUs go from mm to mm, walking and being lazy.
+        switchers: usize = 0, beside(), [Title, Role];
+        /// How many CPUs flush an mm while its mutator works.
+        flushers: usize = 0, beside(), [Title, Role];
+        /// How many walkers are held inside a walk in one operation of four.
+        hold: usize = 1, among(0..=3), [Title];
+        /// Whether walkers are woken before every operation, to race with it; else only where some are held inside.
+        eager: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Usual("tcg-multi", "on"), Usual("kvm", "on")];
+        /// Whether walkers go lazy between two turns.
+        naps: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
+        /// How many tables an unmap or an unshare unlinks.
+        tables: u64 = 1, sometimes(Vec::from_iter(1..=MAX_TABLES)), [Title];
+        /// How many pages and tables a gather holds; 0 is one for which there was no memory, Linux has 510 in a page.
+        gather: usize = 510, sometimes([0, 2, 5, 510]), [Title];
+        /// How many mms share the tables that are unshared.
+        sharers: usize = 3, sometimes(Vec::from_iter(2..=MAX_SHARERS)), [Title];
+        /// Whether the steps of the mms that leave and join shared tables are interleaved.
+        interleave: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
+        /// Whether the steps of an operation run on different CPUs.
+        migrate: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
+        /// Which operations `mixed` does, in turn, separated by commas.
+        operations: List<Kind> = List(Kind::ALL.to_vec()), beside(), [Title];
+    }
+    not in rows {
+        /// How many operations are counted.
+        ops: u64 = 1000, among(20..=80), [What];
+        /// A way to fail on purpose: what the tests of failures use.
+        fail: Maybe<Fail> = Maybe(None), beside(), [Hidden];
+    }
+}
