@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-use crate::value::as_text;
+use crate::text::as_text;
 
 /// An enum whose values have names.
 macro_rules! choices {

@@ -13,7 +13,7 @@ use gupsync::policy::Never;
 
 use crate::choice::{Kind, MmName, Mutator, Status, Workload};
 use crate::row::Row;
-use crate::value::{OrMixed, PolicyName};
+use crate::text::{OrMixed, PolicyName};
 
 const NEVER: PolicyName = PolicyName::of::<Never>();
 

@@ -11,6 +11,7 @@
 extern crate alloc;
 
 pub mod cast;
+mod check;
 pub mod choice;
 pub mod counters;
 pub mod counts;
@@ -23,6 +24,7 @@ mod judge;
 pub mod machine;
 mod mutation;
 mod mutator;
+mod parts;
 mod phases;
 mod ranges;
 pub mod report;
@@ -33,6 +35,7 @@ mod sharing;
 pub mod spec;
 mod team;
 mod turns;
+pub mod text;
 pub mod value;
 mod worker;
 

@@ -5,9 +5,14 @@ pub use crate::choice::{MmName, Status};
 pub use crate::counts::Counts;
 pub use crate::settings::Row;
 use crate::spec::Spec;
-use crate::value::PolicyName;
+use crate::text::PolicyName;
 
 impl Row {
+    /// A row that says what was run and how it ended, and nothing more.
+    pub fn new(spec: &Spec, policy: PolicyName, mm: MmName, cpus: usize, status: Status) -> Self {
+        Row::of(spec, &spec.about(policy), mm, cpus, status)
+    }
+
     /// A row of all mms that says what was run and how it ended, and nothing more.
     pub fn without_counts(spec: &Spec, policy: PolicyName, cpus: usize, status: Status) -> Self {
         Row::new(spec, policy, MmName::Total, cpus, status)

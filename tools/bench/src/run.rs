@@ -7,18 +7,13 @@ use rand_xoshiro::rand_core::SeedableRng;
 
 use crate::cast::{Cast, Role};
 use crate::counts::{Counts, Isolated, Measured, Tickets};
-use crate::guests::{self, Switch};
-use crate::isolated::{self, LongestGap};
 use crate::machine::Bench;
-use crate::mutator::Mutate;
 use crate::phases::Phases;
 use crate::ranges::{self, Ranges};
 use crate::row::Row;
 use crate::spec::{MmName, PolicyName, Spec, Status};
 use crate::team::Team;
-use crate::worker::Work;
 use gupsync::atomic::{Figure, Ordering};
-use gupsync::policy;
 use gupsync::types::{CpuId, MmId};
 use gupsync::world::{Cpu, World};
 
@@ -32,7 +27,7 @@ pub struct Run<M: Bench> {
     pub(crate) phases: Phases,
     pub(crate) tallies: Vec<Tally>,
     pub(crate) longest_gap: LongestGap,
-    policy: PolicyName,
+    pub(crate) policy: PolicyName,
     /// Tickets taken and covered before counting began, per mm.
     before: Vec<[Figure; 2]>,
 }
@@ -60,6 +55,26 @@ impl Tally {
     }
 }
 
+/// The longest time between two looks at the clock, of any isolated CPU.
+pub(crate) struct LongestGap(Figure);
+
+impl LongestGap {
+    pub(crate) fn new() -> Self {
+        LongestGap(Figure::new(0))
+    }
+
+    pub(crate) fn record(&self, gap: u64) {
+        // Relaxed: a figure.
+        self.0.fetch_max(gap, Ordering::Relaxed);
+    }
+
+    /// In the machine's clock.
+    pub(crate) fn get(&self) -> u64 {
+        // Relaxed: read after the last report.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl<M: Bench> Run<M> {
     /// A run of `policy`, ready to start. `None` if there is no memory for it.
     pub fn new(machine: M, spec: &Spec, policy: PolicyName) -> Option<Self> {
@@ -78,34 +93,6 @@ impl<M: Bench> Run<M> {
     /// How many mms a run of `spec` has, for whoever makes its counters.
     pub fn mms(spec: &Spec, cpus: usize) -> usize {
         Cast::new(spec, cpus).mms.len()
-    }
-
-    /// The part of the first CPU, which leads. Returns the rows when all other parts are ending.
-    ///
-    /// `progress` is called now and then with the number of operations that its team has done.
-    pub fn lead(&self, progress: impl FnMut(u64)) -> Vec<Row> {
-        let mutate = Mutate { run: self, cpu: CpuId(0), team: 0, progress };
-        policy::with(&self.policy, mutate).expect("the policy was checked")
-    }
-
-    /// The part of another CPU.
-    pub fn take_part(&self, cpu: CpuId) {
-        match self.cast.role(cpu) {
-            Role::Mutator(team) => {
-                policy::with(&self.policy, Mutate { run: self, cpu, team, progress: |_| () });
-            }
-            Role::Worker(team) => {
-                policy::with(&self.policy, Work { run: self, cpu, team });
-            }
-            Role::Switcher => {
-                policy::with(&self.policy, Switch { run: self, cpu });
-            }
-            Role::Lazy(team) => guests::be_lazy(self, cpu, team),
-            Role::Stale(team) => guests::be_stale(self, cpu, team),
-            Role::Flusher(team) => guests::flush_on(self, cpu, team),
-            Role::Isolated => isolated::be_isolated(self, cpu),
-            Role::Bystander => {}
-        }
     }
 
     /// Wakes those whose role is one of those.

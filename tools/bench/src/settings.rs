@@ -12,8 +12,13 @@ use serde::{Deserialize, Serialize};
 use crate::choice::*;
 use crate::counts::Counts;
 use crate::draw::{Draws, among, beside, one_of, sometimes};
-use crate::spec::{MAX_SHARERS, MAX_TABLES};
-use crate::value::*;
+use crate::text::*;
+use crate::value::{About, Value};
+
+/// The most tables that one operation unlinks.
+pub const MAX_TABLES: u64 = 4;
+/// The most mms that share a table.
+pub const MAX_SHARERS: usize = 6;
 
 /// What else is known of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,10 +101,10 @@ macro_rules! settings {
         }
 
         impl Row {
-            /// A row that says what was run and how it ended, and nothing more.
-            pub fn new(spec: &Spec, policy: PolicyName, $($($row_key: $row_type,)?)+ status: Status) -> Self {
+            /// [`Row::new`], for a row about what `about` says.
+            pub(crate) fn of(spec: &Spec, about: &About<'_>, $($($row_key: $row_type,)?)+ status: Status) -> Self {
                 Row {
-                    $($($key: spec.$key.in_row(spec, policy),)+ $($row_key,)?)+
+                    $($($key: spec.$key.in_row(about),)+ $($row_key,)?)+
                     counts: Counts::default(),
                     status,
                     detail: None,

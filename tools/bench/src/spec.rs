@@ -4,7 +4,6 @@
 //! The host writes it ([`Spec`]'s `Display`), the kernel reads it (`FromStr`), and refuses by name what it does not
 //! know. The settings are in [`settings`](crate::settings).
 
-use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,15 +12,10 @@ use core::str::FromStr;
 
 use gupsync::config::{FlushConfig, FreedTables};
 
-use crate::cast::Cast;
 pub use crate::choice::*;
-pub use crate::settings::{Mark, SETTINGS, Setting, Spec};
-pub use crate::value::*;
-
-/// The most tables that one operation unlinks.
-pub const MAX_TABLES: u64 = 4;
-/// The most mms that share a table.
-pub const MAX_SHARERS: usize = 6;
+pub use crate::settings::{MAX_SHARERS, MAX_TABLES, Mark, SETTINGS, Setting, Spec};
+pub use crate::text::*;
+use crate::value::About;
 
 /// What says what is run, and what differs from the default.
 impl fmt::Display for Spec {
@@ -96,46 +90,9 @@ impl Spec {
         Workload::PIGGYBACK.contains(&self.workload)
     }
 
-    /// Refuses what cannot be run on `cpus` CPUs.
-    ///
-    /// # Errors
-    ///
-    /// One line that names the input and the remedy.
-    pub fn check(&self, cpus: usize) -> Result<(), String> {
-        let Spec { tables, sharers, .. } = self;
-        let rules = [
-            (self.mm_cpus == 0, "mm_cpus=0: an mm needs at least one CPU".to_owned()),
-            (self.ops == 0, "ops=0: nothing to count; use at least 1".to_owned()),
-            (self.threshold == 0, "threshold=0: use at least 1, or invlpgb=off".to_owned()),
-            (!(1..=MAX_TABLES).contains(tables), format!("tables={tables}: use 1 to {MAX_TABLES}")),
-            (!(2..=MAX_SHARERS).contains(sharers), format!("sharers={sharers}: use 2 to {MAX_SHARERS}")),
-            (self.policy.is_empty(), "policy: name at least one".to_owned()),
-        ];
-        if let Some((_, what)) = rules.into_iter().find(|(broken, _)| *broken) {
-            return Err(what);
-        }
-        if self.preempted > 0 && self.workload != Workload::Mixed {
-            if self.flush != Flush::Hypercall {
-                return Err(format!("preempted={}: means something with flush=hypercall only", self.preempted));
-            }
-            if self.preempted >= self.mm_cpus {
-                return Err(format!(
-                    "preempted={} of mm_cpus={}: one CPU of the mm is not preempted; raise mm_cpus",
-                    self.preempted, self.mm_cpus
-                ));
-            }
-        }
-        if self.is_piggyback() && self.mm_cpus < 3 {
-            return Err(format!(
-                "mm_cpus={}: a piggyback needs a mutator, a walker and a sibling; use at least 3",
-                self.mm_cpus
-            ));
-        }
-        let need = Cast::need(self);
-        if need > cpus {
-            return Err(format!("{}; add CPUs or lower it", Cast::say_need(self, need, cpus)));
-        }
-        Ok(())
+    /// What the row of `policy` is about.
+    pub fn about(&self, policy: PolicyName) -> About<'_> {
+        About { workload: self.workload, kinds: self.kinds(), invlpgb: self.invlpgb, policy }
     }
 }
 

@@ -2,16 +2,25 @@
 
 use alloc::borrow::ToOwned;
 use alloc::format;
-use alloc::string::{String, ToString};
-use alloc::vec::Vec;
+use alloc::string::String;
 use core::fmt;
-use core::ops::Deref;
 use core::str::FromStr;
 
-use gupsync::policy::{self, Policy};
-
 use crate::choice::{Backend, Fail, Flush, Kind, Mutator, Toggle, UnshareFlush, Workload};
-use crate::spec::Spec;
+use crate::text::{Every, List, Maybe, OrMixed, OrNone, PolicyName};
+
+/// What a row is about: it decides what the row keeps of some settings.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'s> {
+    /// What is done.
+    pub workload: Workload,
+    /// The operations that the workload does.
+    pub kinds: &'s [Kind],
+    /// Whether INVLPGB is used.
+    pub invlpgb: Toggle,
+    /// The policy.
+    pub policy: PolicyName,
+}
 
 /// The type of a setting. What `Display` writes, [`read`](Value::read) reads.
 pub trait Value: fmt::Display + Sized {
@@ -30,8 +39,8 @@ pub trait Value: fmt::Display + Sized {
     /// One line that names the input and the remedy.
     fn read(text: &str) -> Result<Self, String>;
 
-    /// What the row of `policy` at `spec`, which has this value, keeps.
-    fn in_row(&self, spec: &Spec, policy: PolicyName) -> Self::InRow;
+    /// What the row keeps of it.
+    fn in_row(&self, about: &About<'_>) -> Self::InRow;
 }
 
 /// A type a line: its form, its join, how it is read, and what a row keeps.
@@ -49,191 +58,37 @@ macro_rules! values {
                 $read(text)
             }
 
-            fn in_row(&self, spec: &Spec, policy: PolicyName) -> Self::InRow {
-                let keep: fn(&Self, &Spec, PolicyName) -> Self::InRow = $keep;
-                keep(self, spec, policy)
+            fn in_row(&self, about: &About<'_>) -> Self::InRow {
+                let keep: fn(&Self, &About<'_>) -> Self::InRow = $keep;
+                keep(self, about)
             }
         }
     )+};
 }
 
 values! {
-    [] u64: "N".to_owned(), " ", number, Self = |value, _, _| *value;
-    [] usize: "N".to_owned(), " ", number, Self = |value, _, _| *value;
-    [] Workload: Workload::NAMES.join("|"), "=", str::parse, Self = |value, _, _| *value;
-    [] Toggle: Toggle::NAMES.join("|"), "=", str::parse, Self = |value, _, _| *value;
-    [] Mutator: Mutator::NAMES.join("|"), "=", str::parse, Self = |value, _, _| *value;
-    [] UnshareFlush: UnshareFlush::NAMES.join("|"), "=", str::parse, Self = |value, _, _| *value;
-    [] Fail: Fail::NAMES.join("|"), "=", str::parse, Self = |value, _, _| *value;
-    [] Every: "every:N".to_owned(), " ", str::parse, Self = |value, _, _| *value;
+    [] u64: "N".to_owned(), " ", number, Self = |value, _| *value;
+    [] usize: "N".to_owned(), " ", number, Self = |value, _| *value;
+    [] Workload: Workload::NAMES.join("|"), "=", str::parse, Self = |value, _| *value;
+    [] Toggle: Toggle::NAMES.join("|"), "=", str::parse, Self = |value, _| *value;
+    [] Mutator: Mutator::NAMES.join("|"), "=", str::parse, Self = |value, _| *value;
+    [] UnshareFlush: UnshareFlush::NAMES.join("|"), "=", str::parse, Self = |value, _| *value;
+    [] Fail: Fail::NAMES.join("|"), "=", str::parse, Self = |value, _| *value;
+    [] Every: "every:N".to_owned(), " ", str::parse, Self = |value, _| *value;
     [T: Value + Copy + FromStr<Err = String>] Maybe<T>:
-        format!("off|{}", T::form()), T::JOIN, str::parse, Self = |value, _, _| *value;
+        format!("off|{}", T::form()), T::JOIN, str::parse, Self = |value, _| *value;
     // A row without INVLPGB has no backend.
     [] Backend: Backend::NAMES.join("|"), "=", str::parse, OrNone<Backend> =
-        |value, spec, _| OrNone(spec.invlpgb.is_on().then_some(*value));
+        |value, about| OrNone(about.invlpgb.is_on().then_some(*value));
     // The mms of `mixed` are flushed in different ways, whatever was given.
     [] Flush: Flush::NAMES.join("|"), "=", str::parse, OrMixed<Flush> =
-        |value, spec, _| OrMixed((spec.workload != Workload::Mixed).then_some(*value));
+        |value, about| OrMixed((about.workload != Workload::Mixed).then_some(*value));
     // A row is about one policy.
-    [] List<PolicyName>: "p,p,...".to_owned(), "=", str::parse, PolicyName = |_, _, policy| policy;
+    [] List<PolicyName>: "p,p,...".to_owned(), "=", str::parse, PolicyName = |_, about| about.policy;
     // A row has the operations that its workload does.
-    [] List<Kind>: "op,op,...".to_owned(), "=", str::parse, Self = |_, spec, _| List(spec.kinds().to_vec());
+    [] List<Kind>: "op,op,...".to_owned(), "=", str::parse, Self = |_, about| List(about.kinds.to_vec());
 }
 
 fn number<N: FromStr>(text: &str) -> Result<N, String> {
     text.parse().map_err(|_| format!("`{text}` is not a number that fits"))
 }
-
-/// In JSON, a type is the text of its `Display`, read back by its `FromStr`.
-macro_rules! as_text {
-    ($name:ident $(<$t:ident>)?) => {
-        impl$(<$t: ::core::fmt::Display>)? ::serde::Serialize for $name$(<$t>)? {
-            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de $(, $t: ::core::str::FromStr<Err = ::alloc::string::String>)?> ::serde::Deserialize<'de>
-            for $name$(<$t>)?
-        {
-            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <::alloc::string::String as ::serde::Deserialize>::deserialize(deserializer)?;
-                text.parse().map_err(<D::Error as ::serde::de::Error>::custom)
-            }
-        }
-    };
-}
-pub(crate) use as_text;
-
-/// A value, or the word that stands for its absence.
-macro_rules! optional {
-    ($($(#[$doc:meta])* $name:ident: $word:literal;)+) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub struct $name<T>(pub Option<T>);
-
-        impl<T: fmt::Display> fmt::Display for $name<T> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match &self.0 {
-                    Some(value) => value.fmt(f),
-                    None => f.write_str($word),
-                }
-            }
-        }
-
-        impl<T: FromStr<Err = String>> FromStr for $name<T> {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                if text == $word { Ok($name(None)) } else { text.parse().map(|value| $name(Some(value))) }
-            }
-        }
-
-        as_text!($name<T>);
-    )+};
-}
-
-optional! {
-    /// A value, or `off`.
-    Maybe: "off";
-    /// A value, or `none`.
-    OrNone: "none";
-    /// One value for all mms, or `mixed`.
-    OrMixed: "mixed";
-}
-
-/// Once in so many times, counted and never timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Every(pub u64);
-
-impl fmt::Display for Every {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "every:{}", self.0)
-    }
-}
-
-impl FromStr for Every {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("every:").map(str::parse) {
-            Some(Ok(every)) if every > 0 => Ok(Every(every)),
-            _ => Err(format!("`{text}` is neither `off` nor `every:N` with N of at least 1")),
-        }
-    }
-}
-
-/// Names, separated by commas.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct List<T>(pub Vec<T>);
-
-impl<T> Deref for List<T> {
-    type Target = [T];
-
-    fn deref(&self) -> &[T] {
-        &self.0
-    }
-}
-
-impl<T: fmt::Display> fmt::Display for List<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.iter().map(T::to_string).collect::<Vec<_>>().join(","))
-    }
-}
-
-impl<T: FromStr<Err = String>> FromStr for List<T> {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.split(',').map(str::parse).collect::<Result<_, _>>().map(List)
-    }
-}
-
-as_text!(List<T>);
-
-/// The name of a policy that there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PolicyName(&'static str);
-
-impl PolicyName {
-    /// That of `P`.
-    pub const fn of<P: Policy>() -> Self {
-        PolicyName(P::NAME)
-    }
-
-    /// All that keep the promise.
-    pub fn safe() -> List<PolicyName> {
-        List(policy::safe_names().map(PolicyName).collect())
-    }
-
-    /// Whether it keeps the promise.
-    pub fn is_safe(self) -> bool {
-        Self::safe().contains(&self)
-    }
-}
-
-impl Deref for PolicyName {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        self.0
-    }
-}
-
-impl fmt::Display for PolicyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl FromStr for PolicyName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let name = policy::NAMES.iter().find(|name| **name == text).copied();
-        name.map(PolicyName)
-            .ok_or_else(|| format!("`{text}` is no policy; use some of: {}", policy::NAMES.join(", ")))
-    }
-}
-
-as_text!(PolicyName);

@@ -1,0 +1,164 @@
+//! Values that are the same text on the command line, in JSON and in tables: absent ones, lists, names of policies.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Deref;
+use core::str::FromStr;
+
+use gupsync::policy::{self, Policy};
+
+/// In JSON, a type is the text of its `Display`, read back by its `FromStr`.
+macro_rules! as_text {
+    ($name:ident $(<$t:ident>)?) => {
+        impl$(<$t: ::core::fmt::Display>)? ::serde::Serialize for $name$(<$t>)? {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de $(, $t: ::core::str::FromStr<Err = ::alloc::string::String>)?> ::serde::Deserialize<'de>
+            for $name$(<$t>)?
+        {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <::alloc::string::String as ::serde::Deserialize>::deserialize(deserializer)?;
+                text.parse().map_err(<D::Error as ::serde::de::Error>::custom)
+            }
+        }
+    };
+}
+pub(crate) use as_text;
+
+/// A value, or the word that stands for its absence.
+macro_rules! optional {
+    ($($(#[$doc:meta])* $name:ident: $word:literal;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name<T>(pub Option<T>);
+
+        impl<T: fmt::Display> fmt::Display for $name<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match &self.0 {
+                    Some(value) => value.fmt(f),
+                    None => f.write_str($word),
+                }
+            }
+        }
+
+        impl<T: FromStr<Err = String>> FromStr for $name<T> {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                if text == $word { Ok($name(None)) } else { text.parse().map(|value| $name(Some(value))) }
+            }
+        }
+
+        as_text!($name<T>);
+    )+};
+}
+
+optional! {
+    /// A value, or `off`.
+    Maybe: "off";
+    /// A value, or `none`.
+    OrNone: "none";
+    /// One value for all mms, or `mixed`.
+    OrMixed: "mixed";
+}
+
+/// Once in so many times, counted and never timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Every(pub u64);
+
+impl fmt::Display for Every {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "every:{}", self.0)
+    }
+}
+
+impl FromStr for Every {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("every:").map(str::parse) {
+            Some(Ok(every)) if every > 0 => Ok(Every(every)),
+            _ => Err(format!("`{text}` is neither `off` nor `every:N` with N of at least 1")),
+        }
+    }
+}
+
+/// Names, separated by commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List<T>(pub Vec<T>);
+
+impl<T> Deref for List<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for List<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().map(T::to_string).collect::<Vec<_>>().join(","))
+    }
+}
+
+impl<T: FromStr<Err = String>> FromStr for List<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split(',').map(str::parse).collect::<Result<_, _>>().map(List)
+    }
+}
+
+as_text!(List<T>);
+
+/// The name of a policy that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyName(&'static str);
+
+impl PolicyName {
+    /// That of `P`.
+    pub const fn of<P: Policy>() -> Self {
+        PolicyName(P::NAME)
+    }
+
+    /// All that keep the promise.
+    pub fn safe() -> List<PolicyName> {
+        List(policy::safe_names().map(PolicyName).collect())
+    }
+
+    /// Whether it keeps the promise.
+    pub fn is_safe(self) -> bool {
+        Self::safe().contains(&self)
+    }
+}
+
+impl Deref for PolicyName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.0
+    }
+}
+
+impl fmt::Display for PolicyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl FromStr for PolicyName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let name = policy::NAMES.iter().find(|name| **name == text).copied();
+        name.map(PolicyName)
+            .ok_or_else(|| format!("`{text}` is no policy; use some of: {}", policy::NAMES.join(", ")))
+    }
+}
+
+as_text!(PolicyName);
