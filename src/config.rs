@@ -1,5 +1,10 @@
 //! How a machine flushes, and what an mm is given.
 
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+use core::str::FromStr;
+
 /// Whether a flush is about tables that were unlinked (Linux: `flush_tlb_info.freed_tables`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FreedTables {
@@ -7,6 +12,51 @@ pub enum FreedTables {
     No,
     /// A table was unlinked. No CPU may keep even a cached path to it: all of the cpumask are interrupted.
     Yes,
+}
+
+macro_rules! flush_methods {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, interrupts: $interrupts:literal;)+) => {
+        /// How an mm without a global ASID is flushed. Each has a file in [`crate::flush`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum FlushMethod { $($(#[$doc])* $name),+ }
+
+        impl FlushMethod {
+            /// All methods.
+            pub const ALL: &[FlushMethod] = &[$(FlushMethod::$name),+];
+
+            /// Their names, in the same order.
+            pub const NAMES: &[&str] = &[$($text),+];
+
+            /// Whether it interrupts every CPU that may be walking: known beforehand, for every flush.
+            pub const fn interrupts(self) -> bool {
+                match self { $(FlushMethod::$name => $interrupts),+ }
+            }
+        }
+    };
+}
+
+impl fmt::Display for FlushMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(FlushMethod::NAMES[*self as usize])
+    }
+}
+
+impl FromStr for FlushMethod {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let index = FlushMethod::NAMES.iter().position(|name| *name == text);
+        index.map(|index| FlushMethod::ALL[index]).ok_or_else(|| {
+            format!("`{text}` is no way to flush; use one of: {}", FlushMethod::NAMES.join(", "))
+        })
+    }
+}
+
+flush_methods! {
+    /// By interrupts.
+    Ipi = "ipi", interrupts: true;
+    /// By interrupts, but for preempted vCPUs.
+    Hypercall = "hypercall", interrupts: false;
 }
 
 /// How a machine flushes.
@@ -18,8 +68,8 @@ pub struct FlushConfig {
     pub threshold: usize,
     /// How many global ASIDs there are.
     pub asids: usize,
-    /// Whether some mm leaves preempted vCPUs to the hypervisor.
-    pub hypercall: bool,
+    /// Whether every mm that has no global ASID is flushed by a method that interrupts every CPU that may be walking.
+    pub methods_interrupt: bool,
     /// How an unshare flushes.
     pub unshare_flush: FreedTables,
 }
@@ -27,15 +77,15 @@ pub struct FlushConfig {
 impl FlushConfig {
     /// Whether every flush on this machine is an interrupt: known at boot, for all mms at once.
     pub fn flushes_are_interrupts(&self) -> bool {
-        !self.invlpgb && !self.hypercall
+        !self.invlpgb && self.methods_interrupt
     }
 }
 
 /// What an address space is given, whatever the machine has to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MmConfig {
-    /// Whether preempted vCPUs are left to the hypervisor when it is flushed by interrupts.
-    pub hypercall: bool,
+    /// How it is flushed while it has no global ASID.
+    pub flush: FlushMethod,
     /// Whether it takes a global ASID when it could have one.
     pub wants_asid: bool,
     /// In one plain flush of so many, CPUs that have another mm loaded are interrupted too, to leave.
@@ -44,6 +94,6 @@ pub struct MmConfig {
 
 impl Default for MmConfig {
     fn default() -> Self {
-        MmConfig { hypercall: false, wants_asid: true, trim_every: None }
+        MmConfig { flush: FlushMethod::Ipi, wants_asid: true, trim_every: None }
     }
 }

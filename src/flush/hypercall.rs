@@ -11,17 +11,41 @@
 //! adds FLUSH to it and sends nothing; if the vCPU is running again by then, it is interrupted like any other.
 
 use crate::atomic::Ordering;
+use crate::config::FreedTables;
+use crate::event::Event;
+use crate::flush::ipi;
+use crate::flush::reached::Reached;
 use crate::machine::Machine;
+use crate::mm::Mm;
 use crate::types::{CpuId, Range};
-use crate::world::{IrqsOff, World};
+use crate::world::{Cpu, IrqsOff, World};
 
 const RUNNING: u64 = 0;
 const PREEMPTED: u64 = 1;
 const PREEMPTED_FLUSH: u64 = 2;
 
+/// Flushes `range` of `mm` by interrupts, and leaves preempted vCPUs to the hypervisor. As [`ipi::flush`], if there are none.
+pub(crate) fn flush<M: Machine>(
+    cpu: &mut Cpu<'_, M>,
+    mm: &Mm,
+    range: Range,
+    freed_tables: FreedTables,
+    tlb_gen: u64,
+) -> Reached {
+    let world = cpu.world();
+    let mut deferred = 0;
+    let reached = ipi::flush_but(cpu, mm, range, freed_tables, tlb_gen, |other| {
+        let is_deferred = world.defer_flush(other);
+        deferred += u64::from(is_deferred);
+        is_deferred
+    });
+    cpu.note(mm.id, Event::Hypercall, deferred);
+    reached
+}
+
 impl<M: Machine> World<M> {
     /// Leaves the flush of `cpu` to the hypervisor, if it is preempted.
-    pub(crate) fn defer_flush(&self, cpu: CpuId) -> bool {
+    fn defer_flush(&self, cpu: CpuId) -> bool {
         let word = &self.cpus[cpu.0].preempted;
         // Release: pairs with the Acquire in `resume`; the change is visible to what the vCPU does after its flush.
         // Acquire: pairs with the Release in `preempt`; what the vCPU did with the old translations came before, and its

@@ -18,21 +18,23 @@
 //! | [`invlpgb`] | no; in a [`transition`] yes, if stragglers made it an interrupt to the whole mask |
 //! | this CPU alone | yes: the cpumask, read after the snapshot, holds no other |
 //!
-//! A new flush method is a new file here, and an arm where [`flush`] chooses.
+//! A new flush method is a new file here, a `mod` line, a line in `methods!` below, and its name in
+//! [`FlushMethod`](crate::config::FlushMethod).
 
 pub mod reached;
 
-pub mod hypercall;
-
 pub mod answer;
+
 pub mod ipi;
+
+pub mod hypercall;
 
 pub mod invlpgb;
 pub mod transition;
 
 pub use reached::Reached;
 
-use crate::config::FreedTables;
+use crate::config::{FlushMethod, FreedTables};
 use crate::event::Event;
 use crate::machine::Machine;
 use crate::mm::Mm;
@@ -62,7 +64,7 @@ pub fn flush<M: Machine>(
     let reached = if mm.asid.now().is_global() {
         by_invlpgb(cpu, mm, range, tlb_gen)
     } else {
-        let reached = ipi::flush(cpu, mm, range, freed_tables, tlb_gen);
+        let reached = by_method(cpu, mm, range, freed_tables, tlb_gen);
         cpu.consider_global_asid(mm);
         reached
     };
@@ -72,6 +74,28 @@ pub fn flush<M: Machine>(
         cpu.note(mm.id, Event::ClearedByOtherFlush, covered.count() - own);
     }
     reached
+}
+
+macro_rules! methods {
+    ($($method:ident => $module:ident),+ $(,)?) => {
+        /// By the method of an mm that has no global ASID.
+        fn by_method<M: Machine>(
+            cpu: &mut Cpu<'_, M>,
+            mm: &Mm,
+            range: Range,
+            freed_tables: FreedTables,
+            tlb_gen: u64,
+        ) -> Reached {
+            match mm.config.flush {
+                $(FlushMethod::$method => $module::flush(cpu, mm, range, freed_tables, tlb_gen)),+
+            }
+        }
+    };
+}
+
+methods! {
+    Ipi => ipi,
+    Hypercall => hypercall,
 }
 
 /// Proves nothing about walkers, unless the mm is in transition and some CPU still runs it under its old ASID: then the

@@ -55,8 +55,13 @@ pub fn world(cpus: usize, mms: usize, invlpgb: bool) -> Arc<World<Sequential>> {
         now: AtomicU64::new(0),
         world: OnceLock::new(),
     };
-    let config =
-        FlushConfig { invlpgb, threshold: 1, asids: 0, hypercall: false, unshare_flush: FreedTables::No };
+    let config = FlushConfig {
+        invlpgb,
+        threshold: 1,
+        asids: 0,
+        methods_interrupt: true,
+        unshare_flush: FreedTables::No,
+    };
     let world = World::new(machine, config, (0..mms).map(|_| MmConfig::default())).expect("enough frames");
     let world = Arc::new(world);
     assert!(world.machine.world.set(Arc::downgrade(&world)).is_ok());

@@ -1,6 +1,6 @@
 //! Property: a vCPU that was deferred uses no translation from before the flush, and may still be inside a walk.
 
-use gupsync::config::{FlushConfig, MmConfig};
+use gupsync::config::{FlushConfig, FlushMethod, MmConfig};
 use gupsync::gup_fast;
 use gupsync::policy::{Gather, Pending, Policy};
 use gupsync::world::Cpu;
@@ -8,8 +8,8 @@ use gupsync::world::Cpu;
 use crate::machine::{BY_IPI, MM, Model, ONE_MM, ONE_PAGE, Setting, Stage, VA, explore};
 use crate::roles::{collapse, elsewhere, flush, running, unlink_flush_and_reuse, unmap_and_reuse, using_it};
 
-const HYPERCALL: FlushConfig = FlushConfig { hypercall: true, ..BY_IPI };
-const GUEST: MmConfig = MmConfig { hypercall: true, ..MM };
+const HYPERCALL: FlushConfig = FlushConfig { methods_interrupt: false, ..BY_IPI };
+const GUEST: MmConfig = MmConfig { flush: FlushMethod::Hypercall, ..MM };
 
 const GUEST_TABLE: Setting = Setting { config: HYPERCALL, mms: &[GUEST], ..ONE_MM };
 const GUEST_PAGE: Setting = Setting { config: HYPERCALL, mms: &[GUEST], ..ONE_PAGE };

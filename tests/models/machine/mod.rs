@@ -5,7 +5,7 @@ mod loom;
 #[cfg(tso)]
 mod tso;
 
-use gupsync::config::{FlushConfig, FreedTables, MmConfig};
+use gupsync::config::{FlushConfig, FlushMethod, FreedTables, MmConfig};
 use gupsync::flush;
 use gupsync::machine::Machine;
 use gupsync::mm::Mm;
@@ -60,8 +60,13 @@ pub const ONE_PAGE: Setting = Setting { table: page, ..ONE_MM };
 pub const TWO_MMS: Setting = Setting { mms: &[MM, MM], ..ONE_MM };
 
 /// A machine that flushes by interrupts.
-pub const BY_IPI: FlushConfig =
-    FlushConfig { invlpgb: false, threshold: 1, asids: 0, hypercall: false, unshare_flush: FreedTables::No };
+pub const BY_IPI: FlushConfig = FlushConfig {
+    invlpgb: false,
+    threshold: 1,
+    asids: 0,
+    methods_interrupt: true,
+    unshare_flush: FreedTables::No,
+};
 
 /// A machine with INVLPGB, on which an mm gets an ASID with its first flush; the next ends the transition.
 pub const BY_INVLPGB: FlushConfig = FlushConfig { invlpgb: true, threshold: 0, asids: 3, ..BY_IPI };
@@ -87,7 +92,7 @@ pub const ONE_GLOBAL_MM: Setting = Setting {
 };
 
 /// An mm of which nothing special is asked.
-pub const MM: MmConfig = MmConfig { hypercall: false, wants_asid: true, trim_every: None };
+pub const MM: MmConfig = MmConfig { flush: FlushMethod::Ipi, wants_asid: true, trim_every: None };
 
 /// Gives mm 1 an empty PTE table at [`VA`].
 fn pte_table(world: &World<Model>) -> Frame {

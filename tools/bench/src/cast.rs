@@ -84,13 +84,12 @@ fn wanted(spec: &Spec) -> Vec<Wanted> {
     let config = MmConfig { trim_every: spec.trim.0.map(|every| every.0), ..MmConfig::default() };
     let team = |name, size| Wanted { name, size, preempted: 0, config, renews: false, has_guests: true };
     if spec.workload != Workload::Mixed {
-        let hypercall = spec.flush == Flush::Hypercall;
-        let config = MmConfig { hypercall, ..config };
+        let config = MmConfig { flush: spec.flush, ..config };
         return [Wanted { preempted: spec.preempted, config, ..team(MmName::Total, spec.mm_cpus) }].into();
     }
     let no_asid = MmConfig { wants_asid: false, ..config };
     let preempted = spec.preempted.max(1);
-    let by_hypercall = MmConfig { hypercall: true, ..no_asid };
+    let by_hypercall = MmConfig { flush: Flush::Hypercall, ..no_asid };
     [
         team(MmName::Global, spec.threshold),
         Wanted { has_guests: false, ..team(MmName::Ipi, (spec.threshold - 1).max(1)) },

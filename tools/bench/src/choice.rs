@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
+pub use gupsync::config::FlushMethod as Flush;
+
 use crate::text::as_text;
 
 /// An enum whose values have names.
@@ -101,14 +103,6 @@ choices! {
         Native = "native",
         /// The emulator behind #UD.
         Emulated = "emulated",
-    }
-
-    /// How an mm without a global ASID is flushed.
-    Flush: "way to flush" {
-        /// By interrupts.
-        Ipi = "ipi",
-        /// By interrupts, but for preempted vCPUs.
-        Hypercall = "hypercall",
     }
 
     /// How an unshare flushes.

@@ -63,7 +63,7 @@ impl Spec {
             invlpgb: self.invlpgb.is_on(),
             threshold: self.threshold,
             asids: self.asids,
-            hypercall: self.flush == Flush::Hypercall || self.workload == Workload::Mixed,
+            methods_interrupt: self.flush.interrupts() && self.workload != Workload::Mixed,
             unshare_flush: match self.unshare_flush {
                 UnshareFlush::Mainline => FreedTables::No,
                 UnshareFlush::Series => FreedTables::Yes,
