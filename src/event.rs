@@ -67,6 +67,8 @@ pub enum Event {
     EmulationNmi,
     /// A flush was left to the hypervisor, because the vCPU was preempted.
     Hypercall,
+    /// A vCPU was preempted.
+    Preempted,
     /// CPUs inside a walk that could see the table, when its sync was due.
     WalkingAtSync,
     /// Those of them whose walk began before the table was unlinked.
@@ -77,9 +79,17 @@ pub enum Event {
     WalkBegin,
     /// A walk ended.
     WalkEnd,
+    /// A walk pinned a page of 4 KiB.
+    WalkPinned,
+    /// A walk pinned a huge page.
+    WalkHuge,
+    /// A walk found a page, but its mapping had changed by the time it was pinned.
+    WalkBackedOff,
+    /// A walk found nothing mapped.
+    WalkNotMapped,
 }
 
 impl Event {
     /// How many there are: the size of a set of counters.
-    pub const COUNT: usize = Event::WalkEnd as usize + 1;
+    pub const COUNT: usize = Event::WalkNotMapped as usize + 1;
 }

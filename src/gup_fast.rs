@@ -20,7 +20,7 @@ use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::mm::page_table::{self, Entry};
 use crate::policy::Policy;
-use crate::types::{Frame, HUGE_SIZE, PAGE_SIZE, VirtAddr};
+use crate::types::{Frame, FrameSize, HUGE_SIZE, PAGE_SIZE, VirtAddr};
 use crate::world::{Cpu, IrqsOff};
 
 /// How a walk ended.
@@ -32,6 +32,8 @@ pub enum Walked {
         page: Frame,
         /// The 4 KiB of it at the address.
         contents: Frame,
+        /// How large the page is.
+        size: FrameSize,
     },
     /// At an entry that leads nowhere.
     NotMapped,
@@ -39,6 +41,24 @@ pub enum Walked {
     BackedOff,
     /// In a table that has another owner by now: a sync was missing.
     Caught,
+}
+
+impl Walked {
+    /// Whether the walk came to a page of the range, held or not: it was inside the tables that lead there.
+    pub fn has_reached(self) -> bool {
+        matches!(self, Walked::Pinned { .. } | Walked::BackedOff)
+    }
+
+    /// As it is counted. A walk that was caught is a finding, and counted as one.
+    fn event(self) -> Option<Event> {
+        match self {
+            Walked::Pinned { size: FrameSize::Small, .. } => Some(Event::WalkPinned),
+            Walked::Pinned { size: FrameSize::Huge, .. } => Some(Event::WalkHuge),
+            Walked::BackedOff => Some(Event::WalkBackedOff),
+            Walked::NotMapped => Some(Event::WalkNotMapped),
+            Walked::Caught => None,
+        }
+    }
 }
 
 /// Walks `mm`, which this CPU has loaded, to the page at `va`, and pins it.
@@ -57,6 +77,9 @@ pub fn gup_fast<'w, P: Policy, M: Machine>(
         let walked = descend(off, mm, va, inside);
         off.end_walk(mm);
         P::walk_end(off, mm.id);
+        if let Some(event) = walked.event() {
+            off.note(mm.id, event, 1);
+        }
         walked
     })
 }
@@ -108,7 +131,8 @@ fn pin<M: Machine>(off: &IrqsOff<'_, M>, va: VirtAddr, entry: Entry, path: Path<
     if unchanged {
         let page = entry.frame();
         let offset = if entry.is_huge() { (va.0 % HUGE_SIZE) & !(PAGE_SIZE - 1) } else { 0 };
-        return Walked::Pinned { page, contents: Frame(page.0 + offset) };
+        let size = if entry.is_huge() { FrameSize::Huge } else { FrameSize::Small };
+        return Walked::Pinned { page, contents: Frame(page.0 + offset), size };
     }
     off.world().put_page(entry.frame());
     Walked::BackedOff

@@ -32,7 +32,8 @@ pub trait Machine: Sync {
     /// Everything this CPU wrote before is visible to the handler.
     fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId);
 
-    /// Counts that `cpu` has carried out a request of `sender`'s for `mm` and acknowledged it. Called by the handler.
+    /// Counts that `cpu` has carried out a request of `sender`'s for `mm`, and is about to acknowledge it. Called by the
+    /// handler.
     fn acked(&self, cpu: CpuId, sender: CpuId, cause: Cause, mm: MmId);
 
     /// Loads a page-table root under `asid`. If that is the local one, it is empty of translations; what this CPU has

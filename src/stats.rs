@@ -70,11 +70,11 @@ impl Walkers {
     ) -> Self {
         let mut walkers = Walkers { walking: 0, at_risk: 0 };
         for cpu in cpus {
-            // Relaxed, both: figures.
-            let began = cpu.began.load(Ordering::Relaxed);
+            // Relaxed, both: figures. In this order: a walk that ends in between makes `began` that of a later one, which can
+            // only leave a CPU out of those at risk.
             if let Some(clock) = unlinked_at(MmId::from_word(cpu.walking.load(Ordering::Relaxed))) {
                 walkers.walking += 1;
-                walkers.at_risk += u64::from(began < clock);
+                walkers.at_risk += u64::from(cpu.began.load(Ordering::Relaxed) < clock);
             }
         }
         walkers

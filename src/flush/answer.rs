@@ -22,8 +22,9 @@ impl<M: Machine> World<M> {
         self.calls.mailbox(cpu).take(|sender| {
             let call = self.calls.read(sender);
             self.carry_out(cpu, call);
-            self.calls.mailbox(sender).ack();
+            // Counted first: a sender that has all acks may read the counts.
             self.machine.acked(cpu, sender, call.cause(), call.mm());
+            self.calls.mailbox(sender).ack();
         });
     }
 

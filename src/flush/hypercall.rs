@@ -67,6 +67,7 @@ impl<M: Machine> IrqsOff<'_, M> {
     pub fn preempt(&self) {
         // Release: pairs with the Acquire in `defer_flush`; what was done with old translations is over.
         self.state().preempted.store(PREEMPTED, Ordering::Release);
+        self.note(self.state().own_loaded_mm(), Event::Preempted, 1);
     }
 
     /// The hypervisor lets this vCPU go on.

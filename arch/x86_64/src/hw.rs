@@ -1,5 +1,6 @@
 //! The machine: [`Machine`] for real CPUs.
 
+use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use gupsync::atomic::AtomicU64 as Word;
@@ -13,7 +14,7 @@ use gupsync_bench::machine::{Bench, Spin};
 use x86_64::instructions::interrupts;
 
 use crate::apic::Command;
-use crate::{apic, emulate, frames, paging, tlb, vector};
+use crate::{apic, cpu_id, emulate, frames, paging, tlb, vector};
 
 static CPUS: AtomicU64 = AtomicU64::new(0);
 
@@ -27,7 +28,8 @@ pub fn set_cpus(cpus: usize) {
     CPUS.store(cpus as u64, Ordering::Relaxed);
 }
 
-/// Halts until `until` holds, looking after each interrupt.
+/// Halts until `until` holds, looking after each maskable interrupt. An NMI ends a halt too, but means nothing to what is
+/// waited for: the CPU halts again without a look, as it would where the hardware carries out INVLPGB.
 pub fn park(mut until: impl FnMut() -> bool) {
     loop {
         // Off while looking: an interrupt that comes after the look ends the halt.
@@ -36,7 +38,12 @@ pub fn park(mut until: impl FnMut() -> bool) {
             interrupts::enable();
             return;
         }
-        interrupts::enable_and_hlt();
+        let before = cpu_id::interrupts_taken();
+        while cpu_id::interrupts_taken() == before {
+            interrupts::enable_and_hlt();
+            interrupts::disable();
+        }
+        interrupts::enable();
     }
 }
 
@@ -147,7 +154,11 @@ impl Machine for Hw {
     }
 
     fn note(&self, cpu: CpuId, mm: MmId, event: Event, n: u64) {
-        self.counters.add(cpu, mm, event, n);
+        let cell = self.counters.cell(cpu, mm, event).as_ptr();
+        // SAFETY: the cell lives as long as the counters, and this CPU is the only one that writes it: `note` is called on
+        // `cpu`. One instruction, so that an interrupt that counts too comes before it or after it. No lock: it would order
+        // what is counted.
+        unsafe { asm!("add qword ptr [{}], {}", in(reg) cell, in(reg) n, options(nostack)) };
     }
 
     fn caught(&self, violation: &Violation) {
@@ -196,7 +207,7 @@ impl Bench for Hw {
     }
 
     fn forget_counts(&self) {
-        self.counters.clear();
+        self.counters.begin();
         apic::mark_trace();
     }
 

@@ -111,11 +111,13 @@ pub fn init() {
 extern "C" fn dispatch(frame: &mut TrapFrame) {
     match frame.vector as u8 {
         vector::FLUSH | vector::SYNC | vector::OTHER => {
+            cpu_id::count_interrupt();
             run::interrupt(cpu_id::get());
             apic::end_of_interrupt();
         }
         // Waking up is all.
         vector::KICK => {
+            cpu_id::count_interrupt();
             run::count_taken(Event::KickTaken);
             apic::end_of_interrupt();
         }

@@ -17,7 +17,16 @@ pub struct Measured<'a> {
     pub ops: u64,
     /// Operations done, but taken back: a page was pinned.
     pub failed: u64,
-    /// Cycles spent in them.
+    /// Operations before which every worker of the mm could walk to a page.
+    pub walkable: u64,
+    /// Operations before which a worker walked to a page, of the worker that has the fewest; if the counts are about one
+    /// team that has workers.
+    pub least_reaching: Option<u64>,
+    /// Walks of the switcher that has the fewest, if there are some.
+    pub least_switching: Option<u64>,
+    /// Flushes of the flusher that has the fewest, if there are some.
+    pub least_flushing: Option<u64>,
+    /// Cycles spent in operations.
     pub cycles: u64,
     /// The tickets of the mms when counting began.
     pub before: Tickets,
@@ -194,6 +203,24 @@ counters! {
     held_at_unlink = Happened(Event::HeldAtUnlink), [Column("held", 150, Always)];
     /// Walks completed.
     walks = Happened(Event::WalkEnd), [Column("walks", 160, Always), Sum];
+    /// Walks that pinned a page of 4 KiB.
+    walks_pinned = Happened(Event::WalkPinned), [];
+    /// Walks that pinned a huge page.
+    walks_huge = Happened(Event::WalkHuge), [];
+    /// Walks that came to a page whose mapping changed before it was pinned.
+    walks_backed_off = Happened(Event::WalkBackedOff), [];
+    /// Walks that found nothing mapped: no evidence.
+    walks_not_mapped = Happened(Event::WalkNotMapped), [];
+    /// Operations before which every worker of the mm could walk to a page.
+    ops_walkable = Of(|m| Some(m.walkable)), [];
+    /// Operations before which a worker walked to a page, of the worker that has the fewest.
+    least_ops_walked = Of(|m| m.least_reaching), [];
+    /// Walks of the switcher that has the fewest.
+    least_switcher_walks = Of(|m| m.least_switching), [];
+    /// Flushes of the flusher that has the fewest.
+    least_flusher_flushes = Of(|m| m.least_flushing), [];
+    /// How often a vCPU was preempted.
+    preemptions = Happened(Event::Preempted), [];
     /// Walkers caught in a table or on a page that was in use elsewhere.
     sync_violations = Of(|m| Some(m.sync_violations)), [];
     /// Accesses caught that used a translation after its flush had completed.

@@ -8,6 +8,7 @@ use crate::machine::Bench;
 use crate::phases::Phase;
 use crate::ranges;
 use crate::run::Run;
+use gupsync::atomic::Ordering;
 use gupsync::config::FreedTables;
 use gupsync::flush;
 use gupsync::gup_fast::{self, Walked};
@@ -48,12 +49,17 @@ pub(crate) fn flush_on<M: Bench>(run: &Run<M>, cpu: CpuId, team: usize) {
     let mm = run.world.mm(run.cast.teams[team].mms[0]);
     park(&mut cpu, || run.phases.is_open(Phase::Count));
     cpu.switch_mm(Some(mm));
-    while !run.phases.is_open(Phase::Stop) {
+    // Once at least: a flusher that does not flush is no evidence.
+    let mut flushes = 0;
+    while flushes == 0 || !run.phases.is_open(Phase::Stop) {
         let range = Range::small(ranges::SIBLING, 1 + random.next_u64() % 40);
         let _ = flush::flush(&mut cpu, mm, range, FreedTables::No, None);
+        flushes += 1;
         linger(&mut cpu, &mut random);
     }
     cpu.switch_mm(None);
+    // Relaxed: published by the report.
+    run.deeds[cpu.id().0].store(flushes, Ordering::Relaxed);
     run.phases.report();
 }
 
@@ -87,14 +93,15 @@ impl<M: Bench> ForPolicy for Switch<'_, M> {
         let mut random = run.random(self.cpu);
         let mut cpu = run.world.enter(self.cpu);
         park(&mut cpu, || run.phases.is_open(Phase::Count));
-        while !run.phases.is_open(Phase::Stop) {
+        let mut has_walked = false;
+        while !has_walked || !run.phases.is_open(Phase::Stop) {
             let team = (random.next_u64() % run.teams.len() as u64) as usize;
             if !run.cast.teams[team].has_guests {
                 continue;
             }
             let mm = run.world.mm(run.cast.teams[team].mms[0]);
             cpu.switch_mm(Some(mm));
-            self.visit::<P>(&mut cpu, mm, team, &mut random);
+            has_walked |= self.visit::<P>(&mut cpu, mm, team, &mut random);
             if random.next_u64().is_multiple_of(2) {
                 cpu.enter_lazy_tlb();
                 linger(&mut cpu, &mut random);
@@ -109,9 +116,9 @@ impl<M: Bench> ForPolicy for Switch<'_, M> {
 }
 
 impl<M: Bench> Switch<'_, M> {
-    /// Walks where the team works now.
-    fn visit<P: Policy>(&self, cpu: &mut Cpu<'_, M>, mm: &Mm, team: usize, random: &mut SplitMix64) {
-        let Some(turn) = self.run.teams[team].turns.glance() else { return };
+    /// Walks where the team works now, if it does.
+    fn visit<P: Policy>(&self, cpu: &mut Cpu<'_, M>, mm: &Mm, team: usize, random: &mut SplitMix64) -> bool {
+        let Some(turn) = self.run.teams[team].turns.glance() else { return false };
         let at = ranges::page_of(turn.kind, turn.number, self.run.spec.tables, random.next_u64());
         let mut pauses = random.next_u64() % PAUSES;
         let level = if turn.kind == Kind::Unshare { 2 } else { 1 };
@@ -128,5 +135,6 @@ impl<M: Bench> Switch<'_, M> {
         if let Walked::Pinned { page, .. } = gup_fast::gup_fast::<P, M>(cpu, mm, at, inside) {
             self.run.world.put_page(page);
         }
+        true
     }
 }

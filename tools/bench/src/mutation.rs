@@ -35,6 +35,8 @@ pub(crate) struct Mutation<'r, M: Bench> {
     pub(crate) random: SplitMix64,
     /// The turn under way.
     pub(crate) turn: u64,
+    /// Whether a walker of the mm can come to a page before its operation.
+    pub(crate) is_walkable: bool,
     /// The workers that are held in it.
     pub(crate) held: Vec<CpuId>,
     /// The shared tables of the turn, and who has a share.
@@ -55,6 +57,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
             ranges: Ranges::new(),
             random,
             turn: 0,
+            is_walkable: false,
             held: Vec::new(),
             sharing: Vec::new(),
             own: None,

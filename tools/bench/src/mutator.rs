@@ -129,7 +129,7 @@ fn count<P: Policy, M: Bench>(
         let hold = holds_always || op % HOLD_EVERY == op / HOLD_EVERY % HOLD_EVERY;
         let began = run.world.machine.clock();
         let done = turn::<P, M>(mutation, cpu, kinds[op as usize % kinds.len()], hold)?;
-        tally.add(run.world.machine.clock() - began, done);
+        tally.add(run.world.machine.clock() - began, done, mutation.is_walkable);
         progress(op + 1);
     }
     Ok(())
@@ -144,30 +144,20 @@ fn turn<P: Policy, M: Bench>(
 ) -> Result<bool, NoMemory> {
     mutation.turn += 1;
     mutation.prepare(cpu, kind)?;
-    mutation.held = if hold && mutation.is_mapped(kind) { draw_held(mutation) } else { Vec::new() };
+    mutation.is_walkable = mutation.is_mapped(kind);
+    mutation.held = if hold && mutation.is_walkable { draw_held(mutation) } else { Vec::new() };
     open(mutation, cpu, kind, Activity::Walk);
     let operated = mutation.operate::<P>(cpu, kind);
     let expect = operated.as_ref().map_or(Expect::Anything, |(expect, _)| *expect);
-    close(mutation, cpu, expect);
+    mutation.team.turns.close(cpu, mutation.turn, expect);
     operated.map(|(_, done)| done)
 }
 
 fn open<M: Bench>(mutation: &Mutation<'_, M>, cpu: &mut Cpu<'_, M>, kind: Kind, activity: Activity) {
     let turn = Turn { number: mutation.turn, va: ranges::address(kind, mutation.turn), kind, activity };
-    // Where nobody is to be there beforehand, what the operation sends wakes workers as well.
-    let wakes = mutation.run.spec.eager.is_on() || !mutation.held.is_empty();
-    mutation.team.open(cpu, turn, &mutation.held, |cpu| {
-        if wakes {
-            kick_workers(mutation, cpu);
-        }
-    });
-}
-
-fn close<M: Bench>(mutation: &Mutation<'_, M>, cpu: &mut Cpu<'_, M>, expect: Expect) {
-    let workers = mutation.cast.workers.clone().map(CpuId);
-    mutation.team.turns.close(cpu, mutation.turn, expect, workers, |cpu, worker| {
-        mutation.run.world.machine.wake(cpu.id(), core::iter::once(worker), mutation.mm().id);
-    });
+    // A turn without an operation races with nothing.
+    let racing = mutation.run.spec.eager.is_on() && activity == Activity::Walk;
+    mutation.team.open(cpu, turn, &mutation.held, racing, |cpu| kick_workers(mutation, cpu));
 }
 
 /// Everybody leaves the mm, its ASID is given up, and everybody comes back: a process has ended, and another begins.
@@ -186,7 +176,7 @@ fn together<M: Bench>(mutation: &mut Mutation<'_, M>, cpu: &mut Cpu<'_, M>, acti
     mutation.turn += 1;
     mutation.held.clear();
     open(mutation, cpu, Kind::Protect, activity);
-    close(mutation, cpu, Expect::Anything);
+    mutation.team.turns.close(cpu, mutation.turn, Expect::Anything);
 }
 
 /// Those who are held: out of the vCPUs that are preempted, if there are any.

@@ -14,6 +14,7 @@ use crate::row::Row;
 use crate::spec::{MmName, PolicyName, Spec, Status};
 use crate::team::Team;
 use gupsync::atomic::{Figure, Ordering};
+use gupsync::event::Event;
 use gupsync::types::{CpuId, MmId};
 use gupsync::world::{Cpu, World};
 
@@ -27,6 +28,9 @@ pub struct Run<M: Bench> {
     pub(crate) phases: Phases,
     pub(crate) tallies: Vec<Tally>,
     pub(crate) longest_gap: LongestGap,
+    /// By CPU: in how many counted turns a worker has walked to a page before the operation, and how often a flusher has
+    /// flushed.
+    pub(crate) deeds: Vec<Figure>,
     pub(crate) policy: PolicyName,
     /// Tickets taken and covered before counting began, per mm.
     before: Vec<[Figure; 2]>,
@@ -38,19 +42,22 @@ pub(crate) struct Tally {
     ops: Figure,
     /// Those of them that had to be taken back.
     failed: Figure,
+    /// Those of them before which every worker could walk to a page.
+    walkable: Figure,
     /// Cycles spent in them.
     cycles: Figure,
 }
 
 impl Tally {
     fn new() -> Self {
-        Tally { ops: Figure::new(0), failed: Figure::new(0), cycles: Figure::new(0) }
+        Tally { ops: Figure::new(0), failed: Figure::new(0), walkable: Figure::new(0), cycles: Figure::new(0) }
     }
 
-    pub(crate) fn add(&self, cycles: u64, done: bool) {
+    pub(crate) fn add(&self, cycles: u64, done: bool, walkable: bool) {
         // Relaxed: read after the mutator has reported.
         self.ops.fetch_add(1, Ordering::Relaxed);
         self.failed.fetch_add(u64::from(!done), Ordering::Relaxed);
+        self.walkable.fetch_add(u64::from(walkable), Ordering::Relaxed);
         self.cycles.fetch_add(cycles, Ordering::Relaxed);
     }
 }
@@ -86,8 +93,20 @@ impl<M: Bench> Run<M> {
         }
         let before = world.mms().iter().map(|_| [Figure::new(0), Figure::new(0)]).collect();
         let tallies = cast.teams.iter().map(|_| Tally::new()).collect();
+        let deeds = (0..world.machine.cpus()).map(|_| Figure::new(0)).collect();
         let (phases, longest_gap) = (Phases::new(), LongestGap::new());
-        Some(Run { world, spec: spec.clone(), cast, teams, phases, tallies, longest_gap, policy, before })
+        Some(Run {
+            deeds,
+            world,
+            spec: spec.clone(),
+            cast,
+            teams,
+            phases,
+            tallies,
+            longest_gap,
+            policy,
+            before,
+        })
     }
 
     /// How many mms a run of `spec` has, for whoever makes its counters.
@@ -171,6 +190,14 @@ impl<M: Bench> Run<M> {
         let tally = |get: fn(&Tally) -> &Figure| {
             tallies.iter().map(|tally| get(tally).load(Ordering::Relaxed)).sum::<u64>()
         };
+        let walks = |cpu| mms.iter().map(|mm| machine.counted_on(cpu, *mm, Event::WalkEnd)).sum::<u64>();
+        // Relaxed: the CPUs have reported, or are through with their turns.
+        let deeds = |cpu: CpuId| self.deeds[cpu.0].load(Ordering::Relaxed);
+        let least = |role: fn(Role) -> bool, of: &dyn Fn(CpuId) -> u64| {
+            self.cast.playing(role).map(of).min().filter(|_| are_all)
+        };
+        let team = self.cast.teams.iter().find(|team| team.mms[0] == mms[0]);
+        let team = team.filter(|_| !are_all || self.teams.len() == 1);
         let has_isolated = are_all && !isolated.is_empty();
         let isolated = Isolated { happened: &on_isolated, longest_gap: self.longest_gap.get() };
         Counts::new(&Measured {
@@ -178,6 +205,10 @@ impl<M: Bench> Run<M> {
             isolated: has_isolated.then_some(isolated),
             ops: tally(|tally| &tally.ops),
             failed: tally(|tally| &tally.failed),
+            walkable: tally(|tally| &tally.walkable),
+            least_reaching: team.and_then(|team| team.workers.clone().map(CpuId).map(deeds).min()),
+            least_switching: least(|role| role == Role::Switcher, &walks),
+            least_flushing: least(|role| matches!(role, Role::Flusher(_)), &deeds),
             cycles: tally(|tally| &tally.cycles),
             before,
             after,

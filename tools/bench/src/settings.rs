@@ -203,7 +203,7 @@ settings! {
         flushers: usize = 0, beside(), [Title, Role];
         /// How many walkers are held inside a walk in one operation of four.
         hold: usize = 1, among(0..=3), [Title];
-        /// Whether walkers are woken before every operation, to race with it; else only where some are held inside.
+        /// Whether walkers go on walking while the operation is done, to race with it; else only those that are held inside.
         eager: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Usual("tcg-multi", "on"), Usual("kvm", "on")];
         /// Whether walkers go lazy between two turns.
         naps: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];

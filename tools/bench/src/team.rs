@@ -29,28 +29,46 @@ pub(crate) enum Next {
 
 impl Team {
     pub(crate) fn new(cpus: usize, workers: usize) -> Self {
-        Team { turns: Turns::new(cpus, workers), hold: Hold::new(cpus, LINGER), errands: Errands::new() }
+        Team { turns: Turns::new(workers), hold: Hold::new(cpus, LINGER), errands: Errands::new() }
     }
 
-    /// Mutator: opens a turn, and comes back when the walkers `held` are inside their walks. `kick` wakes the workers.
+    /// Mutator: opens a turn, and comes back when each worker has done what it does before the operation, and the walkers
+    /// `held` are inside their walks. `kick` wakes the workers. If they are `racing`, the others go on meanwhile; if not, they
+    /// sleep, lazily where they nap.
     pub(crate) fn open<M: Bench>(
         &self,
         cpu: &mut Cpu<'_, M>,
         turn: Turn,
         held: &[CpuId],
+        racing: bool,
         kick: impl FnOnce(&mut Cpu<'_, M>),
     ) {
         self.hold.arm(held);
         self.turns.open(turn);
         kick(cpu);
         self.hold.await_entered(cpu, held.len());
+        if racing {
+            self.turns.await_ready(cpu);
+        } else {
+            self.turns.await_through(cpu, held.len());
+        }
     }
 
-    /// Worker: sleeps until there is an errand, or a turn after number `last`. With `nap`, lazily.
-    pub(crate) fn next<M: Bench>(&self, cpu: &mut Cpu<'_, M>, last: u64, nap: Option<&Mm>) -> Next {
+    /// Worker: sleeps until there is an errand, or a turn after number `last`. With `nap`, lazily. With `through`, it is
+    /// through with its turn once it has nothing to do but sleep.
+    pub(crate) fn next<M: Bench>(
+        &self,
+        cpu: &mut Cpu<'_, M>,
+        last: u64,
+        nap: Option<&Mm>,
+        through: Option<&Turns>,
+    ) -> Next {
         let (me, mut number, mut sent) = (cpu.id(), last, false);
         if nap.is_some() {
             cpu.enter_lazy_tlb();
+        }
+        if let Some(turns) = through {
+            turns.through();
         }
         cpu.idle(|machine| {
             machine.park(me, || {
@@ -68,6 +86,6 @@ impl Team {
         if number == Turns::OVER {
             return Next::Over;
         }
-        Next::Turn(self.turns.see(me, number))
+        Next::Turn(self.turns.read(number))
     }
 }

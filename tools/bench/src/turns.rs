@@ -2,14 +2,12 @@
 //!
 //! # Guarantee
 //!
-//! In every turn the mutator does one operation, and each worker has done its part before the turn ends: completed at
-//! least one walk of the range, or left the mm, or come back to it.
+//! In every turn the mutator does one operation. Before it, each worker has completed a walk of the range, which comes to a
+//! page if the team's mm maps one there; or left the mm, or come back to it. Before the turn ends each is through with it.
 
-use alloc::boxed::Box;
-
-use gupsync::atomic::{AtomicU64, Figure, Ordering};
+use gupsync::atomic::{AtomicU64, Ordering};
 use gupsync::machine::Machine;
-use gupsync::types::{CpuId, VirtAddr};
+use gupsync::types::VirtAddr;
 use gupsync::world::Cpu;
 
 use crate::spec::Kind;
@@ -72,18 +70,18 @@ pub(crate) struct Turns {
     expect: [AtomicU64; 2],
     /// The last turn whose operation is over.
     operated: AtomicU64,
+    /// How many workers have done what they do before the operation.
+    ready: AtomicU64,
     /// How many workers are through with this turn.
     done: AtomicU64,
-    /// The last turn that each CPU has seen.
-    seen: Box<[Figure]>,
 }
 
 impl Turns {
     /// The number that ends the work.
     pub(crate) const OVER: u64 = u64::MAX;
 
-    /// No turn yet, for so many workers out of `cpus` CPUs.
-    pub(crate) fn new(cpus: usize, workers: usize) -> Self {
+    /// No turn yet, for so many workers.
+    pub(crate) fn new(workers: usize) -> Self {
         let zero = || AtomicU64::new(0);
         Turns {
             workers: workers as u64,
@@ -93,8 +91,8 @@ impl Turns {
             activity: zero(),
             expect: [zero(), zero()],
             operated: zero(),
+            ready: zero(),
             done: zero(),
-            seen: (0..cpus).map(|_| Figure::new(0)).collect(),
         }
     }
 
@@ -104,30 +102,31 @@ impl Turns {
         self.va.store(turn.va.0, Ordering::Relaxed);
         self.kind.store(turn.kind as u64, Ordering::Relaxed);
         self.activity.store(turn.activity as u64, Ordering::Relaxed);
+        self.ready.store(0, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
         // Release: pairs with the Acquire in `latest`.
         self.number.store(turn.number, Ordering::Release);
     }
 
-    /// Mutator: the operation of turn `number` is over. Comes back when every worker is through with it. `kick` wakes
-    /// the one that it is given, which has slept through the operation.
-    pub(crate) fn close<M: Machine>(
-        &self,
-        cpu: &mut Cpu<'_, M>,
-        number: u64,
-        expect: Expect,
-        workers: impl Iterator<Item = CpuId>,
-        kick: impl Fn(&mut Cpu<'_, M>, CpuId),
-    ) {
+    /// Mutator: comes back when every worker is ready.
+    pub(crate) fn await_ready<M: Machine>(&self, cpu: &mut Cpu<'_, M>) {
+        // Acquire: pairs with the Release in `ready`.
+        cpu.rest(|| self.ready.load(Ordering::Acquire) == self.workers);
+    }
+
+    /// Mutator: comes back when all workers but so many are through with the turn.
+    pub(crate) fn await_through<M: Machine>(&self, cpu: &mut Cpu<'_, M>, but: usize) {
+        // Acquire: pairs with the Release in `through`.
+        cpu.rest(|| self.done.load(Ordering::Acquire) + but as u64 >= self.workers);
+    }
+
+    /// Mutator: the operation of turn `number` is over. Comes back when every worker is through with it.
+    pub(crate) fn close<M: Machine>(&self, cpu: &mut Cpu<'_, M>, number: u64, expect: Expect) {
         // Relaxed: read after the next turn was opened, and before that is closed.
         self.expect[number as usize % 2].store(expect as u64, Ordering::Relaxed);
         // Release: pairs with the Acquire in `has_operated`.
         self.operated.store(number, Ordering::Release);
-        // Relaxed: a worker that sees the turn only now is woken for nothing.
-        let sleeps = |worker: &CpuId| self.seen[worker.0].load(Ordering::Relaxed) != number;
-        workers.filter(sleeps).for_each(|worker| kick(cpu, worker));
-        // Acquire: pairs with the Release in `through`.
-        cpu.rest(|| self.done.load(Ordering::Acquire) == self.workers);
+        self.await_through(cpu, 0);
     }
 
     /// Mutator: no more turns.
@@ -142,13 +141,6 @@ impl Turns {
         self.number.load(Ordering::Acquire)
     }
 
-    /// Worker: sees turn `number`, the latest.
-    pub(crate) fn see(&self, worker: CpuId, number: u64) -> Turn {
-        // Relaxed: a hint for `close`.
-        self.seen[worker.0].store(number, Ordering::Relaxed);
-        self.read(number)
-    }
-
     /// The turn under way, for a CPU that keeps no step with it.
     pub(crate) fn glance(&self) -> Option<Turn> {
         let number = self.latest();
@@ -157,7 +149,8 @@ impl Turns {
             .filter(|turn| turn.activity == Activity::Walk)
     }
 
-    fn read(&self, number: u64) -> Turn {
+    /// What turn `number`, the latest, is.
+    pub(crate) fn read(&self, number: u64) -> Turn {
         // Relaxed: published by `number`.
         let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
         let kind = Kind::ALL[word(&self.kind) as usize];
@@ -177,9 +170,15 @@ impl Turns {
         self.operated.load(Ordering::Acquire) >= number
     }
 
+    /// Worker: has done what it does before the operation.
+    pub(crate) fn ready(&self) {
+        // Release: pairs with the Acquire in `await_ready`.
+        self.ready.fetch_add(1, Ordering::Release);
+    }
+
     /// Worker: through with its turn.
     pub(crate) fn through(&self) {
-        // Release: pairs with the Acquire in `close`.
+        // Release: pairs with the Acquire in `await_through`.
         self.done.fetch_add(1, Ordering::Release);
     }
 }

@@ -25,7 +25,7 @@ use gupsync::sync_round;
 use gupsync::types::{CpuId, Frame, Range, VirtAddr};
 use gupsync::world::Cpu;
 
-/// Up to so many walks in a turn.
+/// Up to so many further walks in a turn.
 const WALKS: u64 = 2;
 
 /// [`Run::take_part`] for a worker, for a policy.
@@ -67,13 +67,14 @@ struct Worker<'r, M: Bench> {
 impl<M: Bench> Worker<'_, M> {
     fn work<P: Policy>(mut self, cpu: &mut Cpu<'_, M>) {
         cpu.switch_mm(Some(self.mm));
-        let (mut last, mut is_away) = (None, false);
+        let (mut last, mut is_away, mut is_through) = (None, false, true);
         loop {
             // While an mm comes to rest, its CPUs are counted, and nobody naps.
             let naps = self.run.spec.naps.is_on() && self.run.phases.is_open(Phase::Count);
             let nap = (naps && !is_away).then_some(self.mm);
             let number = last.map_or(0, |turn: Turn| turn.number);
-            match self.team.next(cpu, number, nap) {
+            let through = (!core::mem::replace(&mut is_through, true)).then_some(&self.team.turns);
+            match self.team.next(cpu, number, nap, through) {
                 Next::Over => break,
                 Next::Errand(errand) => {
                     let answer = self.run_errand::<P>(cpu, errand);
@@ -89,14 +90,15 @@ impl<M: Bench> Worker<'_, M> {
                         Activity::Return => cpu.switch_mm(Some(self.mm)),
                     }
                     is_away = turn.activity == Activity::Leave;
-                    self.team.turns.through();
                     last = Some(turn);
+                    is_through = false;
                 }
             }
         }
         cpu.switch_mm(None);
     }
 
+    /// Walks before the operation, at least once to a page, if there is one to be reached; then, with luck, during it.
     fn take_turn<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn) {
         if ranges::addresses_return(turn.number) {
             self.run.world.machine.flush_local(cpu.id(), Range::All);
@@ -104,13 +106,19 @@ impl<M: Bench> Worker<'_, M> {
         // Whatever it finds: the range may be on its way already. What counts is that the TLB has it now.
         self.touched = self.draw_page(turn);
         let _ = self.run.world.machine.touch(self.touched);
+        let walked = self.walk::<P>(cpu, turn, &mut false);
+        if walked.has_reached() && self.run.phases.is_open(Phase::Count) {
+            // Relaxed: published by `through`.
+            self.run.deeds[cpu.id().0].fetch_add(1, Ordering::Relaxed);
+        }
+        self.team.turns.ready();
         // A worker that is called before the table is unlinked comes back, idle in between, until it cannot be inside any more.
         let is_held = self.team.hold.is_armed_for(cpu.id());
-        while is_held && self.walk::<P>(cpu, turn, true) && !self.team.turns.has_operated(turn.number) {
+        while is_held && self.is_held_in_a_walk::<P>(cpu, turn) && !self.team.turns.has_operated(turn.number) {
             cpu.rest(|| true);
         }
-        for _ in 0..=self.random.next_u64() % WALKS {
-            self.walk::<P>(cpu, turn, false);
+        for _ in 0..self.random.next_u64() % (WALKS + 1) {
+            self.walk::<P>(cpu, turn, &mut false);
         }
     }
 
@@ -132,30 +140,37 @@ impl<M: Bench> Worker<'_, M> {
             self.caught(cpu.id(), Caught::StaleTranslation, at, Frame(0));
         }
         if last.kind == Kind::Unshare {
-            self.walk::<P>(cpu, last, false);
+            self.walk::<P>(cpu, last, &mut false);
         }
     }
 
-    /// Walks to some page of the range; with `hold`, says whether it was held on the way.
-    fn walk<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn, mut hold: bool) -> bool {
+    /// Walks, and says whether it came to the table where it is to be held.
+    fn is_held_in_a_walk<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn) -> bool {
+        let mut hold = true;
+        self.walk::<P>(cpu, turn, &mut hold);
+        !hold
+    }
+
+    /// Walks to some page of the range; with `hold`, is held on the way, once.
+    fn walk<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn, hold: &mut bool) -> Walked {
         let (world, at) = (&self.run.world, self.draw_page(turn));
         let last_table = if turn.kind == Kind::Unshare { 2 } else { 1 };
         let inside = |off: &_, level, _| {
-            if level == last_table && core::mem::take(&mut hold) {
+            if level == last_table && core::mem::take(hold) {
                 self.team.hold.stay(off, self.mm, turn.number, self.is_preempted, || {
                     self.team.turns.has_operated(turn.number)
                 });
             }
         };
         let walked = gup_fast::gup_fast::<P, M>(cpu, self.mm, at, inside);
-        if let Walked::Pinned { page, contents } = walked {
+        if let Walked::Pinned { page, contents, .. } = walked {
             // Relaxed: the reference keeps the contents as they were when it was taken.
             if world.machine.words(contents)[0].load(Ordering::Relaxed) != at.0 {
                 self.caught(cpu.id(), Caught::PinnedAfterCopy, at, page);
             }
             world.put_page(page);
         }
-        !hold
+        walked
     }
 
     fn run_errand<P: Policy>(&self, cpu: &mut Cpu<'_, M>, errand: Errand) -> Option<Box<Stepped>> {
