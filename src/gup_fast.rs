@@ -65,6 +65,10 @@ impl Walked {
 ///
 /// `inside` runs in every table of the descent, the root apart, before its entry is read: an experiment may hold the
 /// walker there. It is given the level, 3 down to 1, and the table.
+///
+/// Not inlined: its code can be looked at, and is nothing but the walk. It has no locked instruction and no fence but the
+/// policy's own, and the one that takes a reference.
+#[inline(never)]
 pub fn gup_fast<'w, P: Policy, M: Machine>(
     cpu: &mut Cpu<'w, M>,
     mm: &Mm,

@@ -57,12 +57,14 @@ impl<M: Machine> World<M> {
     }
 
     /// Records what a detector has found.
+    #[cold]
     pub fn caught(&self, violation: Violation) {
         self.findings.record(&violation);
         self.machine.caught(&violation);
     }
 
     /// Drops a reference to a page, and frees the page if it was the last.
+    #[inline(never)]
     pub fn put_page(&self, page: Frame) {
         if self.machine.page(page).put() {
             self.machine.free(page, FrameSize::Small);
@@ -154,6 +156,7 @@ impl<'w, M: Machine> Cpu<'w, M> {
     }
 
     /// Runs `body` with maskable interrupts off. It has no [`Cpu`], and so cannot send, wait or switch.
+    #[inline(always)]
     pub fn irqs_off<R>(&mut self, body: impl FnOnce(&IrqsOff<'w, M>) -> R) -> R {
         let off = IrqsOff { world: self.world, id: self.id };
         self.world.machine.irqs_off(self.id, || body(&off))

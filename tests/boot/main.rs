@@ -14,6 +14,7 @@ mod policies;
 mod product;
 mod trace;
 mod unshare;
+mod walker;
 
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ fn main() {
         product::trials(),
         policies::trials(),
         trace::trials(),
+        walker::trials(),
         endings::trials(),
         cli::trials(),
         limine::trials(),

@@ -76,6 +76,7 @@ impl Machine for Hw {
         cpus()
     }
 
+    #[inline(always)]
     fn irqs_off<R>(&self, _: CpuId, body: impl FnOnce() -> R) -> R {
         interrupts::without_interrupts(body)
     }

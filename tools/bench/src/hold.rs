@@ -80,6 +80,9 @@ impl Hold {
 
     /// Walker, inside its walk of `mm`: stays there. `is_over` says whether the operation of `turn` is over. With
     /// `preempted`, its vCPU is taken away meanwhile.
+    ///
+    /// Not inlined into the walk: a walker that is not held executes none of it.
+    #[inline(never)]
     pub fn stay<M: Spin>(
         &self,
         off: &IrqsOff<'_, M>,
