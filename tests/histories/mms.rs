@@ -70,7 +70,7 @@ fn id(mm: usize) -> MmId {
     MmId::new(mm + 1)
 }
 
-/// Begins a round for `mm`, and calls all who are needed but `left_out`. Says who that was.
+/// Begins a round for `mm`, and calls all CPUs that are needed but the first `left_out`. Says which are needed.
 fn begin(
     world: &World<Sequential>,
     cpu: usize,
