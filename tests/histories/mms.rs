@@ -34,7 +34,7 @@ enum Step {
     Everyone(usize),
     /// A flush of the kernel's range.
     KernelRange(usize),
-    /// A round begins, which leaves one CPU out if it is told to, and stays under way.
+    /// A round begins, which leaves out as many of its targets as given, and stays under way.
     Begin(usize, usize, bool),
     /// It is awaited.
     End(usize),

@@ -180,7 +180,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
         (workers.contains(&drawn.0) && !self.held.contains(&drawn)).then_some(drawn)
     }
 
-    /// Between flush and sync: the vCPU that was preempted goes on, and a sibling sends the interrupts that the workload is about.
+    /// Between flush and sync: the vCPU that was preempted goes on, and a sibling does what interrupts the walkers.
     fn piggyback(&mut self, cpu: &mut Cpu<'_, M>) {
         self.team.hold.release(cpu, self.turn);
         let sibling = CpuId(self.cast.workers.end - 1);
