@@ -1,5 +1,5 @@
-//! Mistakes worth making: small patches under `tests/mutants`, each applied to a copy of the tree, so that what fails is the
-//! shipped code with one mistake in it.
+//! Mistakes that must be caught: small patches under `tests/mutants`, each applied to a copy of the tree, so that what
+//! fails is the shipped code with one mistake in it.
 //!
 //! Above the patch stand a few lines of `Key: value`:
 //!
@@ -19,7 +19,7 @@ use anyhow::{Context, Result, ensure};
 use crate::artifacts::Tree;
 
 /// What of the tree is copied.
-const PARTS: &[&str] = &[
+const COPIED: &[&str] = &[
     ".cargo",
     "Cargo.toml",
     "Cargo.lock",
@@ -95,7 +95,10 @@ impl Mutant {
             patches: patches.to_owned(),
         };
         let catchers = [&mutant.loom, &mutant.tso, &mutant.kernel];
-        ensure!(catchers.iter().any(|catcher| catcher.is_some()), "says nothing of who catches it");
+        ensure!(
+            catchers.iter().any(|catcher| catcher.is_some()),
+            "names no model and no comparison that catches it"
+        );
         Ok(mutant)
     }
 
@@ -140,7 +143,7 @@ fn split(text: &str) -> Vec<String> {
 /// A file that cannot be read or written.
 pub fn copy_tree(root: &Path) -> Result<()> {
     let own = Tree::own().root;
-    PARTS.iter().try_for_each(|part| copy(&own.join(part), &root.join(part)))
+    COPIED.iter().try_for_each(|path| copy(&own.join(path), &root.join(path)))
 }
 
 /// Copies a file or folder; leaves alone what is the same already, so that it need not be built again.
