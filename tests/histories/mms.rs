@@ -34,7 +34,7 @@ enum Step {
     Everyone(usize),
     /// A flush of the kernel's range.
     KernelRange(usize),
-    /// A round begins, which leaves out as many of its targets as given, and stays under way.
+    /// A round begins, and stays under way. If so told, it leaves its first target out.
     Begin(usize, usize, bool),
     /// It is awaited.
     End(usize),

@@ -19,7 +19,7 @@ use anyhow::{Context, Result, ensure};
 use crate::artifacts::Tree;
 
 /// What of the tree is copied.
-const COPIED: &[&str] = &[
+const PARTS: &[&str] = &[
     ".cargo",
     "Cargo.toml",
     "Cargo.lock",
@@ -143,7 +143,7 @@ fn split(text: &str) -> Vec<String> {
 /// A file that cannot be read or written.
 pub fn copy_tree(root: &Path) -> Result<()> {
     let own = Tree::own().root;
-    COPIED.iter().try_for_each(|path| copy(&own.join(path), &root.join(path)))
+    PARTS.iter().try_for_each(|part| copy(&own.join(part), &root.join(part)))
 }
 
 /// Copies a file or folder; leaves alone what is the same already, so that it need not be built again.
