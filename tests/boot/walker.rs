@@ -82,7 +82,10 @@ fn no_fence_but_the_policys_own() -> Result<()> {
         let tracks = name.split(',').next().is_some_and(|policy| policy.contains("Targeted"));
         let fences = functions.fences(*address);
         let expected = usize::from(tracks);
-        ensure!(fences.len() == expected, "{name}: {expected} fence is its policy's own, and it has {fences:?}");
+        ensure!(
+            fences.len() == expected,
+            "{name}: {expected} fence is its policy's own, and it has {fences:?}"
+        );
         let caller = if name.contains("::worker::") { "worker" } else { "guest" };
         *walks.entry((tracks, caller)).or_default() += 1;
     }
