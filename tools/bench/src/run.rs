@@ -194,7 +194,7 @@ impl<M: Bench> Run<M> {
         // Relaxed: the CPUs have reported, or are through with their turns.
         let deeds = |cpu: CpuId| self.deeds[cpu.0].load(Ordering::Relaxed);
         let least = |role: fn(Role) -> bool, of: &dyn Fn(CpuId) -> u64| {
-            self.cast.playing(role).map(of).min().filter(|_| are_all)
+            self.cast.in_role(role).map(of).min().filter(|_| are_all)
         };
         let team = self.cast.teams.iter().find(|team| team.mms[0] == mms[0]);
         let team = team.filter(|_| !are_all || self.teams.len() == 1);
