@@ -89,7 +89,7 @@ impl Row {
             (did(self.switchers, c.least_switcher_walks), "every switcher walks"),
             (did(self.flushers, c.least_flusher_flushes), "every flusher flushes"),
             (did(self.isolated, c.isolated_gap), "every isolated CPU looks at the clock"),
-            (!is_total || self.preempted == 0 || c.preemptions > Some(0), "vCPUs are preempted"),
+            (!is_total || self.preempted == 0 || !holds || c.preemptions > Some(0), "vCPUs are preempted"),
             (
                 !unlinks
                     || walkers == 0
