@@ -171,9 +171,13 @@ impl SmpCalls {
         own.mailbox.expect(targets);
     }
 
-    /// What `sender` has asked for.
-    pub(crate) fn read(&self, sender: CpuId) -> Call {
-        self.0[sender.0].read()
+    /// Target: takes the requests that are for `cpu`, and acknowledges each when `carry_out` has returned. What that has
+    /// done and counted is visible to the sender that has the ack.
+    pub(crate) fn serve(&self, cpu: CpuId, mut carry_out: impl FnMut(CpuId, Call)) {
+        self.mailbox(cpu).take(|sender| {
+            carry_out(sender, self.0[sender.0].read());
+            self.mailbox(sender).ack();
+        });
     }
 
     /// The mailbox of `cpu`.

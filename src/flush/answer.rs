@@ -19,12 +19,9 @@ impl<M: Machine> World<M> {
     /// acknowledge from inside a walk.
     pub fn interrupt(&self, cpu: CpuId) {
         self.machine.note(cpu, MmId::KERNEL, Event::InterruptTaken, 1);
-        self.calls.mailbox(cpu).take(|sender| {
-            let call = self.calls.read(sender);
+        self.calls.serve(cpu, |sender, call| {
             self.carry_out(cpu, call);
-            // Counted first: a sender that has all acks may read the counts.
             self.machine.acked(cpu, sender, call.cause(), call.mm());
-            self.calls.mailbox(sender).ack();
         });
     }
 

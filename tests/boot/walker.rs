@@ -40,7 +40,7 @@ impl Functions {
     }
 
     /// Instructions that order memory: in the function at `start` and in what it calls.
-    fn fences(&self, start: u64) -> Vec<Instruction> {
+    fn fences(&self, start: u64) -> Vec<String> {
         let (mut todo, mut seen, mut fences) = (vec![start], BTreeSet::new(), Vec::new());
         while let Some(address) = todo.pop() {
             let Some((name, code)) = self.0.get(&address) else { continue };
@@ -55,7 +55,7 @@ impl Functions {
                     todo.push(instruction.near_branch_target());
                 }
                 if orders(&instruction) {
-                    fences.push(instruction);
+                    fences.push(format!("{:?} at {:#x} in {name}", instruction.mnemonic(), instruction.ip()));
                 }
             }
         }

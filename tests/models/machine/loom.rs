@@ -193,14 +193,15 @@ impl Machine for Model {
         result
     }
 
-    /// Lets others get on, and looks once. Loom explores every number of turns of a spin loop, and there is no end to
+    /// Looks, lets others get on, and looks once more. Loom explores every number of turns of a spin loop, and there is no end to
     /// that; an execution in which the look is in vain is abandoned, for there is another in which it comes later.
     fn wait(&self, cpu: CpuId, mut until: impl FnMut() -> bool) {
         self.window(cpu);
-        if self.cpus[cpu.0].unanswered.load(Relaxed) != 0 {
-            loom::thread::yield_now();
-            self.window(cpu);
+        if until() {
+            return;
         }
+        loom::thread::yield_now();
+        self.window(cpu);
         if !until() {
             self.abandoned.store(true, Relaxed);
         }
@@ -213,7 +214,8 @@ impl Machine for Model {
     }
 
     fn acked(&self, _: CpuId, sender: CpuId, _: Cause, _: MmId) {
-        self.cpus[sender.0].unanswered.fetch_sub(1, Relaxed);
+        let before = self.cpus[sender.0].unanswered.fetch_sub(1, Relaxed);
+        assert_ne!(before, 0, "{sender} was answered more often than it had asked");
     }
 
     fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid) {
