@@ -182,10 +182,7 @@ fn what_does_not_apply_is_refused() {
 fn what_touches_more_is_refused() {
     let text = example(POLICY);
     let error = is_within(Kind { lines: 1, ..POLICY }, &text).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "A policy: adds 2 lines to files that are there and removes 0; 1 are said to be enough"
-    );
+    assert_eq!(error, "A policy: adds 2 lines to files that are there and removes 0; 1 are said to be enough");
     let error = is_within(Kind { new_in: None, ..POLICY }, &text).unwrap_err().to_string();
     assert!(error.contains("and should make a file in None"), "{error}");
 }
