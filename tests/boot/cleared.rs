@@ -1,4 +1,4 @@
-//! What sets and what clears: every ticket that was covered was so by something, and it is known by what.
+//! What sets and what clears: every covered ticket is counted under the cause that covered it.
 
 use anyhow::{Result, ensure};
 use gupsync_bench::Row;
@@ -34,7 +34,7 @@ fn causes() -> Result<()> {
     ];
     let mut specs: Vec<_> =
         cases.iter().map(|(words, _)| spec(&format!("{words} policy=pending ops={OPS}"))).collect();
-    // What a flush has left out stays pending, until somebody flushes who has nothing to do with it.
+    // A ticket that its own flush does not cover stays pending until the flusher's flush covers it, which is another's.
     specs.push(spec(&format!("workload=unmap policy=pending ops=200 flushers=1 {hypercall}")));
     let rows = judged(&machine(5), &specs)?;
     ensure!(rows.len() == specs.len());

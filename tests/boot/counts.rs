@@ -1,6 +1,6 @@
-//! The counts that the protocol and its rivals must show, exactly.
+//! The counts that the protocol and the policies beside it must show, exactly.
 //!
-//! N CPUs, the mm on K of them, M collapses, counted once the mm has settled.
+//! N CPUs, the mm on K of them, M collapses, counted once the mm has come to rest.
 
 use anyhow::{Result, ensure};
 use gupsync_bench::spec::{Mutator, Toggle};
@@ -48,7 +48,7 @@ fn exact(n: u64, k: u64, m: u64) -> Result<()> {
 
 fn check(row: &Row, spec: &Spec, n: u64, k: u64, m: u64) -> Result<()> {
     let global = spec.invlpgb == Toggle::On && k >= spec.threshold as u64;
-    // CPUs of the mm other than the mutator's.
+    // CPUs that run the mm, other than the mutator's.
     let others = if spec.mutator == Mutator::Inside { k - 1 } else { k };
     let flush_ipis = if global { 0 } else { m * others };
     let everyone = m * (n - 1);

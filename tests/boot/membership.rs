@@ -1,7 +1,8 @@
-//! Who is interrupted, exactly as Linux would have it: CPUs that run the mm, that have it loaded lazily, and that have
+//! Which CPUs are interrupted, exactly as in Linux: those that run the mm, that have it loaded lazily, and that have
 //! run it and have another one loaded.
 //!
-//! N CPUs, T of them of the mm: the mutator's and T-1 others. A *round* is an interrupt to each of those T-1.
+//! N CPUs; T of them are what the case is about: the mutator's and T-1 others. A *round* is an interrupt to each of those
+//! T-1.
 
 use std::sync::OnceLock;
 
@@ -120,8 +121,8 @@ const CASES: &[(&str, &[Case])] = &[
         ],
     ),
     // Each range has 8 pages and a table. A gather full of pages flushes, and goes on; then tables go, as many at a
-    // time as fit beside the pages that are left, with a flush each time. Nobody is held: whoever was inside a walk when
-    // the first flush came would be so no longer when a table goes.
+    // time as fit beside the pages that are left, with a flush each time. No walker is held: one that was inside a walk when
+    // the first flush came would have left it when a table goes.
     (
         "a_gather_flushes_as_often_as_it_fills",
         &[
@@ -171,7 +172,7 @@ impl Case {
             Others::Stale => format!("mm_cpus=1 stale={}", t - 1),
             Others::Absent => "mm_cpus=1".to_owned(),
         };
-        // A sync of everybody makes CPUs leave too: what flushes find of lazy and stale ones is for the others to show.
+        // A `broadcast` sync makes CPUs leave too: the other policies show what flushes find of lazy and stale ones.
         let broadcast = if matches!(self.others, Others::Run | Others::Absent) { "broadcast," } else { "" };
         let Case { words, ops, .. } = self;
         spec(&format!("{words} ops={ops} {others} policy={broadcast}property,gather,pending"))
@@ -198,7 +199,7 @@ fn all_cases() -> impl Iterator<Item = (&'static str, &'static Case)> {
     CASES.iter().flat_map(|(test, cases)| cases.iter().map(|case| (*test, case)))
 }
 
-/// The rows of a size, by case: whoever needs them first boots.
+/// The rows of a size, by case: the first test that needs them boots.
 fn rows(size: usize) -> Result<&'static [Vec<Row>]> {
     static ROWS: [OnceLock<Result<Vec<Vec<Row>>, String>>; SIZES.len()] = [const { OnceLock::new() }; _];
     let (n, t) = SIZES[size];
@@ -221,10 +222,10 @@ fn each_size(test: &str) -> Result<()> {
     Ok(())
 }
 
-/// Not to be seen in interrupts: how many instructions a flush takes.
+/// How many INVLPGBs a flush takes: no interrupt shows that.
 fn invlpgb() -> Result<()> {
     let ops = 12;
-    // Of 512 pages nobody counts: above 33, everything is dropped at once.
+    // 512 pages are not flushed one by one: above 33, everything is dropped at once.
     let cases = [
         ("workload=protect invlpgb_max=1", 8, 1),
         ("workload=protect invlpgb_max=3", 3, 1),

@@ -1,4 +1,4 @@
-//! Several mms at once, each flushed in its own way, and everybody's cost beside everybody else's.
+//! Several mms at once, each flushed in its own way, and the costs of the policies beside each other.
 
 use std::sync::OnceLock;
 
@@ -33,7 +33,7 @@ const GUESTS: &str = "switchers=1 flushers=1 isolated=1";
 const ONE_ASID: &str = "asids=1";
 const RUNS: [&str; 4] = [ALL, PRIVATE, GUESTS, ONE_ASID];
 
-/// The rows of one of [`RUNS`], by policy: whoever needs some first boots.
+/// The rows of one of [`RUNS`], by policy: the first test that needs some boots.
 fn rows(of: &str) -> Result<Vec<&'static [Row]>> {
     static ROWS: OnceLock<Result<Vec<Row>, String>> = OnceLock::new();
     let specs = RUNS.map(|words| spec(&format!("workload=mixed threshold=3 invlpgb=on ops=200 {words}")));
@@ -115,7 +115,7 @@ fn guests() -> Result<()> {
     let rows = rows(GUESTS)?;
     let pending = of(&rows, "pending")?;
     for row in pending {
-        // Who has gone elsewhere is found in the cpumask once, and leaves it.
+        // A CPU that has another mm loaded is found in the cpumask once, and leaves it.
         let foreign = count(row, |counts| counts.foreign_interrupts)?;
         ensure!(foreign <= count(row, |counts| counts.departures)?, "{row:#?}");
     }
@@ -136,7 +136,7 @@ fn few_asids() -> Result<()> {
             .flatten()
             .any(|row| count(row, |counts| counts.invlpgb_ops).is_ok_and(|ops| ops > 0))
     );
-    // Nobody gets one: as if there were no INVLPGB, but known to `pending` only.
+    // No mm gets one: as if there were no INVLPGB, but known to `pending` only.
     let (n, ops) = (8, 20);
     let specs = ["invlpgb=off", "invlpgb=on asids=0"]
         .map(|words| spec(&format!("policy=pending,property,broadcast ops={ops} {words}")));

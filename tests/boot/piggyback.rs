@@ -1,4 +1,4 @@
-//! Somebody else's interrupt, between flush and sync, saves the sync: only `pending` sees that.
+//! An interrupt for another reason, between flush and sync, saves the sync: only `pending` sees that.
 //!
 //! A walker is on a vCPU that was preempted, so that the flush of the collapse leaves it out.
 
@@ -40,7 +40,7 @@ fn saves() -> Result<()> {
         ensure!(counts.sync_ipis == Some(sync_ipis), "sync_ipis: {sync_ipis} expected in {row:#?}");
         ensure!(counts.syncs_skipped == Some(skipped), "syncs_skipped: {skipped} expected in {row:#?}");
         ensure!(counts.hypercalls == Some(OPS) && counts.ops == Some(OPS), "{row:#?}");
-        // Everybody but the sibling, and for no mm.
+        // To every CPU but the sibling, and for no mm.
         let other_ipis = if row.workload == Workload::PiggybackProtect { 0 } else { OPS * (CPUS - 1) };
         ensure!(counts.other_ipis == Some(other_ipis), "other_ipis: {other_ipis} expected in {row:#?}");
     }

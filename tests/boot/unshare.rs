@@ -1,4 +1,4 @@
-//! Unshare: one sync settles what several mms have left, and it finds their walkers.
+//! Unshare: one sync settles a table that several mms have left, and it finds their walkers.
 
 use anyhow::{Result, ensure};
 use gupsync_bench::row::Status;
@@ -47,7 +47,7 @@ fn finds_who_left() -> Result<()> {
 }
 
 fn posted_are_caught() -> Result<()> {
-    // Of two sharers, the last flush is that of the only one who has left.
+    // Of two sharers, the last flush is that of the only one that has left.
     let specs: Vec<_> = (1..=20)
         .map(|seed| {
             let sharers = 3 + seed % 4;
@@ -66,7 +66,7 @@ fn posted_are_caught() -> Result<()> {
     Ok(())
 }
 
-/// Whose step is next, and on which CPU, is drawn: no race is needed to have them in any order.
+/// Which mm takes the next step, and on which CPU, is drawn: no race is needed to have them in any order.
 fn safe_ones_hold() -> Result<()> {
     let specs: Vec<_> = (1..=20)
         .map(|seed| {

@@ -1,4 +1,4 @@
-//! A machine on which one thing happens at a time. It records who is interrupted, and why; what each CPU has loaded, and
+//! A machine on which one thing happens at a time. It records which CPUs are interrupted, and why; what each has loaded, and
 //! when its TLB last forgot what it knew; what was counted.
 
 use std::collections::BTreeMap;
@@ -127,7 +127,7 @@ impl Machine for Sequential {
         result
     }
 
-    /// The others answer: there is nothing else to wait for.
+    /// The other CPUs take their interrupts: there is nothing else to wait for.
     fn wait(&self, cpu: CpuId, mut until: impl FnMut() -> bool) {
         (0..self.cpus.len()).map(CpuId).for_each(|cpu| self.deliver(cpu));
         assert_eq!(self.cpus[cpu.0].unanswered.load(Relaxed), 0, "{cpu} was not answered");

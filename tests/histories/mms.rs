@@ -34,7 +34,7 @@ enum Step {
     Everyone(usize),
     /// A flush of the kernel's range.
     KernelRange(usize),
-    /// A round begins, which leaves one CPU out if it is told to, and stays under way.
+    /// A round begins, and stays under way. If so told, it leaves its first target out.
     Begin(usize, usize, bool),
     /// It is awaited.
     End(usize),
@@ -70,7 +70,7 @@ fn id(mm: usize) -> MmId {
     MmId::new(mm + 1)
 }
 
-/// Begins a round for `mm`, and calls all who are needed but `left_out`. Says who that was.
+/// Begins a round for `mm`, and calls all CPUs that are needed but the first `left_out`. Says which are needed.
 fn begin(
     world: &World<Sequential>,
     cpu: usize,

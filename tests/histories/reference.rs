@@ -24,7 +24,7 @@ pub struct Mm {
     pub synced: u64,
 }
 
-/// Who is interrupted, and why.
+/// The CPUs that are interrupted, and why.
 pub type Sent = Vec<(Cause, usize)>;
 
 /// All of it.
@@ -59,7 +59,7 @@ impl World {
         }
     }
 
-    /// Whose ack a round of `sender` for `mm` needs: they may be inside a walk of it.
+    /// The CPUs whose ack a round of `sender` for `mm` needs: they may be inside a walk of it.
     pub fn walkers(&self, sender: usize, mm: usize) -> BTreeSet<usize> {
         let may_walk = |cpu: &usize| *cpu != sender && self.cpus[*cpu] == Cpu { loaded: Some(mm), lazy: false };
         self.mms[mm].members.iter().copied().filter(may_walk).collect()
@@ -83,7 +83,7 @@ impl World {
         (0..self.cpus.len()).filter(|cpu| *cpu != sender).map(|cpu| (Cause::Other, cpu)).collect()
     }
 
-    /// A flush after last-level entries have changed: a CPU that does not use the mm is left alone.
+    /// A flush after last-level entries have changed: it does not interrupt a CPU that does not use the mm.
     pub fn flush_kept(&mut self, sender: usize, mm: usize) -> Sent {
         let sent = self.walkers(sender, mm).into_iter().map(|cpu| (Cause::Flush, cpu)).collect();
         self.cover(mm, self.mms[mm].modified);
@@ -91,7 +91,7 @@ impl World {
         sent
     }
 
-    /// A flush after a table was unlinked: every CPU of the mask.
+    /// A flush after a table was unlinked: every CPU of the cpumask.
     pub fn flush_freed(&mut self, sender: usize, mm: usize) -> Sent {
         let members: Vec<_> = self.mms[mm].members.iter().copied().filter(|cpu| *cpu != sender).collect();
         self.cover(mm, self.mms[mm].modified);
@@ -100,7 +100,7 @@ impl World {
         members.into_iter().map(|cpu| (Cause::Flush, cpu)).collect()
     }
 
-    /// A CPU that is interrupted for a flush: one that has gone elsewhere leaves the mask.
+    /// A CPU that is interrupted for a flush: one that has another mm loaded leaves the cpumask.
     fn take_flush(&mut self, cpu: usize, mm: usize) {
         if self.cpus[cpu].loaded != Some(mm) {
             self.mms[mm].members.remove(&cpu);

@@ -8,12 +8,12 @@ use gupsync::policy::Pending;
 use gupsync::types::Range;
 use gupsync::world::Cpu;
 
-use crate::machine::{
-    BY_INVLPGB, MM, Model, ONE_GLOBAL_MM, ONE_MM, ONE_PAGE, Setting, Stage, explore, give_asids,
-};
-use crate::roles::{
+use crate::acts::{
     access, access_and_go_away, access_twice, come_back_and_access, elsewhere, flush, flush_the_walker,
     join_and_access, running, unlink_flush_and_reuse, unmap_and_reuse, using_it, using_it_lazily, walk,
+};
+use crate::machine::{
+    BY_INVLPGB, MM, Model, ONE_GLOBAL_MM, ONE_MM, ONE_PAGE, Setting, Stage, explore, give_asids,
 };
 
 const LOCAL: Setting = Setting { config: BY_INVLPGB, ..ONE_PAGE };
@@ -27,7 +27,7 @@ const GLOBAL: Setting = Setting {
     ..LOCAL
 };
 
-/// It has the only one.
+/// Mm 1 has the only global ASID.
 const SCARCE: Setting =
     Setting { config: FlushConfig { asids: 1, ..BY_INVLPGB }, mms: &[MM, MM, MM], ..GLOBAL };
 
@@ -74,7 +74,7 @@ fn a_cpu_that_joins_in_transition() {
     explore(LOCAL, &[(elsewhere, join_and_access), (elsewhere, flush_unmap_and_reuse)]);
 }
 
-/// Somebody else's flush makes the CPU go over to the global ASID, and who reuses the page finds that done.
+/// Another CPU's flush makes this one go over to the global ASID, and the mutator finds that done.
 #[test]
 fn a_cpu_in_transition_and_a_flush() {
     explore(LOCAL, &[(straggling, access_twice), (elsewhere, flush_the_walker), (elsewhere, unmap_and_reuse)]);
@@ -97,7 +97,7 @@ fn a_cpu_that_joins_and_another_that_gives() {
 /// One CPU gives the ASID, another ends the transition.
 #[test]
 #[ignore = "deep"]
-fn a_cpu_that_joins_between_one_that_gives_and_one_that_settles() {
+fn a_cpu_that_joins_between_one_that_gives_and_one_that_ends() {
     fn flush_unmap_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
         flush(stage, cpu);
         stage.world.machine.pause();
@@ -115,14 +115,14 @@ fn a_cpu_that_was_lazy_before_the_transition() {
     explore(LOCAL, &[(using_it_lazily, come_back_and_access), (elsewhere, unmap_and_reuse)]);
 }
 
-/// The CPU has left before the transition ends; who reuses the page has not looked for it.
+/// The CPU has left before the transition ends; the mutator has not looked for it.
 #[test]
 #[ignore = "deep"]
 fn a_cpu_that_goes_away_and_another_that_settles() {
     explore(LOCAL, &[(straggling, access_and_go_away), (elsewhere, flush), (elsewhere, unmap_and_reuse)]);
 }
 
-/// A walker is in the mm while its ASID is given, and the flush of the unlink may interrupt it or not.
+/// A walker has the mm loaded while its ASID is given, and the flush of the unlink may interrupt it or not.
 #[test]
 fn a_walker_before_the_transition() {
     fn flush_unlink_flush_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -135,7 +135,7 @@ fn a_walker_before_the_transition() {
     );
 }
 
-/// The flush interrupts nobody, and the sync is due.
+/// The flush interrupts no CPU, and the sync is due.
 #[test]
 fn a_walker_under_a_global_asid() {
     explore(ONE_GLOBAL_MM, &[(running, walk::<Pending>), (elsewhere, unlink_flush_and_reuse::<Pending>)]);
@@ -167,7 +167,7 @@ fn an_asid_that_is_used_again() {
     explore(SCARCE, &[(using_it, use_it_for_another), (elsewhere, flush_2)]);
 }
 
-/// One CPU makes it clean, another gives it.
+/// One CPU makes the ASID clean, another gives it.
 #[test]
 fn an_asid_that_is_used_again_by_a_third() {
     fn use_it_for_another(stage: &Stage, cpu: &mut Cpu<'_, Model>) {

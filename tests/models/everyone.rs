@@ -6,8 +6,8 @@ use gupsync::policy::{self, Pending};
 use gupsync::sync_round;
 use gupsync::world::Cpu;
 
+use crate::acts::{elsewhere, join_and_walk, running, walk};
 use crate::machine::{Model, ONE_MM, Stage, VA, explore};
-use crate::roles::{elsewhere, join_and_walk, running, walk};
 
 /// The sync is skipped, for `interrupt` has covered the ticket.
 fn unlink_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>, interrupt: impl FnOnce(&mut Cpu<'_, Model>)) {

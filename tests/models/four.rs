@@ -2,10 +2,10 @@
 
 use gupsync::policy::Pending;
 
-use crate::machine::{ONE_MM, explore};
-use crate::roles::{
+use crate::acts::{
     elsewhere, flush, flush_the_walker, gone, join_and_walk, round, running, unlink_and_reuse, walk,
 };
+use crate::machine::{ONE_MM, explore};
 
 #[test]
 #[ignore = "deep"]
@@ -63,7 +63,7 @@ fn two_walkers_and_a_call() {
     );
 }
 
-/// Somebody else's flush may find the walker before it joins, while it does, and after that.
+/// The flush of the fourth CPU may find the walker before it joins, while it does, and after that.
 #[test]
 fn a_walker_that_joins_another_of_the_mm_and_a_call() {
     explore(

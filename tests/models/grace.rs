@@ -5,8 +5,8 @@ use gupsync::ops::deferred::Deferred;
 use gupsync::policy::{self, Rcu};
 use gupsync::world::Cpu;
 
+use crate::acts::{elsewhere, running, unlink_and_reuse, walk};
 use crate::machine::{Model, ONE_MM, Stage, VA, explore};
-use crate::roles::{elsewhere, running, unlink_and_reuse, walk};
 
 fn walk_and_rest(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     walk::<Rcu>(stage, cpu);
@@ -24,7 +24,7 @@ fn unlink_defer_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     deferred.poll(cpu).into_iter().for_each(|table| machine.reuse(table));
 }
 
-/// Every CPU of a model is idle when its role begins.
+/// Every CPU of a model is idle when its act begins.
 #[test]
 fn a_walker_that_comes_to_work() {
     explore(ONE_MM, &[(running, walk::<Rcu>), (elsewhere, unlink_and_reuse::<Rcu>)]);

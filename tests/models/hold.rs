@@ -11,8 +11,8 @@ use gupsync::types::{CpuId, Frame, MmId};
 use gupsync::world::{Cpu, World};
 use gupsync_bench::hold::Hold;
 
+use crate::acts::{elsewhere, running, walk_to_and};
 use crate::machine::{Model, ONE_MM, Setting, VA, explore};
-use crate::roles::{elsewhere, running, walk_to_and};
 
 /// A PTE table, and where its walker is held.
 struct Held {

@@ -5,8 +5,8 @@ use gupsync::gup_fast;
 use gupsync::policy::{Gather, Pending, Policy};
 use gupsync::world::Cpu;
 
+use crate::acts::{collapse, elsewhere, flush, running, unlink_flush_and_reuse, unmap_and_reuse, using_it};
 use crate::machine::{BY_IPI, MM, Model, ONE_MM, ONE_PAGE, Setting, Stage, VA, explore};
-use crate::roles::{collapse, elsewhere, flush, running, unlink_flush_and_reuse, unmap_and_reuse, using_it};
 
 const HYPERCALL: FlushConfig = FlushConfig { methods_interrupt: false, ..BY_IPI };
 const GUEST: MmConfig = MmConfig { flush: FlushMethod::Hypercall, ..MM };
@@ -38,7 +38,7 @@ fn a_preempted_cpu() {
     explore(GUEST_PAGE, &[(using_it, access_and_be_preempted), (elsewhere, unmap_and_reuse)]);
 }
 
-/// Somebody else's flush may have been deferred already.
+/// The flush of a third CPU may have been deferred already.
 #[test]
 fn a_preempted_cpu_and_two_flushes() {
     explore(

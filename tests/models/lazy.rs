@@ -3,8 +3,8 @@
 use gupsync::policy::Pending;
 use gupsync::world::Cpu;
 
+use crate::acts::{elsewhere, flush_the_walker, lazy, running, unlink_and_reuse, walk};
 use crate::machine::{Model, ONE_MM, Stage, explore};
-use crate::roles::{elsewhere, flush_the_walker, lazy, running, unlink_and_reuse, walk};
 
 fn come_back_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     cpu.exit_lazy_tlb(stage.mm(1));

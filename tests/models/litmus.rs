@@ -15,26 +15,27 @@ struct Shared {
     seen: [AtomicU64; 2],
 }
 
-type Part = fn(&Shared);
+type Act = fn(&Shared);
 
-/// Explores `parts`; `handler` is run by interrupts, `wrong` tells what must not come out in the end. Says what was found.
-fn run(parts: &'static [Part], handler: fn(&Shared), wrong: fn(&Shared) -> bool) -> Option<String> {
-    let mut report = UnderWay::begin("tso", parts.len(), None);
+/// Explores `acts`, each on its CPU; `handler` is run by interrupts, `wrong` tells what must not come out in the end. Says
+/// what was found.
+fn run(acts: &'static [Act], handler: fn(&Shared), wrong: fn(&Shared) -> bool) -> Option<String> {
+    let mut report = UnderWay::begin("tso", acts.len(), None);
     let outcome = tso::explore((1_000_000, None), || {
         let zero = || AtomicU64::new(0);
         let shared = Arc::new(Shared { x: zero(), y: zero(), seen: [zero(), zero()] });
         let over = Arc::new(zero());
-        let role = |part: &'static Part| {
+        let role = |act: &'static Act| {
             let (shared, over) = (shared.clone(), over.clone());
             let role = move || {
-                part(&shared);
-                if over.fetch_add(1, Relaxed) + 1 == parts.len() as u64 && wrong(&shared) {
+                act(&shared);
+                if over.fetch_add(1, Relaxed) + 1 == acts.len() as u64 && wrong(&shared) {
                     tso::broken("wrong");
                 }
             };
             Arc::new(role) as Role
         };
-        let roles = parts.iter().map(role).collect();
+        let roles = acts.iter().map(role).collect();
         let shared = shared.clone();
         let handler = move |_: usize, _: Interrupt| handler(&shared);
         (roles, Rc::new(handler) as Rc<dyn Fn(usize, Interrupt)>)
@@ -202,14 +203,14 @@ fn what_comes_after_two_empty_stretches_is_reached() {
     assert_eq!(found.as_deref(), Some("wrong"));
 }
 
-/// Who waits for two may wait for ever.
+/// A CPU that waits for two may wait for ever.
 #[test]
 fn an_interrupt_that_is_pending_is_not_sent_twice() {
     fn wait_for_two(shared: &Shared) {
         tso::wait(|| shared.x.load(Relaxed) == 2);
     }
     let found = run(&[wait_for_two, send, send], bump, |_| false);
-    assert_eq!(found.as_deref(), Some("nothing can happen any more, and somebody waits"));
+    assert_eq!(found.as_deref(), Some("nothing can happen any more, and a CPU waits"));
 }
 
 #[test]
@@ -222,6 +223,6 @@ fn what_is_waited_for_comes() {
 
 #[test]
 fn a_panic_is_a_fault() {
-    let found = run(&[|_| panic!("at the disco")], nothing, |_| false);
-    assert_eq!(found.as_deref(), Some("CPU 0 panics: at the disco"));
+    let found = run(&[|_| panic!("as asked")], nothing, |_| false);
+    assert_eq!(found.as_deref(), Some("CPU 0 panics: as asked"));
 }

@@ -8,8 +8,8 @@ use gupsync::policy::Pending;
 use gupsync::types::Frame;
 use gupsync::world::Cpu;
 
+use crate::acts::{collapse, elsewhere, running};
 use crate::machine::{Model, ONE_PAGE, Stage, VA, explore};
-use crate::roles::{collapse, elsewhere, running};
 
 /// What is read or written through a pin needs no interrupts off.
 fn pin_and(stage: &Stage, cpu: &mut Cpu<'_, Model>, then: impl FnOnce(&Model, Frame)) {
@@ -23,7 +23,7 @@ fn pin_and_read(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     pin_and(stage, cpu, Model::read);
 }
 
-/// As a device does that was given the page.
+/// As a device does that DMAs to the page.
 fn pin_and_write(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     pin_and(stage, cpu, Model::reuse);
 }
@@ -33,13 +33,13 @@ fn clear(stage: &Stage) {
     slot.swap(0, Ordering::Relaxed);
 }
 
-/// Whoever drops the last reference frees the page.
+/// The mapping's reference goes; the CPU that drops the last one frees the page.
 fn unmap_and_put(stage: &Stage, _: &mut Cpu<'_, Model>) {
     clear(stage);
     stage.world.put_page(stage.table);
 }
 
-/// The page begins another life, which is no business of whoever finds it by the old entry.
+/// The page gets a new owner: a walker that finds it by the old entry must not use it.
 fn unmap_and_map_elsewhere(stage: &Stage, _: &mut Cpu<'_, Model>) {
     let machine = &stage.world.machine;
     clear(stage);

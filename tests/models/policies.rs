@@ -2,8 +2,8 @@
 
 use gupsync::policy::{Broadcast, Gather, Property};
 
+use crate::acts::{elsewhere, running, unlink_flush_and_reuse, walk};
 use crate::machine::{ONE_GLOBAL_MM, ONE_MM, explore};
-use crate::roles::{elsewhere, running, unlink_flush_and_reuse, walk};
 
 #[test]
 fn broadcast() {

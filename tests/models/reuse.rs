@@ -3,10 +3,10 @@
 use gupsync::policy::Pending;
 use gupsync::world::Cpu;
 
-use crate::machine::{Model, ONE_MM, Stage, explore};
-use crate::roles::{
+use crate::acts::{
     elsewhere, flush, join_and_walk, round, running, unlink_and_reuse, unlink_flush_and_reuse, walk,
 };
+use crate::machine::{Model, ONE_MM, Stage, explore};
 
 /// An interrupt may be taken before the walk.
 fn answer_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -33,7 +33,7 @@ fn a_flush_in_between() {
     );
 }
 
-/// As before, for a round that nobody's unlink asked for.
+/// As before, for a round that no unlink asked for.
 #[test]
 #[cfg_attr(loom, ignore = "deep")]
 fn a_round_in_between() {
@@ -52,7 +52,7 @@ fn a_round_and_a_walker_that_joins() {
     );
 }
 
-/// All of them have to answer.
+/// Both walkers have to answer.
 #[test]
 fn two_walkers() {
     explore(

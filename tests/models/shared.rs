@@ -1,6 +1,6 @@
-//! Property: no walker reads a shared table that has been reused, whoever had left it and whoever reuses it.
+//! Property: no walker reads a shared table that has been reused, whichever mm had left it and whichever reuses it.
 //!
-//! All mms have a global ASID, so that nobody's flush reaches a walker.
+//! All mms have a global ASID, so that no flush reaches a walker.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use gupsync::sync_round;
 use gupsync::types::{FrameSize, MmId};
 use gupsync::world::{Cpu, World};
 
+use crate::acts::{elsewhere, flush_the_walker, running, walk_to};
 use crate::machine::{BY_INVLPGB, MM, Model, Setting, VA, explore, give_asids};
-use crate::roles::{elsewhere, flush_the_walker, running, walk_to};
 
 type Stage = crate::machine::Stage<Arc<SharedTable>>;
 
@@ -23,15 +23,15 @@ type Stage = crate::machine::Stage<Arc<SharedTable>>;
 const TWO: Setting<Arc<SharedTable>> =
     Setting { config: BY_INVLPGB, mms: &[MM, MM], table: |world| table_shared_by(2, world) };
 
-/// Three do.
+/// Three mms share it.
 const THREE: Setting<Arc<SharedTable>> =
     Setting { mms: &[MM, MM, MM], table: |world| table_shared_by(3, world), ..TWO };
 
-/// Three do, and the flush of the second reaches its CPUs.
+/// Three mms share it, and the flush of the second reaches the CPUs that run that mm.
 const THREE_AND_AN_IPI: Setting<Arc<SharedTable>> =
     Setting { mms: &[MM, MmConfig { wants_asid: false, ..MM }, MM], ..THREE };
 
-/// The third does not, yet.
+/// The third mm does not share it yet.
 const TWO_OF_THREE: Setting<Arc<SharedTable>> = Setting { table: |world| table_shared_by(2, world), ..THREE };
 
 /// A PMD table at [`VA`] that the first `sharers` mms share; every mm has its ASID.
@@ -180,7 +180,7 @@ fn the_third_reuses_pending_and_targeted() {
     );
 }
 
-/// The last to leave but one reaches all of his own, and nobody else's.
+/// The flush of the last mm but one to leave reaches the walkers of that mm, and no other's.
 #[test]
 fn the_third_reuses_gather() {
     explore(
@@ -189,7 +189,7 @@ fn the_third_reuses_gather() {
     );
 }
 
-/// Who leaves may find the walker, or clear the entry before it looks.
+/// The mm that leaves may find the walker, or clear the entry before the walker looks.
 #[test]
 fn a_walker_that_joins() {
     explore(TWO, &[(elsewhere, join_and_walk), (elsewhere, leave_then_claim_and_reuse)]);
@@ -200,13 +200,13 @@ fn the_last_to_leave_frees() {
     explore(TWO, &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, leave_and_reuse)]);
 }
 
-/// As before, but the walker is of the mm that frees.
+/// As before, but the walker walks the mm that frees.
 #[test]
 fn the_last_to_leave_frees_and_has_a_walker() {
     explore(TWO, &[(running_2, walk_2), (elsewhere, both_leave_and_reuse)]);
 }
 
-/// Who leaves does not find the walker in its cpumask, and owes nothing.
+/// The mm that leaves does not find the walker in its cpumask, and owes nothing.
 #[test]
 fn a_walker_that_is_made_to_leave() {
     explore(

@@ -3,11 +3,11 @@
 use gupsync::policy::Pending;
 use gupsync::world::Cpu;
 
-use crate::machine::{Model, ONE_MM, Stage, TWO_MMS, explore};
-use crate::roles::{
+use crate::acts::{
     elsewhere, flush_freed, flush_the_walker, gone, join_and_walk, running, unlink_and_reuse,
     unlink_flush_and_reuse, walk,
 };
+use crate::machine::{Model, ONE_MM, Stage, TWO_MMS, explore};
 
 fn walk_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     walk::<Pending>(stage, cpu);
@@ -49,7 +49,7 @@ fn a_walker_that_is_made_to_leave() {
     );
 }
 
-/// The interrupt of somebody else's flush may come at any time: before the CPU is back, while it switches, after that.
+/// The interrupt of a third CPU's flush may come at any time: before the walker is back, while it switches, after that.
 #[test]
 fn a_walker_that_was_here_before_and_a_flush() {
     explore(
@@ -58,7 +58,7 @@ fn a_walker_that_was_here_before_and_a_flush() {
     );
 }
 
-/// As before, for a flush of one's own.
+/// As before, and the unlinker flushes.
 #[test]
 fn a_walker_that_is_made_to_leave_and_a_flush() {
     explore(

@@ -4,8 +4,8 @@ use gupsync::mm::page_table::{self, Entry};
 use gupsync::policy::Pending;
 use gupsync::world::Cpu;
 
+use crate::acts::{running, walk};
 use crate::machine::{Model, ONE_MM, Stage, VA, explore};
-use crate::roles::{running, walk};
 
 /// Beforehand: takes the table out.
 fn unlink(stage: &Stage, _: &mut Cpu<'_, Model>) {

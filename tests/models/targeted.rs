@@ -2,8 +2,8 @@
 
 use gupsync::policy::{PendingTargeted, Targeted};
 
+use crate::acts::{elsewhere, flush, running, unlink_and_reuse, walk};
 use crate::machine::{ONE_MM, explore};
-use crate::roles::{elsewhere, flush, running, unlink_and_reuse, walk};
 
 #[test]
 fn a_tracked_walker() {

@@ -5,11 +5,11 @@ use gupsync::ops::{Operation, Step};
 use gupsync::policy::Pending;
 use gupsync::world::Cpu;
 
-use crate::machine::{Model, ONE_PAGE, Stage, VA, explore};
-use crate::roles::{
+use crate::acts::{
     access, access_and_go_away, access_twice, come_back_and_access, elsewhere, join_and_access,
     unmap_and_reuse, using_it, using_it_lazily,
 };
+use crate::machine::{Model, ONE_PAGE, Stage, VA, explore};
 
 fn access_and_go_lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     access(stage, cpu);
@@ -43,7 +43,7 @@ fn a_cpu_that_goes_away() {
     explore(ONE_PAGE, &[(using_it, access_and_go_away), (elsewhere, unmap_and_reuse)]);
 }
 
-/// Nobody writes a page any more that has lost the right to be written.
+/// After the flush no CPU writes a page that has lost the right to be written.
 #[test]
 fn a_page_that_is_protected() {
     fn write_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {

@@ -10,8 +10,8 @@ use gupsync::sync_round;
 use gupsync::types::{Frame, MmId};
 use gupsync::world::{Cpu, World};
 
+use crate::acts::{elsewhere, running};
 use crate::machine::{Model, ONE_MM, Setting, VA, explore};
-use crate::roles::{elsewhere, running};
 
 /// A table, and the one that leads to it.
 struct Nested {

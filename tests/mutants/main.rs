@@ -47,7 +47,7 @@ struct Place(PathBuf);
 impl Place {
     fn take() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let free = FREE.lock().expect("nobody panics while holding it").pop();
+        let free = FREE.lock().expect("no thread panics while holding it").pop();
         let new =
             || Tree::own().root.join("target/mutants").join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
         Place(free.unwrap_or_else(new))
@@ -56,7 +56,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        FREE.lock().expect("nobody panics while holding it").push(self.0.clone());
+        FREE.lock().expect("no thread panics while holding it").push(self.0.clone());
     }
 }
 

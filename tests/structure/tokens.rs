@@ -109,7 +109,7 @@ fn tokens_come_from_their_makers_only() {
     }
     assert!(
         makers.open.is_empty(),
-        "{:?}: give a token private fields, or anyone can write it out",
+        "{:?}: give a token private fields, or any code can write it out",
         makers.open
     );
     let is_allowed = |maker: &str| ALLOWED.iter().any(|(allowed, _)| *allowed == maker);

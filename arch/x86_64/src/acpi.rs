@@ -49,7 +49,7 @@ fn find(rsdp: u64, signature: &[u8; 4]) -> Option<u64> {
 
 /// Plain data from physical memory.
 fn read<T: Copy>(at: u64) -> T {
-    // Wherever firmware keeps its tables: some call that memory reserved.
+    // Some firmware keeps its tables in memory that it calls reserved: no allocation comes from there.
     paging::map_physical(at, size_of::<T>() as u64);
     // SAFETY: just mapped; `T` is used with integers and arrays of bytes only, which any bits are.
     unsafe { read_unaligned(frames::address(Frame(at)).cast::<T>()) }

@@ -1,4 +1,4 @@
-//! What the bootloader tells: the Limine boot protocol, in the part that all its revisions share.
+//! What the bootloader tells: the Limine boot protocol, as far as all its revisions agree.
 
 use core::ffi::CStr;
 
@@ -56,11 +56,11 @@ pub struct Region {
     pub usable: bool,
 }
 
-/// What was told.
+/// What the bootloader told.
 pub struct BootInfo {
-    /// Who booted.
+    /// The bootloader's name.
     pub bootloader: &'static str,
-    /// Its version.
+    /// The bootloader's version.
     pub version: &'static str,
     /// Where physical memory is mapped.
     pub hhdm: u64,
@@ -93,7 +93,7 @@ pub fn info() -> BootInfo {
     }
 }
 
-/// The command line: asked for by itself where the bootloader knows how, else that of the kernel's file.
+/// The command line: from the request of its own where the bootloader answers that, else from the kernel's file.
 fn cmdline() -> &'static CStr {
     if let Some(response) = CMDLINE.get_response() {
         return response.cmdline();

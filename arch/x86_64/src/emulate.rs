@@ -6,14 +6,14 @@
 //! the other CPUs even while they keep interrupts off, and proves nothing about walkers: it works by NMI, and an
 //! NMI does not wait for a walker's `sti`.
 //!
-//! It is the laziest hardware the manual allows: nothing is invalidated before TLBSYNC, so that a TLBSYNC
-//! forgotten, or executed on another CPU, is always seen.
+//! It invalidates as late as the manual allows: nothing before TLBSYNC, so that a TLBSYNC that is missing, or executed
+//! on another CPU, is always detected.
 //!
 //! # Mechanism
 //!
 //! INVLPGB writes the operation into the CPU's own queue. TLBSYNC sends an NMI to every other CPU and waits until
 //! all have been through the queue. NMIs coalesce, so none is counted at the receiver: each CPU takes from its
-//! mailbox whose queue it has still to read. The handler takes no lock and writes no line.
+//! mailbox whose queue it has still to read. The handler takes no lock and prints nothing.
 
 use alloc::boxed::Box;
 

@@ -11,7 +11,7 @@ const DEBUG_EXIT: u16 = 0xf4;
 /// Ends the run.
 pub fn exit(code: ExitCode) -> ! {
     serial::drain();
-    // SAFETY: the port ends the run, or nobody listens on it.
+    // SAFETY: the port ends the run, or no device is there.
     unsafe { Port::<u32>::new(DEBUG_EXIT).write(code as u32) };
     // Without that device: on real hardware, or in a machine started by hand.
     interrupts::disable();

@@ -1,4 +1,4 @@
-//! Failing on purpose, to see that the failure is seen.
+//! Failing on purpose, to test that the failure is reported.
 
 use core::arch::asm;
 use core::hint::black_box;

@@ -80,7 +80,7 @@ pub fn init(hhdm: u64, regions: impl Iterator<Item = Region>) {
         // SAFETY: `carve` gave memory for `count` descriptors to this caller alone.
         unsafe { descriptors.wrapping_add(index).write(Page::free()) };
     }
-    // SAFETY: the loop has written all of them, and nobody else has the memory.
+    // SAFETY: the loop has written all of them, and no other code has the memory.
     PAGES.call_once(|| unsafe { core::slice::from_raw_parts(descriptors, count) });
 }
 
@@ -138,7 +138,7 @@ pub fn in_use() -> u64 {
     FREE.lock().in_use
 }
 
-/// Gives back. The first word is left alone: it says what became of the page.
+/// Gives back. The first word is not written: it says what became of the page.
 pub fn free(frame: Frame, size: FrameSize) {
     let mut free = FREE.lock();
     let next = free.list(size).map_or(0, |frame| frame.0);

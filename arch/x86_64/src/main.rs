@@ -59,7 +59,7 @@ extern "C" fn _start() -> ! {
     let trampoline = frames::alloc_below_1_mib();
     paging::init(boot, boot::regions());
     let heap = frames::carve(HEAP_BYTES as u64);
-    // SAFETY: `carve` gave this memory to nobody else, for good.
+    // SAFETY: `carve` gave this memory to no other caller, for good.
     unsafe { HEAP.lock().init(heap, HEAP_BYTES) };
 
     let cpus = acpi::count_cpus(boot.rsdp);

@@ -1,4 +1,4 @@
-//! The kernel's own page tables: physical memory, the kernel's parts with their rights, stacks and devices.
+//! The kernel's own page tables: physical memory, the kernel's sections with their rights, stacks and devices.
 //!
 //! Physical memory is mapped by 4 KiB pages. An `invlpg` inside a large page that was touched makes QEMU flush
 //! the whole TLB, and would hide the missing flush that a test wants to see.
@@ -102,7 +102,7 @@ fn map(at: u64, physical: u64, flags: Flags) {
     let page = Page::<Size4KiB>::containing_address(VirtAddr::new(at));
     let frame = PhysFrame::containing_address(PhysAddr::new(physical));
     let mut tables = TABLES.get().expect("tables").lock();
-    // SAFETY: called with memory of the memory map, for the HHDM; the kernel's own parts, with the rights they were
+    // SAFETY: called with memory of the memory map, for the HHDM; the kernel's sections, with the rights they were
     // linked for; frames just allocated; device registers. None of it breaks what Rust knows about.
     match unsafe { tables.map_to(page, frame, flags, &mut Frames) } {
         Ok(flush) => flush.flush(),

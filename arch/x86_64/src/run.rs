@@ -62,7 +62,7 @@ pub fn serve(cpu: CpuId) -> ! {
             // Release: pairs with the Acquire in `with_run`.
             BACK.fetch_add(1, Ordering::Release);
         } else if let Some(run) = current() {
-            run.take_part(cpu);
+            run.follow(cpu);
         }
     }
 }

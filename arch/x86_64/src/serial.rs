@@ -26,7 +26,7 @@ impl Com1 {
         while Self::status() & TRANSMITTER_EMPTY == 0 {
             core::hint::spin_loop();
         }
-        // SAFETY: the data register of the serial port; nobody else drives it.
+        // SAFETY: the data register of the serial port; no other code drives it.
         unsafe { Port::<u8>::new(COM1).write(byte) };
     }
 }
@@ -63,7 +63,7 @@ impl Log for Logger {
 pub fn init() {
     // Interrupts off; divisor latch; divisor 1; 8N1; FIFOs on and cleared; DTR and RTS.
     for (register, value) in [(1, 0), (3, 0x80), (0, 1), (1, 0), (3, 3), (2, 7), (4, 3)] {
-        // SAFETY: the documented way to set up a 16550, which nobody else uses.
+        // SAFETY: the documented way to set up a 16550, which no other code uses.
         unsafe { Port::<u8>::new(COM1 + register).write(value) };
     }
     log::set_logger(&Logger).expect("the first logger");
@@ -87,7 +87,7 @@ pub fn emergency(text: fmt::Arguments<'_>) {
         }
         core::hint::spin_loop();
     }
-    // Whoever holds the lock is not going to finish: it was this CPU, or it is stuck.
+    // The CPU that holds the lock will not release it: it is this one, interrupted in a line, or it is stuck.
     let _ = writeln!(Com1, "\n{}{text}", report::FATAL);
 }
 

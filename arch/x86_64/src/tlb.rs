@@ -120,7 +120,7 @@ extern "C" fn touch_fault() {
 ///
 /// In the upper half, which is the kernel's.
 pub fn touch(va: VirtAddr) -> Option<u64> {
-    assert!(va.0 < 1 << 47, "{va:?} is not of an mm");
+    assert!(va.0 < 1 << 47, "{va:?} is in the kernel's half");
     let touched = touch_raw(va.0);
     (touched.mapped != 0).then_some(touched.value)
 }
@@ -136,13 +136,13 @@ extern "C" fn write_fault() {
     naked_asm!("xor eax, eax", "ret")
 }
 
-/// Writes through the MMU; says whether it let us.
+/// Writes through the MMU; says whether the mapping allowed it.
 ///
 /// # Panics
 ///
 /// In the upper half, which is the kernel's.
 pub fn write(va: VirtAddr, value: u64) -> bool {
-    assert!(va.0 < 1 << 47, "{va:?} is not of an mm");
+    assert!(va.0 < 1 << 47, "{va:?} is in the kernel's half");
     write_raw(va.0, value) != 0
 }
 

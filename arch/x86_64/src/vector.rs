@@ -8,5 +8,5 @@ pub const SYNC: u8 = 0xf2;
 pub const KICK: u8 = 0xf3;
 /// A request that has nothing to do with an mm.
 pub const OTHER: u8 = 0xf4;
-/// The APIC's own "it was nothing".
+/// The APIC's spurious interrupt.
 pub const SPURIOUS: u8 = 0xff;

@@ -21,7 +21,7 @@ use loom::thread::Thread;
 use super::{FRAMES, Part, Setting, Stage};
 use mmu::{ASIDS, Mmu};
 
-const UNPOISONED: &str = "nobody panics while holding it";
+const UNPOISONED: &str = "no thread panics while holding it";
 
 struct Memory {
     words: [AtomicU64; 1],
@@ -40,7 +40,7 @@ pub struct Model {
     // The rest only steers the exploration. It is std's: loom neither explores it nor lets it order anything.
     /// Frames handed out.
     used: AtomicUsize,
-    /// Roles that are not over yet.
+    /// Acts that are not over yet.
     at_work: AtomicUsize,
     /// A CPU has waited in vain: this execution is not looked at any further.
     abandoned: AtomicBool,
@@ -55,10 +55,11 @@ struct Core {
     taken: AtomicUsize,
     /// Requests sent and not acknowledged.
     unanswered: AtomicUsize,
-    /// Its thread, once its role is over: parked until it is interrupted.
+    /// Its thread, once its act is over: parked until it is interrupted.
     idle: Mutex<Option<Thread>>,
     mmu: Mutex<Mmu>,
-    /// What the TLB has, by ASID, as memory: whoever makes an ASID clean on all CPUs writes it, whoever uses it next reads.
+    /// What the TLB has, by ASID, as memory: the CPU that makes an ASID clean on all CPUs writes it, the next CPU that uses
+    /// the ASID reads it.
     entries: [Mutex<UnsafeCell<()>>; ASIDS],
     /// For each other CPU: the ASID that it wants to be gone here, plus 1.
     unwanted: Vec<AtomicU64>,
@@ -104,14 +105,14 @@ impl Model {
         self.abandoned.load(Relaxed)
     }
 
-    /// Wakes a CPU whose role is over. It learns what the waker has done, as from an interrupt.
+    /// Wakes a CPU whose act is over. It learns what the waker has done, as from an interrupt.
     fn wake(&self, cpu: CpuId) {
         if let Some(thread) = self.cpus[cpu.0].idle.lock().expect(UNPOISONED).as_ref() {
             thread.unpark();
         }
     }
 
-    /// The end of a role: takes interrupts until nobody is left who could send one.
+    /// The end of an act: takes interrupts until no CPU is left that could send one.
     fn rest(&self, cpu: CpuId) {
         if self.at_work.fetch_sub(1, Relaxed) == 1 {
             (0..self.cpus.len()).map(CpuId).for_each(|cpu| self.wake(cpu));
@@ -272,7 +273,7 @@ impl Machine for Model {
     }
 }
 
-/// Explores all of `parts` at once, each on its CPU, with at most three switches that nobody asked for, two if there are
+/// Explores all of `parts` at once, each on its CPU, with at most three preemptions, two if there are
 /// four CPUs; one more where deep bounds are asked for. In the hunt for a mistake smaller bounds come first.
 pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>]) {
     let most = if parts.len() < 4 { 3 } else { 2 } + usize::from(deep().is_some());
@@ -309,16 +310,16 @@ fn execute<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<
     let threads: Vec<_> = parts
         .iter()
         .enumerate()
-        .map(|(index, (_, role))| {
+        .map(|(index, (_, act))| {
             let stage = stage.clone();
             loom::thread::spawn(move || {
                 let mut cpu = stage.world.enter(CpuId(index));
-                role(&stage, &mut cpu);
+                act(&stage, &mut cpu);
                 stage.world.machine.rest(cpu.id());
             })
         })
         .collect();
     for thread in threads {
-        thread.join().expect("a role does not panic");
+        thread.join().expect("an act does not panic");
     }
 }

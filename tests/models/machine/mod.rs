@@ -23,7 +23,7 @@ pub const VA: VirtAddr = VirtAddr(0);
 
 const FRAMES: usize = 12;
 
-/// A world, and what its roles have to do with: by default a table or page of mm 1, at [`VA`].
+/// A world, and what its CPUs act on: by default a table or page of mm 1, at [`VA`].
 pub struct Stage<T = Frame> {
     pub world: World<Model>,
     pub table: T,
@@ -37,10 +37,10 @@ impl<T> Stage<T> {
 }
 
 /// What a CPU does.
-pub type Role<T = Frame> = fn(&Stage<T>, &mut Cpu<'_, Model>);
+pub type Act<T = Frame> = fn(&Stage<T>, &mut Cpu<'_, Model>);
 
 /// What a CPU does before the exploration begins, and what it does in it.
-pub type Part<T = Frame> = (Role<T>, Role<T>);
+pub type Part<T = Frame> = (Act<T>, Act<T>);
 
 /// The world that a model needs.
 #[derive(Clone, Copy)]
@@ -91,7 +91,7 @@ pub const ONE_GLOBAL_MM: Setting = Setting {
     ..ONE_MM
 };
 
-/// An mm of which nothing special is asked.
+/// An mm that is flushed by interrupts, unless it has a global ASID.
 pub const MM: MmConfig = MmConfig { flush: FlushMethod::Ipi, wants_asid: true, trim_every: None };
 
 /// Gives mm 1 an empty PTE table at [`VA`].

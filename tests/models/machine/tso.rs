@@ -33,7 +33,7 @@ pub struct Model {
     used: Figure,
 }
 
-/// What a CPU translates by, and what others want to be invalidated there. All orderings of it are the explorer's affair.
+/// What a CPU translates by, and what others want to be invalidated there. The explorer orders all of it.
 struct Core {
     root: AtomicU64,
     asid: AtomicU64,
@@ -310,9 +310,9 @@ pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [P
         for (index, (before, _)) in parts.iter().enumerate() {
             before(&stage, &mut stage.world.enter(CpuId(index)));
         }
-        let role = |(index, (_, role)): (usize, &'static Part<T>)| {
+        let role = |(index, (_, act)): (usize, &'static Part<T>)| {
             let stage = stage.clone();
-            let role = move || role(&stage, &mut stage.world.enter(CpuId(index)));
+            let role = move || act(&stage, &mut stage.world.enter(CpuId(index)));
             Arc::new(role) as Role
         };
         let roles = parts.iter().enumerate().map(role).collect();

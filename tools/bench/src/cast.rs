@@ -166,7 +166,7 @@ impl Cast {
     }
 
     /// The CPUs whose role `which` accepts.
-    pub fn playing(&self, which: impl Fn(Role) -> bool) -> impl Iterator<Item = CpuId> {
+    pub fn in_role(&self, which: impl Fn(Role) -> bool) -> impl Iterator<Item = CpuId> {
         self.roles.iter().enumerate().filter(move |(_, role)| which(**role)).map(|(cpu, _)| CpuId(cpu))
     }
 

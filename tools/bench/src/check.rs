@@ -32,7 +32,7 @@ impl Spec {
             }
             if self.preempted >= self.mm_cpus {
                 return Err(format!(
-                    "preempted={} of mm_cpus={}: one CPU of the mm is not preempted; raise mm_cpus",
+                    "preempted={} of mm_cpus={}: one CPU that runs the mm is not preempted; raise mm_cpus",
                     self.preempted, self.mm_cpus
                 ));
             }

@@ -113,7 +113,7 @@ choices! {
         Series = "series",
     }
 
-    /// A way to fail on purpose, to see that the failure is seen.
+    /// A way to fail on purpose, to test that the failure is reported.
     Fail: "way to fail" {
         /// Hang before the first row.
         Hang = "hang",

@@ -1,4 +1,4 @@
-//! Those who keep no step with any team: switchers, flushers, and CPUs that take up a position and stay there.
+//! CPUs that keep no step with any team: switchers and flushers, and lazy and stale ones, which stay as they are.
 
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::Rng;

@@ -1,4 +1,4 @@
-//! Holding walkers inside their walks, so that a missing sync is caught by logic and not by luck.
+//! Holding walkers inside their walks, so that a missing sync is caught whatever the timing.
 //!
 //! # Guarantee
 //!
@@ -7,8 +7,8 @@
 //! unlink that follows at once happens while it is inside, whatever the timing. A walker that was called before is to
 //! come back and be held again.
 //!
-//! A held walker that another CPU waits for does not go on at once: an unlinker that does not await its answer is given
-//! time to do harm.
+//! A held walker that another CPU waits for does not go on at once: an unlinker that does not await its ack has time to
+//! reuse the table, and is caught.
 
 use gupsync::atomic::{AtomicU64, Ordering};
 use gupsync::cpumask::CpuMask;

@@ -2,8 +2,8 @@
 //!
 //! # Guarantee
 //!
-//! A row passes only if it came to its end, its identities hold, and it has earned its zero: every CPU of the mm
-//! walked in every operation, and a walker was held inside its walk in a tenth of the operations. A safe policy that
+//! A row passes only if it came to its end, its identities hold, and its zero violations mean something: every CPU that runs
+//! the mm walked in every operation, and a walker was held inside its walk in a tenth of the operations. A safe policy that
 //! was caught fails; so does an unsafe one that was not caught where only luck could hide it.
 
 use alloc::format;
@@ -59,7 +59,7 @@ impl Row {
         let acks = sum(&[c.flush_acks, c.sync_acks, c.other_acks])?;
         let ops = value(c.ops)?;
         let is_total = self.mm == MmName::Total;
-        // Where the order is drawn, so is whether a walker of this mm can be inside.
+        // Where the order of steps is drawn, chance decides whether a walker of this mm can be inside.
         let holds = self.hold > 0 && (!self.interleave.is_on() || ops >= 100);
         let unlinks = self.operations.iter().any(|kind| *kind != Kind::Protect);
         let is_one_mm = !is_total || self.flush != OrMixed(None);

@@ -37,9 +37,9 @@ pub(crate) struct Mutation<'r, M: Bench> {
     pub(crate) turn: u64,
     /// The workers that are held in it.
     pub(crate) held: Vec<CpuId>,
-    /// The shared tables of the turn, and who has a share.
+    /// The mms that have a share in the shared tables of the turn, and in which.
     pub(crate) sharing: Vec<(MmId, SharedTables)>,
-    /// SharedTables that the team's mm will find if it leaves the shared ones by protecting them.
+    /// Shared tables that the team's mm will find if it leaves the shared ones by protecting them.
     pub(crate) own: Option<SharedTables>,
     /// The mms that will want to join.
     pub(crate) joiners: Vec<(MmId, SharedTables)>,
@@ -173,14 +173,14 @@ impl<'r, M: Bench> Mutation<'r, M> {
         })
     }
 
-    /// A worker that is not held, or nobody: the task may stay where it is.
+    /// A worker that is not held, or `None`: the task may stay where it is.
     fn draw_free_worker(&mut self) -> Option<CpuId> {
         let workers = self.cast.workers.clone();
         let drawn = CpuId(workers.start + self.draw(workers.len() + 1));
         (workers.contains(&drawn.0) && !self.held.contains(&drawn)).then_some(drawn)
     }
 
-    /// Between flush and sync: the vCPU that was preempted goes on, and a sibling interrupts everybody.
+    /// Between flush and sync: the vCPU that was preempted goes on, and a sibling does what interrupts the walkers.
     fn piggyback(&mut self, cpu: &mut Cpu<'_, M>) {
         self.team.hold.release(cpu, self.turn);
         let sibling = CpuId(self.cast.workers.end - 1);

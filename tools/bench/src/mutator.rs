@@ -22,7 +22,7 @@ const HOLD_EVERY: u64 = 4;
 /// After so many operations an mm that renews itself begins anew.
 const LIFE: u64 = 4;
 
-/// [`Run::lead`] and [`Run::take_part`] for a mutator, for a policy.
+/// [`Run::lead`] and [`Run::follow`] for a mutator, for a policy.
 pub(crate) struct Mutate<'r, M: Bench, F> {
     pub(crate) run: &'r Run<M>,
     pub(crate) cpu: CpuId,
@@ -72,7 +72,7 @@ fn lead_to_count<M: Bench>(run: &Run<M>, cpu: &mut Cpu<'_, M>) {
     let poses = |role| matches!(role, Role::Lazy(_) | Role::Stale(_));
     run.phases.open(Phase::Pose);
     run.kick(cpu, poses);
-    run.phases.await_reports(cpu, run.cast.playing(poses).count());
+    run.phases.await_reports(cpu, run.cast.in_role(poses).count());
     run.begin_counting();
     run.phases.open(Phase::Count);
     run.kick(cpu, |role| matches!(role, Role::Switcher | Role::Flusher(_) | Role::Isolated));
@@ -82,7 +82,7 @@ fn lead_to_end<M: Bench>(run: &Run<M>, cpu: &mut Cpu<'_, M>) -> Vec<Row> {
     run.phases.await_reports(cpu, run.teams.len());
     let guests = |role| matches!(role, Role::Switcher | Role::Flusher(_) | Role::Isolated);
     run.phases.open(Phase::Stop);
-    run.phases.await_reports(cpu, run.cast.playing(guests).count());
+    run.phases.await_reports(cpu, run.cast.in_role(guests).count());
     let rows = run.rows();
     run.phases.open(Phase::Over);
     run.kick(cpu, |role| matches!(role, Role::Lazy(_) | Role::Stale(_)));
@@ -97,13 +97,13 @@ fn kick_workers<M: Bench>(mutation: &Mutation<'_, M>, cpu: &Cpu<'_, M>) {
 /// Works until the mm has come to rest.
 fn warm_up<P: Policy, M: Bench>(mutation: &mut Mutation<'_, M>, cpu: &mut Cpu<'_, M>) -> Result<(), NoMemory> {
     let kinds = mutation.run.spec.kinds();
-    let mut settled = false;
-    while !settled && mutation.turn < WARM_UP && !mutation.run.must_stop() {
+    let mut at_rest = false;
+    while !at_rest && mutation.turn < WARM_UP && !mutation.run.must_stop() {
         let kind = kinds[mutation.turn as usize % kinds.len()];
         turn::<P, M>(mutation, cpu, kind, false)?;
-        settled = cpu.is_at_rest(mutation.mm(), mutation.cast.mm_cpus());
+        at_rest = cpu.is_at_rest(mutation.mm(), mutation.cast.mm_cpus());
     }
-    if !settled && !mutation.run.must_stop() {
+    if !at_rest && !mutation.run.must_stop() {
         mutation.run.phases.set_restless();
     }
     Ok(())
@@ -124,7 +124,7 @@ fn count<P: Policy, M: Bench>(
         if mutation.cast.renews && op % LIFE == 0 {
             renew(mutation, cpu);
         }
-        // One in so many, but not always the same one: who leaves shared tables first goes by turns too.
+        // One in so many, but not always the same one: which mm leaves shared tables first goes by turns too.
         let holds_always = run.spec.is_piggyback() || run.spec.interleave.is_on();
         let hold = holds_always || op % HOLD_EVERY == op / HOLD_EVERY % HOLD_EVERY;
         let began = run.world.machine.clock();
@@ -154,7 +154,7 @@ fn turn<P: Policy, M: Bench>(
 
 fn open<M: Bench>(mutation: &Mutation<'_, M>, cpu: &mut Cpu<'_, M>, kind: Kind, activity: Activity) {
     let turn = Turn { number: mutation.turn, va: ranges::address(kind, mutation.turn), kind, activity };
-    // Where nobody is to be there beforehand, what the operation sends wakes workers as well.
+    // Where no worker has to be there beforehand, the interrupts of the operation wake them.
     let wakes = mutation.run.spec.eager.is_on() || !mutation.held.is_empty();
     mutation.team.open(cpu, turn, &mutation.held, |cpu| {
         if wakes {
@@ -170,7 +170,7 @@ fn close<M: Bench>(mutation: &Mutation<'_, M>, cpu: &mut Cpu<'_, M>, expect: Exp
     });
 }
 
-/// Everybody leaves the mm, its ASID is given up, and everybody comes back: a process has ended, and another begins.
+/// Every CPU leaves the mm, its ASID is given up, and every CPU comes back: a process has ended, and another begins.
 fn renew<M: Bench>(mutation: &mut Mutation<'_, M>, cpu: &mut Cpu<'_, M>) {
     together(mutation, cpu, Activity::Leave);
     cpu.switch_mm(None);
@@ -189,7 +189,7 @@ fn together<M: Bench>(mutation: &mut Mutation<'_, M>, cpu: &mut Cpu<'_, M>, acti
     close(mutation, cpu, Expect::Anything);
 }
 
-/// Those who are held: out of the vCPUs that are preempted, if there are any.
+/// Draws the workers that are held: out of the vCPUs that are preempted, if there are any.
 fn draw_held<M: Bench>(mutation: &mut Mutation<'_, M>) -> Vec<CpuId> {
     let among = match mutation.cast.preempted {
         0 => mutation.cast.workers.clone(),

@@ -1,6 +1,6 @@
-//! The phases of a run, which all roles go through together.
+//! The phases of a run, which all CPUs go through together.
 //!
-//! One CPU leads. It opens each phase and waits until those who have something to do in it have reported.
+//! One CPU leads. It opens each phase and waits until all CPUs that have something to do in it have reported.
 
 use crate::machine::Bench;
 use gupsync::atomic::{AtomicU64, Figure, Ordering};
@@ -17,7 +17,7 @@ pub(crate) enum Phase {
     Count,
     /// Switchers, flushers and isolated CPUs come to an end, and report.
     Stop,
-    /// Everybody goes home.
+    /// Every CPU ends its work.
     Over,
 }
 
@@ -72,7 +72,7 @@ impl Phases {
         cpu.rest(|| self.reports.load(Ordering::Acquire) == count as u64);
     }
 
-    // Relaxed, all four: whoever must know is told by a report; whoever stops a little later does no harm.
+    // Relaxed, all four: a report publishes them to the leader; a CPU that stops a little later does no harm.
 
     pub(crate) fn set_no_memory(&self) {
         self.no_memory.store(1, Ordering::Relaxed);

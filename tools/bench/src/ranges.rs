@@ -1,9 +1,9 @@
 //! The ranges that operations work on, and their memory.
 //!
 //! Each turn has addresses of its own, next to those of the turn before, as khugepaged would go through an mm. A few
-//! turns later they are unmapped without any flush: translations may stay in a TLB, but nobody uses those addresses
+//! turns later they are unmapped without any flush: translations may stay in a TLB, but no CPU uses those addresses
 //! again until every worker has dropped its TLB; the memory waits for a grace period. So nothing but the operations
-//! interrupts anybody.
+//! interrupts a CPU.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -41,7 +41,7 @@ const SHARED_BASE: u64 = 0x100_0000_0000;
 #[derive(Debug)]
 pub(crate) struct NoMemory;
 
-/// Whether the addresses of turn `turn` and later were used before: who keeps translations must drop them now.
+/// Whether the addresses of turn `turn` and later were used before: a worker must drop its translations now.
 pub(crate) fn addresses_return(turn: u64) -> bool {
     turn.is_multiple_of(SPAN)
 }
@@ -75,7 +75,7 @@ pub(crate) enum Place {
     Small(VirtAddr),
     /// A huge page.
     Huge(VirtAddr, Frame),
-    /// SharedTables that these mms have a share in.
+    /// Shared tables, each with the mms that have a share in it.
     Shared(Vec<(MmId, SharedTables)>),
 }
 
@@ -91,7 +91,7 @@ pub(crate) struct Ranges {
     /// By turn, modulo [`LIVE`].
     live: [Option<Place>; LIVE as usize],
     trash: Vec<(GracePeriod, Vec<Trash>)>,
-    /// SharedTables that operations have left to be freed later.
+    /// Shared tables that operations have left to be freed later.
     pub(crate) deferred: Vec<Deferred<Vec<Frame>>>,
     /// SharedTables that are free: the next range to be mapped reuses them.
     tables: Vec<Frame>,
@@ -269,7 +269,7 @@ impl Ranges {
         self.make_room(cpu, mm, 0);
         let machine = &cpu.world().machine;
         if !cpu.world().findings.has_caught() {
-            // After a violation nobody knows whose they are.
+            // After a violation it is not known which mm has a table.
             self.tables.into_iter().for_each(|table| machine.free(table, FrameSize::Small));
         }
         self.spare.into_iter().chain(self.shared_page).for_each(|huge| machine.free(huge, FrameSize::Huge));
@@ -312,7 +312,7 @@ fn take_away<M: Bench>(cpu: &Cpu<'_, M>, mm: &Mm, place: Place) -> Vec<Trash> {
 }
 
 /// Looks, as the next page fault of `mm` would, whether a table that it has a share in is still what it shares. If not, it
-/// belongs to somebody else now.
+/// has been reused.
 pub(crate) fn is_still_shared<M: Bench>(cpu: &Cpu<'_, M>, mm: MmId, table: &SharedTable) -> bool {
     // Relaxed: written by this mutator.
     let entry = Entry(cpu.world().machine.words(table.frame)[0].load(Ordering::Relaxed));

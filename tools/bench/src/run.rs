@@ -1,4 +1,4 @@
-//! One policy at one workload: who does what, and the rows that come out.
+//! One policy at one workload: the CPUs' roles, and the rows that come out.
 
 use alloc::vec::Vec;
 
@@ -90,14 +90,14 @@ impl<M: Bench> Run<M> {
         Some(Run { world, spec: spec.clone(), cast, teams, phases, tallies, longest_gap, policy, before })
     }
 
-    /// How many mms a run of `spec` has, for whoever makes its counters.
+    /// How many mms a run of `spec` has: so many rows of counters its machine needs.
     pub fn mms(spec: &Spec, cpus: usize) -> usize {
         Cast::new(spec, cpus).mms.len()
     }
 
-    /// Wakes those whose role is one of those.
+    /// Wakes the CPUs whose role `which` accepts.
     pub(crate) fn kick(&self, cpu: &Cpu<'_, M>, which: impl Fn(Role) -> bool) {
-        let sleepers: Vec<_> = self.cast.playing(which).collect();
+        let sleepers: Vec<_> = self.cast.in_role(which).collect();
         self.world.machine.wake(cpu.id(), sleepers.iter().copied(), MmId::KERNEL);
     }
 
@@ -111,7 +111,7 @@ impl<M: Bench> Run<M> {
         SplitMix64::seed_from_u64(self.spec.seed ^ (cpu.0 as u64) << 32)
     }
 
-    /// What happens from now on is counted. Nobody is at work.
+    /// What happens from now on is counted. No other CPU is at work.
     pub(crate) fn begin_counting(&self) {
         self.world.machine.forget_counts();
         for (mm, before) in self.world.mms().iter().zip(&self.before) {
@@ -153,7 +153,7 @@ impl<M: Bench> Run<M> {
     /// What `mms` and their mutators have cost. What isolated CPUs recorded belongs to all mms together.
     fn counts(&self, mms: &[MmId], tallies: &[Tally], are_all: bool) -> Counts {
         let machine = &self.world.machine;
-        let isolated: Vec<_> = self.cast.playing(|role| role == Role::Isolated).collect();
+        let isolated: Vec<_> = self.cast.in_role(|role| role == Role::Isolated).collect();
         let happened = |event| mms.iter().map(|mm| machine.counted(*mm, event)).sum();
         let on_isolated = |event| {
             let on = |cpu: &CpuId| mms.iter().map(|mm| machine.counted_on(*cpu, *mm, event)).sum::<u64>();

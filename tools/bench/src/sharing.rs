@@ -12,19 +12,19 @@ use gupsync::policy::Policy;
 use gupsync::types::MmId;
 use gupsync::world::Cpu;
 
-/// Something that an mm does with shared tables.
+/// How an mm changes its share of the tables.
 #[derive(Clone, Copy)]
-enum Act {
+enum Change {
     Leave,
     Survive,
     Join,
 }
 
-/// All that one mm does with the shared tables of a turn.
+/// An mm, and its changes in a turn.
 struct Sharer {
     mm: MmId,
-    /// From the end.
-    todo: Vec<Act>,
+    /// The next one last.
+    todo: Vec<Change>,
     job: Option<Job>,
     /// Whether it can go on only when another has got on.
     waits: bool,
@@ -33,8 +33,8 @@ struct Sharer {
 }
 
 impl Sharer {
-    fn new(mm: MmId, acts: impl IntoIterator<Item = Act>) -> Self {
-        Sharer { mm, todo: acts.into_iter().collect(), job: None, waits: false, slow_after: u64::MAX }
+    fn new(mm: MmId, changes: impl IntoIterator<Item = Change>) -> Self {
+        Sharer { mm, todo: changes.into_iter().collect(), job: None, waits: false, slow_after: u64::MAX }
     }
 }
 
@@ -42,7 +42,7 @@ impl Sharer {
 const STEPS: usize = 10;
 
 impl<M: Bench> Mutation<'_, M> {
-    /// Makes the shared tables of this turn, and shares them among those who do from the start.
+    /// Makes the shared tables of this turn, and shares them among the mms that have a share from the start.
     pub(crate) fn prepare_sharing(&mut self) -> Result<(), NoMemory> {
         let (world, spec, mms) = (&self.run.world, &self.run.spec, &self.cast.mms);
         let mut order = mms.clone();
@@ -54,7 +54,7 @@ impl<M: Bench> Mutation<'_, M> {
             mms.len()
         };
         let tables = self.ranges.make_shared(&world.machine, order[0], self.turn, spec.tables, false)?;
-        // Made now: later they would be made of what the operation has freed, and hide who is still inside.
+        // Made now: later they would be made of what the operation has freed, and hide the walkers that are still inside.
         self.own = match self.turn.is_multiple_of(3) {
             true => Some(self.ranges.make_shared(&world.machine, mms[0], self.turn, spec.tables, true)?),
             false => None,
@@ -71,16 +71,16 @@ impl<M: Bench> Mutation<'_, M> {
         Ok(())
     }
 
-    /// Everybody does his sharer with the shared tables of this turn.
+    /// Every sharer does its changes of the shared tables of this turn.
     pub(crate) fn unshare<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>) -> Result<(Expect, bool), NoMemory> {
         let interleave = self.run.spec.interleave.is_on();
         let mut sharers = self.cast_sharers(interleave);
-        // Whoever waits is tried again once somebody else has got on.
+        // A sharer that waits is tried again once another has got on.
         while !sharers.iter().all(|sharer| sharer.waits) {
-            let who = if interleave { self.choose(&sharers) } else { 0 };
-            let sharer = &mut sharers[who];
+            let next = if interleave { self.choose(&sharers) } else { 0 };
+            let sharer = &mut sharers[next];
             let Some(job) = sharer.job.take().or_else(|| self.begin(sharer.mm, sharer.todo.pop()?)) else {
-                sharers.remove(who);
+                sharers.remove(next);
                 continue;
             };
             sharer.slow_after = sharer.slow_after.saturating_sub(1);
@@ -107,7 +107,7 @@ impl<M: Bench> Mutation<'_, M> {
         self.leave_behind(holders)
     }
 
-    /// Who does what with the shared tables of this turn.
+    /// The sharers of this turn, each with its changes.
     fn cast_sharers(&mut self, interleave: bool) -> Vec<Sharer> {
         let last = self.sharing.len() - 1;
         // At most one can survive, and where steps are interleaved it need not leave afterwards.
@@ -117,13 +117,13 @@ impl<M: Bench> Mutation<'_, M> {
         };
         let stays = interleave && self.draw(2) == 0;
         let sharers = self.sharing.iter().enumerate().map(|(index, (mm, _))| {
-            let survives = (index == survivor).then_some(Act::Survive);
-            let leaves = (index != survivor || !stays).then_some(Act::Leave);
+            let survives = (index == survivor).then_some(Change::Survive);
+            let leaves = (index != survivor || !stays).then_some(Change::Leave);
             Sharer::new(*mm, leaves.into_iter().chain(survives))
         });
-        let joiners = self.joiners.iter().map(|(mm, _)| Sharer::new(*mm, [Act::Join]));
+        let joiners = self.joiners.iter().map(|(mm, _)| Sharer::new(*mm, [Change::Join]));
         let mut sharers: Vec<_> = sharers.chain(joiners).collect();
-        // In most turns one of them is held up somewhere, until nobody else can go on.
+        // In most turns one of them is held up somewhere, until no other can go on.
         let (slow, after) = (self.draw(sharers.len() + 1), self.draw(STEPS));
         if let Some(sharer) = sharers.get_mut(slow) {
             sharer.slow_after = after as u64;
@@ -131,7 +131,7 @@ impl<M: Bench> Mutation<'_, M> {
         sharers
     }
 
-    /// Who takes the next step: anybody who does not wait, the slow one last.
+    /// The sharer that takes the next step: any that does not wait, the slow one last.
     fn choose(&mut self, sharers: &[Sharer]) -> usize {
         let ready = |slow: bool| {
             let is_ready = move |sharer: &Sharer| !sharer.waits && (slow || sharer.slow_after > 0);
@@ -145,23 +145,23 @@ impl<M: Bench> Mutation<'_, M> {
     }
 
     /// Begins what `id` does next with the shared tables.
-    fn begin(&self, id: MmId, act: Act) -> Option<Job> {
+    fn begin(&self, id: MmId, change: Change) -> Option<Job> {
         let share = |sharing: &[(MmId, SharedTables)]| {
-            sharing.iter().find(|(who, _)| *who == id).map(|(_, tables)| tables.clone())
+            sharing.iter().find(|(mm, _)| *mm == id).map(|(_, tables)| tables.clone())
         };
-        let op: Any = match act {
-            Act::Leave => Leave::new(share(&self.sharing)?).into(),
-            Act::Survive => Survive::new(share(&self.sharing)?).into(),
-            Act::Join => Join::new(share(&self.joiners)?).into(),
+        let op: Any = match change {
+            Change::Leave => Leave::new(share(&self.sharing)?).into(),
+            Change::Survive => Survive::new(share(&self.sharing)?).into(),
+            Change::Join => Join::new(share(&self.joiners)?).into(),
         };
         Some(Job { mm: id, op })
     }
 
-    /// Notes who has a share now.
+    /// Notes which mms have a share now.
     fn note_end(&mut self, id: MmId, ended: Ended) {
         match ended {
             Ended::Leave(left) => {
-                self.sharing.retain(|(who, _)| *who != id);
+                self.sharing.retain(|(mm, _)| *mm != id);
                 self.ranges.deferred.extend(left);
             }
             Ended::Join(joined) if !joined.is_empty() => self.sharing.push((id, joined)),
@@ -169,7 +169,7 @@ impl<M: Bench> Mutation<'_, M> {
         }
     }
 
-    /// The turn is over: what workers will find, and who holds what.
+    /// The turn is over: what workers will find, and which mm holds which tables.
     fn leave_behind(&mut self, mut holders: Vec<(MmId, SharedTables)>) -> Result<(Expect, bool), NoMemory> {
         let (mm, tables) = (self.mm(), self.run.spec.tables);
         let held = holders.iter().find(|(id, _)| *id == mm.id).map_or(0, |(_, held)| held.len());

@@ -1,4 +1,4 @@
-//! A team works on one mm: a mutator, and workers on every other CPU of the mm. They keep step by [`Turns`], some are
+//! A team works on one mm: a mutator, and workers on every other CPU that runs the mm. They keep step by [`Turns`], some are
 //! held by [`Hold`], and one may be sent on an [`Errand`].
 
 use gupsync::mm::Mm;

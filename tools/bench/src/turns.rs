@@ -2,8 +2,8 @@
 //!
 //! # Guarantee
 //!
-//! In every turn the mutator does one operation, and each worker has done its part before the turn ends: completed at
-//! least one walk of the range, or left the mm, or come back to it.
+//! In every turn the mutator does one operation, and each worker has done what the turn asks before it ends: completed
+//! at least one walk of the range, or left the mm, or come back to it.
 
 use alloc::boxed::Box;
 
@@ -72,7 +72,7 @@ pub(crate) struct Turns {
     expect: [AtomicU64; 2],
     /// The last turn whose operation is over.
     operated: AtomicU64,
-    /// How many workers are through with this turn.
+    /// How many workers have done what this turn asks.
     done: AtomicU64,
     /// The last turn that each CPU has seen.
     seen: Box<[Figure]>,
@@ -109,7 +109,7 @@ impl Turns {
         self.number.store(turn.number, Ordering::Release);
     }
 
-    /// Mutator: the operation of turn `number` is over. Comes back when every worker is through with it. `kick` wakes
+    /// Mutator: the operation of turn `number` is over. Comes back when every worker has done what it asks. `kick` wakes
     /// the one that it is given, which has slept through the operation.
     pub(crate) fn close<M: Machine>(
         &self,
@@ -177,7 +177,7 @@ impl Turns {
         self.operated.load(Ordering::Acquire) >= number
     }
 
-    /// Worker: through with its turn.
+    /// Worker: has done what its turn asks.
     pub(crate) fn through(&self) {
         // Release: pairs with the Acquire in `close`.
         self.done.fetch_add(1, Ordering::Release);

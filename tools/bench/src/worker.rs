@@ -28,7 +28,7 @@ use gupsync::world::Cpu;
 /// Up to so many walks in a turn.
 const WALKS: u64 = 2;
 
-/// [`Run::take_part`] for a worker, for a policy.
+/// [`Run::follow`] for a worker, for a policy.
 pub(crate) struct Work<'r, M: Bench> {
     pub(crate) run: &'r Run<M>,
     pub(crate) cpu: CpuId,
@@ -69,7 +69,7 @@ impl<M: Bench> Worker<'_, M> {
         cpu.switch_mm(Some(self.mm));
         let (mut last, mut is_away) = (None, false);
         loop {
-            // While an mm comes to rest, its CPUs are counted, and nobody naps.
+            // While an mm comes to rest, its CPUs are counted, and no worker naps.
             let naps = self.run.spec.naps.is_on() && self.run.phases.is_open(Phase::Count);
             let nap = (naps && !is_away).then_some(self.mm);
             let number = last.map_or(0, |turn: Turn| turn.number);
@@ -101,7 +101,7 @@ impl<M: Bench> Worker<'_, M> {
         if ranges::addresses_return(turn.number) {
             self.run.world.machine.flush_local(cpu.id(), Range::All);
         }
-        // Whatever it finds: the range may be on its way already. What counts is that the TLB has it now.
+        // Whatever it finds: the range may be changing already. What counts is that the TLB has it now.
         self.touched = self.draw_page(turn);
         let _ = self.run.world.machine.touch(self.touched);
         // A worker that is called before the table is unlinked comes back, idle in between, until it cannot be inside any more.

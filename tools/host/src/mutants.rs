@@ -1,5 +1,5 @@
-//! Mistakes worth making: small patches under `tests/mutants`, each applied to a copy of the tree, so that what fails is the
-//! shipped code with one mistake in it.
+//! Mistakes that must be caught: small patches under `tests/mutants`, each applied to a copy of the tree, so that what
+//! fails is the shipped code with one mistake in it.
 //!
 //! Above the patch stand a few lines of `Key: value`:
 //!
@@ -96,7 +96,10 @@ impl Mutant {
             patches: patches.to_owned(),
         };
         let catchers = [&mutant.loom, &mutant.tso, &mutant.kernel];
-        ensure!(catchers.iter().any(|catcher| catcher.is_some()), "says nothing of who catches it");
+        ensure!(
+            catchers.iter().any(|catcher| catcher.is_some()),
+            "names no model and no comparison that catches it"
+        );
         Ok(mutant)
     }
 

@@ -22,7 +22,7 @@ const OVMF: &[(&str, &str)] = &[
     ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
 ];
 
-/// Who executes the guest's instructions.
+/// What executes the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Accel {
     /// One thread for all CPUs: for counting.
@@ -55,7 +55,7 @@ pub enum Firmware {
 /// A machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// Who executes.
+    /// What executes the guest's instructions.
     pub accel: Accel,
     /// Whether time is counted in instructions.
     pub icount: bool,

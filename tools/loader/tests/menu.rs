@@ -1,4 +1,4 @@
-//! The menu: who decides, the clock or the keys.
+//! The menu: what decides, the clock or the keys.
 
 use gupsync_loader::menu::{Key, Menu};
 

@@ -97,7 +97,7 @@ impl Model {
         for (from, unwanted) in core.unwanted.iter().enumerate() {
             let asid = unwanted.swap(0, gupsync::atomic::Ordering::Acquire) as usize;
             if asid != 0 {
-                // First: who invalidates the same later finds nothing here, waits for nobody, and comes after all the same.
+                // First: a CPU that invalidates the same later finds nothing here, does not wait, and comes after all the same.
                 self.invalidations[asid - 1].fetch_add(0, gupsync::atomic::Ordering::Release);
                 self.mmu(cpu).tlb[asid - 1] = None;
                 self.cpus[from].invalidating.fetch_sub(1, gupsync::atomic::Ordering::Release);
@@ -105,8 +105,8 @@ impl Model {
         }
     }
 
-    /// A CPU whose TLB has something of the ASID hears of it, and answers, at one of the next things it does; any other
-    /// hears nothing, and what it has done is not ordered. `Everything` is for ASIDs that no CPU runs: it is done at once.
+    /// A CPU whose TLB has something of the ASID takes it, and answers, at one of the next things it does; any other
+    /// takes nothing, and what it has done is not ordered. `Everything` is for ASIDs that no CPU runs: it is done at once.
     pub(super) fn broadcast(&self, cpu: CpuId, what: Invlpgb) {
         if let Invlpgb::Of { asid, .. } = what {
             self.invalidations[asid.word() as usize].fetch_add(1, gupsync::atomic::Ordering::Release);

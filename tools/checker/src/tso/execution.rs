@@ -202,7 +202,7 @@ impl Execution {
     }
 
     /// Whether it matters to another CPU that a store of `cpu` to `word` reaches memory now: because it is about to use that
-    /// word, or has a store to it in its own buffer. If not, whatever comes next could come first: nobody can tell.
+    /// word, or has a store to it in its own buffer. If not, whatever comes next could come first: no CPU can tell.
     fn is_watched(&self, cpu: usize, word: usize) -> bool {
         self.cpus.iter().enumerate().any(|(other, state)| {
             other != cpu && (state.word == Some(word) || state.buffer.iter().any(|store| store.word == word))

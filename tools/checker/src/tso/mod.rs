@@ -9,7 +9,7 @@
 //! # Mechanism
 //!
 //! A CPU is a coroutine. It stops before every operation on a word that it shares with another CPU, or with its own
-//! interrupt handler; whoever explores decides what happens next: that operation, the oldest store of some buffer reaching
+//! interrupt handler; the explorer decides what happens next: that operation, the oldest store of some buffer reaching
 //! memory, an interrupt. What x86 orders anyway is ordered: a load does not pass a load, nor a store a store. A locked
 //! instruction, a full fence and the sending of an interrupt empty the store buffer first. Entering a handler, and a locked
 //! instruction on a word of the CPU's own, do so on hardware and do not here: the weaker machine.

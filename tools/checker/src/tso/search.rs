@@ -24,7 +24,7 @@ pub struct Outcome {
     pub fault: Option<Trace>,
 }
 
-/// What a CPU does.
+/// What one CPU does.
 pub type Role = Arc<dyn Fn() + Send + Sync>;
 
 /// A state, by the way to it.
@@ -82,7 +82,7 @@ struct Search {
     cpus: Vec<Generator<'static, (), ()>>,
 }
 
-/// So many decisions may an execution take to come to its end when nobody explores it.
+/// An execution that is no longer explored comes to its end within so many decisions, or is torn down.
 const PATIENCE: usize = 20_000;
 
 impl Search {
@@ -116,7 +116,7 @@ impl Search {
                 }
             }
             if !moves && fault.is_none() {
-                fault = Some("nothing can happen any more, and somebody waits".to_owned());
+                fault = Some("nothing can happen any more, and a CPU waits".to_owned());
             }
             next += 1;
         }
@@ -174,7 +174,7 @@ impl Search {
             }
             for cpu in 0..self.cpus.len() {
                 let possible = with(|e| e.possible()) >> (cpu * ACTIONS.len());
-                // Interrupts first: somebody may wait for them.
+                // Interrupts first: a CPU may wait for them.
                 if let Some(index) = [2, 3, 1, 0].into_iter().find(|index| possible >> index & 1 != 0) {
                     self.decide(cpu, ACTIONS[index]);
                 }
@@ -183,7 +183,7 @@ impl Search {
         if with(|e| e.cpus.iter().all(execution::CpuState::is_idle)) {
             (0..self.cpus.len()).for_each(|cpu| self.decide(cpu, Action::Stop));
         } else {
-            // They wait for something that will not come.
+            // Some CPUs wait for something that will not come.
             self.cpus = cpus(&self.roles);
         }
         with(|e| {

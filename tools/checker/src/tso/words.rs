@@ -1,4 +1,4 @@
-//! Who uses a word, and so where CPUs have to stop.
+//! Which code uses a word, and so where CPUs have to stop.
 
 /// Where code of a CPU runs, from the bottom up.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Interrupt {
     Nmi,
 }
 
-/// A word, and who has used it in any execution so far: bits by CPU and level.
+/// A word, and which code has used it in any execution so far: bits by CPU and level.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Users {
     readers: u64,

@@ -154,7 +154,7 @@ impl Lane {
                 scope.spawn(|| {
                     while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let run = self.run_one(models, name, how);
-                        runs.lock().expect("nobody panics while holding it").push(run);
+                        runs.lock().expect("no thread panics while holding it").push(run);
                     }
                 });
             }

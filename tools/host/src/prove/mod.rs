@@ -74,7 +74,7 @@ impl Plan {
     fn run(&self, lines: &Mutex<Vec<Line>>) -> Result<PathBuf> {
         let say = |line: Line| {
             eprintln!("{}", line.progress());
-            lines.lock().expect("nobody panics while holding it").push(line);
+            lines.lock().expect("no thread panics while holding it").push(line);
         };
         mutants::copy_tree(&self.lane.root())?;
         let models = self.lane.build("models")?;

@@ -48,7 +48,7 @@ pub fn run(built: &[(Lane, PathBuf)], deep: bool, lines: &Mutex<Vec<Line>>) -> R
                     }),
                 };
                 eprintln!("{}", line.progress());
-                lines.lock().expect("nobody panics while holding it").push(line);
+                lines.lock().expect("no thread panics while holding it").push(line);
             }
             Ok(())
         };

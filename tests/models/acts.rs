@@ -127,7 +127,7 @@ pub fn join_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     walk::<Pending>(stage, cpu);
 }
 
-/// Somebody else's round.
+/// A round that another unlinker asked for.
 pub fn round(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     sync_round::round(cpu, stage.mm(1));
 }
@@ -155,7 +155,7 @@ pub fn unlink_flush_and_reuse<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>
     machine.reuse(table);
 }
 
-/// What somebody's flush after freeing tables does to CPU 0. The sender is of no interest: it does not wait.
+/// What a flush after freeing tables does to CPU 0. The sender does not wait.
 pub fn flush_the_walker<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
     let mut targets = cpu.sets().take();
     targets.insert(CpuId(0));
@@ -163,12 +163,12 @@ pub fn flush_the_walker<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
     let _in_flight = sync_round::issue(cpu, Call::Flush(flush), targets, ());
 }
 
-/// Somebody else's flush, as after a change of last-level entries.
+/// A flush as after a change of last-level entries.
 pub fn flush(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let _ = flush::flush(cpu, stage.mm(1), Range::All, FreedTables::No, None);
 }
 
-/// Somebody else's flush, as after freeing a table: it interrupts all of the cpumask.
+/// A flush as after freeing a table: it interrupts all of the cpumask.
 pub fn flush_freed(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let _ = flush::flush(cpu, stage.mm(1), Range::All, FreedTables::Yes, None);
 }

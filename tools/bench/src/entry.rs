@@ -1,4 +1,4 @@
-//! The parts of a run: what each CPU does, by its role.
+//! The two ways into a run: the first CPU leads it, all others follow.
 
 use alloc::vec::Vec;
 
@@ -15,7 +15,7 @@ use crate::run::Run;
 use crate::worker::Work;
 
 impl<M: Bench> Run<M> {
-    /// The part of the first CPU, which leads. Returns the rows when all other parts are ending.
+    /// What the first CPU does: it opens the phases. Returns the rows when all other CPUs are ending.
     ///
     /// `progress` is called now and then with the number of operations that its team has done.
     pub fn lead(&self, progress: impl FnMut(u64)) -> Vec<Row> {
@@ -23,8 +23,8 @@ impl<M: Bench> Run<M> {
         policy::with(&self.policy, mutate).expect("the policy was checked")
     }
 
-    /// The part of another CPU.
-    pub fn take_part(&self, cpu: CpuId) {
+    /// What every other CPU does, by its role.
+    pub fn follow(&self, cpu: CpuId) {
         match self.cast.role(cpu) {
             Role::Mutator(team) => {
                 policy::with(&self.policy, Mutate { run: self, cpu, team, progress: |_| () });
