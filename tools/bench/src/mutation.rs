@@ -191,12 +191,12 @@ impl<'r, M: Bench> Mutation<'r, M> {
     }
 }
 
-/// Whether the first table goes next.
+/// Whether the first table goes next, in an operation that walkers are held for.
 fn is_about_to_unlink(op: &Any) -> bool {
     match op {
         Any::Collapse(collapse) => matches!(collapse, Collapse::Ready { .. }),
         Any::Unmap(unmap) => unmap.is_at_tables(),
         Any::Leave(leave) => leave.is_ready(),
-        Any::Protect(_) | Any::Survive(_) | Any::Join(_) => false,
+        _ => false,
     }
 }

@@ -3,7 +3,7 @@
 //! [`artifacts`] builds the kernel, [`image`] puts it on an ISO with a bootloader, [`qemu`] runs that, [`boot`]
 //! reads the rows from the serial port, [`compare`] does it for every setting, and [`table`] and [`document`] say
 //! what came out. [`stress`] does it for scenarios drawn at random, until one fails. [`prove`] runs the model
-//! checkers on the library, and on every one of [`mutants`].
+//! checkers on the library, and on every one of [`mutants`], which are [`patches`] for a copy of the tree.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ pub mod compare;
 pub mod document;
 pub mod image;
 pub mod mutants;
+pub mod patches;
 pub mod progress;
 pub mod prove;
 pub mod qemu;
