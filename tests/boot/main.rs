@@ -2,6 +2,7 @@
 //!
 //! What cannot be had here (a real Limine) is reported as ignored, with the reason, and never as passed.
 
+mod classes;
 mod cleared;
 mod cli;
 mod counts;
@@ -42,6 +43,7 @@ fn main() {
         unshare::trials(),
         piggyback::trials(),
         mixed::trials(),
+        classes::trials(),
         cleared::trials(),
         product::trials(),
         policies::trials(),

@@ -1,4 +1,5 @@
-//! Every mistake that the kernel's own detectors must catch, in 20 of 20 runs.
+//! Every mistake that the kernel's own detectors must catch, in 20 of 20 runs, and every one whose rows the verdict must
+//! refuse.
 //!
 //! What a mutant is, and how it is made, is said in [`gupsync_host::mutants`]; those for the model checkers are run by
 //! `tools/gupsync prove`.
@@ -8,10 +9,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-use gupsync_bench::Spec;
+use anyhow::{Result, bail, ensure};
 use gupsync_bench::cast::Cast;
 use gupsync_bench::row::Status;
+use gupsync_bench::{Row, Spec};
 use gupsync_host::artifacts::Tree;
 use gupsync_host::boot;
 use gupsync_host::image::Bootloader;
@@ -23,17 +24,19 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// takes over: cargo tells what has changed by time stamps, so a tree is never built beside one that is being changed.
 const PLACES: usize = 2;
 
-/// Each mutant must be caught in every one of so many runs.
+/// Detectors must catch a mutant in every one of so many runs.
 const RUNS: u64 = 20;
+/// The verdict must refuse every one of so many rows: it goes by counts, which a race does not change.
+const ROWS: u64 = 2;
 
 fn main() {
     let arguments = Arguments { test_threads: Some(PLACES), ..Arguments::from_args() };
     let mutants = mutants::all().expect("tests/mutants can be read");
-    let trials = mutants.into_iter().filter_map(|mutant| Some((mutant.kernel.clone()?, mutant)));
-    let trials = trials.map(|(words, mutant)| {
+    let booted = |mutant: &Mutant| mutant.kernel.is_some() || mutant.judge.is_some();
+    let trials = mutants.into_iter().filter(booted).map(|mutant| {
         Trial::test(mutant.name.clone(), move || {
             let place = Place::take();
-            is_caught(&mutant, &words, &place.0).map_err(|error| Failed::from(format!("{error:#}")))
+            is_caught(&mutant, &place.0).map_err(|error| Failed::from(format!("{error:#}")))
         })
     });
     libtest_mimic::run(&arguments, trials.collect()).exit();
@@ -60,12 +63,23 @@ impl Drop for Place {
     }
 }
 
-fn is_caught(mutant: &Mutant, words: &str, work: &Path) -> Result<()> {
+fn is_caught(mutant: &Mutant, work: &Path) -> Result<()> {
     let root = work.join("tree");
     mutant.make(&root)?;
     let tree = Tree::at(&root, work.join("boot")).quick();
+    if let Some(words) = &mutant.kernel {
+        is_detected(&tree, words)?;
+    }
+    if let Some((words, fault)) = &mutant.judge {
+        is_refused(&tree, words, fault)?;
+    }
+    Ok(())
+}
+
+/// The rows of so many runs of `words`.
+fn rows(tree: &Tree, words: &str, runs: u64) -> Result<Vec<Row>> {
     let spec = |seed| format!("{words} seed={seed}").parse::<Spec>().map_err(anyhow::Error::msg);
-    let specs = (1..=RUNS).map(spec).collect::<Result<Vec<_>>>()?;
+    let specs = (1..=runs).map(spec).collect::<Result<Vec<_>>>()?;
     let cpus = Cast::need(&specs[0]) + 1;
     let machine = Machine {
         accel: Accel::TcgSingle,
@@ -75,14 +89,31 @@ fn is_caught(mutant: &Mutant, words: &str, work: &Path) -> Result<()> {
         firmware: Firmware::Uefi,
         trace: None,
     };
-    let outcome = boot::run(&tree, &Bootloader::Builtin, &machine, &specs, Duration::from_secs(200), |_| ())?;
-    let survivors: Vec<_> = outcome.rows.iter().filter(|row| row.status != Status::Violation).collect();
+    let outcome = boot::run(tree, &Bootloader::Builtin, &machine, &specs, Duration::from_secs(200), |_| ())?;
+    Ok(outcome.rows)
+}
+
+fn is_refused(tree: &Tree, words: &str, fault: &str) -> Result<()> {
+    for row in rows(tree, words, ROWS)? {
+        let said = row.judge().err().unwrap_or_else(|| "nothing".to_owned());
+        ensure!(
+            said.contains(fault),
+            "the verdict on seed {} was to say `{fault}`, and said: {said}",
+            row.seed
+        );
+    }
+    Ok(())
+}
+
+fn is_detected(tree: &Tree, words: &str) -> Result<()> {
+    let rows = rows(tree, words, RUNS)?;
+    let survivors: Vec<_> = rows.iter().filter(|row| row.status != Status::Violation).collect();
     if let Some(row) = survivors.first() {
         let said = row.detail.as_deref().unwrap_or("nothing");
         bail!(
             "{} of {} runs caught nothing; the first of them, seed {}, was {}: {said}",
             survivors.len(),
-            outcome.rows.len(),
+            rows.len(),
             row.seed,
             row.status
         );

@@ -76,6 +76,17 @@ impl Source {
     }
 }
 
+/// What a figure can be relied on for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The same seed gives the same count, on every machine, where nothing races: no switcher, no flusher, one mm, one thread
+    /// for all CPUs; and for a tracker's syncs, if the walkers are those that are held. With `--icount` it is so in any case,
+    /// for one build of the kernel.
+    Exact,
+    /// It depends on when things happen.
+    Timing,
+}
+
 /// When a column is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
@@ -99,6 +110,8 @@ pub enum Show {
 pub struct Counter {
     /// Its name in JSON.
     pub key: &'static str,
+    /// Whether it can be relied on to the last unit.
+    pub class: Class,
     /// Where it is shown besides JSON.
     pub shows: &'static [Show],
     /// Its value. `None` is not counted: never zero.
@@ -116,7 +129,7 @@ impl Counter {
 }
 
 macro_rules! counters {
-    ($(#[doc = $doc:literal] $key:ident = $source:expr, [$($show:expr),*];)+) => {
+    ($(#[doc = $doc:literal] $key:ident = $source:expr, $class:expr, [$($show:expr),*];)+) => {
         /// What was counted. What was not is `None`: never zero.
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         pub struct Counts { $(#[doc = $doc] pub $key: Option<u64>),+ }
@@ -131,112 +144,118 @@ macro_rules! counters {
 
         /// Every counter, in the order of JSON.
         pub static COUNTERS: &[Counter] = {
+            use Class::*;
             use Show::*;
             use When::*;
-            &[$(Counter { key: stringify!($key), shows: &[$($show),*], get: |counts| counts.$key }),+]
+            &[$(Counter {
+                key: stringify!($key),
+                class: $class,
+                shows: &[$($show),*],
+                get: |counts| counts.$key,
+            }),+]
         };
     };
 }
 
 counters! {
     /// Operations done.
-    ops = Of(|m| Some(m.ops)), [Column("ops", 10, Always), Sum];
+    ops = Of(|m| Some(m.ops)), Exact, [Column("ops", 10, Always), Sum];
     /// Operations done, but taken back: a page was pinned.
-    ops_failed = Of(|m| Some(m.failed)), [];
+    ops_failed = Of(|m| Some(m.failed)), Exact, [];
     /// Flush requests sent.
-    flush_ipis = Happened(Event::FlushIpi), [Column("flush IPIs", 20, Always), Sum];
+    flush_ipis = Happened(Event::FlushIpi), Exact, [Column("flush IPIs", 20, Always), Sum];
     /// Sync requests sent.
-    sync_ipis = Happened(Event::SyncIpi), [Column("sync IPIs", 30, Always), Sum];
+    sync_ipis = Happened(Event::SyncIpi), Exact, [Column("sync IPIs", 30, Always), Sum];
     /// Requests sent for another reason: a kernel-range flush, a call of every CPU.
-    other_ipis = Happened(Event::OtherIpi), [Column("other", 40, IfAny), Sum];
+    other_ipis = Happened(Event::OtherIpi), Exact, [Column("other", 40, IfAny), Sum];
     /// Syncs asked for.
-    syncs_asked = Happened(Event::SyncAsked), [Sum];
+    syncs_asked = Happened(Event::SyncAsked), Exact, [Sum];
     /// Syncs that needed no interrupt.
-    syncs_skipped = Happened(Event::SyncSkipped), [Column("skipped", 50, Always), Sum];
+    syncs_skipped = Happened(Event::SyncSkipped), Exact, [Column("skipped", 50, Always), Sum];
     /// Syncs that interrupted.
-    syncs_sent = Happened(Event::SyncSent), [Sum];
+    syncs_sent = Happened(Event::SyncSent), Exact, [Sum];
     /// Syncs whose tables a policy handed out on its own argument: their tickets were not redeemed.
-    released_by_policy = Happened(Event::ReleasedByPolicy), [];
+    released_by_policy = Happened(Event::ReleasedByPolicy), Exact, [];
     /// Tickets that were pending when counting began.
-    pending_before = Of(|m| Some(m.before.set - m.before.cleared)), [];
+    pending_before = Of(|m| Some(m.before.set - m.before.cleared)), Exact, [];
     /// Tickets that were pending when counting ended.
-    pending_after = Of(|m| Some(m.after.set - m.after.cleared)), [];
+    pending_after = Of(|m| Some(m.after.set - m.after.cleared)), Exact, [];
     /// Tickets taken.
-    set = Happened(Event::Set), [Column("set", 60, IfAny), Sum];
+    set = Happened(Event::Set), Exact, [Column("set", 60, IfAny), Sum];
     /// Tickets covered by a real interrupt.
-    cleared = Of(|m| Some(m.after.cleared - m.before.cleared)), [Column("cleared", 70, IfAny), Sum];
+    cleared = Of(|m| Some(m.after.cleared - m.before.cleared)), Exact, [Column("cleared", 70, IfAny), Sum];
     /// Tickets covered by the flush of their own operation.
-    cleared_by_own_flush = Happened(Event::ClearedByOwnFlush), [];
+    cleared_by_own_flush = Happened(Event::ClearedByOwnFlush), Exact, [];
     /// Tickets covered by a sync.
-    cleared_by_sync = Happened(Event::ClearedBySync), [];
+    cleared_by_sync = Happened(Event::ClearedBySync), Exact, [];
     /// Tickets covered by the flush of another operation.
-    cleared_by_other_flush = Happened(Event::ClearedByOtherFlush), [];
+    cleared_by_other_flush = Happened(Event::ClearedByOtherFlush), Exact, [];
     /// Tickets covered by an interrupt that was neither a flush nor a sync.
-    cleared_by_other_ipi = Happened(Event::ClearedByOtherIpi), [];
+    cleared_by_other_ipi = Happened(Event::ClearedByOtherIpi), Exact, [];
     /// INVLPGB instructions executed.
-    invlpgb_ops = Happened(Event::Invlpgb), [Column("INVLPGB", 110, IfAny)];
+    invlpgb_ops = Happened(Event::Invlpgb), Exact, [Column("INVLPGB", 110, IfAny)];
     /// TLBSYNC instructions executed.
-    tlbsyncs = Happened(Event::Tlbsync), [];
+    tlbsyncs = Happened(Event::Tlbsync), Exact, [];
     /// NMIs by which the emulator carried out an INVLPGB on another CPU.
-    emulation_nmis = Happened(Event::EmulationNmi), [];
+    emulation_nmis = Happened(Event::EmulationNmi), Exact, [];
     /// Flushes left to the hypervisor, because a vCPU was preempted.
-    hypercalls = Happened(Event::Hypercall), [Column("hypercalls", 120, IfAny)];
+    hypercalls = Happened(Event::Hypercall), Exact, [Column("hypercalls", 120, IfAny)];
     /// Wake-ups sent by the bench itself.
-    kicks = Happened(Event::Kick), [];
+    kicks = Happened(Event::Kick), Timing, [];
     /// Flush, sync and other interrupts taken; one may serve several requests.
-    interrupts_taken = Happened(Event::InterruptTaken), [Sum];
+    interrupts_taken = Happened(Event::InterruptTaken), Timing, [Sum];
     /// Flush requests carried out and acknowledged.
-    flush_acks = Happened(Event::FlushAcked), [];
+    flush_acks = Happened(Event::FlushAcked), Exact, [];
     /// Sync requests acknowledged.
-    sync_acks = Happened(Event::SyncAcked), [];
+    sync_acks = Happened(Event::SyncAcked), Exact, [];
     /// Other requests carried out and acknowledged.
-    other_acks = Happened(Event::OtherAcked), [];
+    other_acks = Happened(Event::OtherAcked), Exact, [];
     /// Requests carried out for an mm by a CPU that had another one loaded.
-    foreign_interrupts = Happened(Event::ForeignInterrupt), [Column("foreign", 80, Always)];
+    foreign_interrupts = Happened(Event::ForeignInterrupt), Timing, [Column("foreign", 80, Always)];
     /// Times that a CPU loaded another mm in place of this one.
-    departures = Happened(Event::Departed), [];
+    departures = Happened(Event::Departed), Timing, [];
     /// CPUs inside a walk that could see the table, when its sync was due.
-    walking_at_sync = Happened(Event::WalkingAtSync), [Column("walking", 90, IfAny)];
+    walking_at_sync = Happened(Event::WalkingAtSync), Timing, [Column("walking", 90, IfAny)];
     /// CPUs counted in `walking_at_sync` whose walk began before the table was unlinked.
-    at_risk = Happened(Event::AtRisk), [Column("at risk", 100, Always)];
+    at_risk = Happened(Event::AtRisk), Timing, [Column("at risk", 100, Always)];
     /// Unlinks while a walker was held inside its walk.
-    held_at_unlink = Happened(Event::HeldAtUnlink), [Column("held", 150, Always)];
+    held_at_unlink = Happened(Event::HeldAtUnlink), Exact, [Column("held", 150, Always)];
     /// Walks completed.
-    walks = Happened(Event::WalkEnd), [Column("walks", 160, Always), Sum];
+    walks = Happened(Event::WalkEnd), Timing, [Column("walks", 160, Always), Sum];
     /// Walks that pinned a page of 4 KiB.
-    walks_pinned = Happened(Event::WalkPinned), [];
+    walks_pinned = Happened(Event::WalkPinned), Timing, [];
     /// Walks that pinned a huge page.
-    walks_huge = Happened(Event::WalkHuge), [];
+    walks_huge = Happened(Event::WalkHuge), Timing, [];
     /// Walks that came to a page whose mapping changed before it was pinned.
-    walks_backed_off = Happened(Event::WalkBackedOff), [];
+    walks_backed_off = Happened(Event::WalkBackedOff), Timing, [];
     /// Walks that found nothing mapped: no evidence.
-    walks_not_mapped = Happened(Event::WalkNotMapped), [];
+    walks_not_mapped = Happened(Event::WalkNotMapped), Timing, [];
     /// Operations before which every worker of the mm could walk to a page.
-    ops_walkable = Of(|m| Some(m.walkable)), [];
+    ops_walkable = Of(|m| Some(m.walkable)), Exact, [];
     /// Operations before which a worker walked to a page, of the worker that has the fewest.
-    least_ops_walked = Of(|m| m.least_reaching), [];
+    least_ops_walked = Of(|m| m.least_reaching), Exact, [];
     /// Walks of the switcher that has the fewest.
-    least_switcher_walks = Of(|m| m.least_switching), [];
+    least_switcher_walks = Of(|m| m.least_switching), Timing, [];
     /// Flushes of the flusher that has the fewest.
-    least_flusher_flushes = Of(|m| m.least_flushing), [];
+    least_flusher_flushes = Of(|m| m.least_flushing), Timing, [];
     /// How often a vCPU was preempted.
-    preemptions = Happened(Event::Preempted), [];
+    preemptions = Happened(Event::Preempted), Exact, [];
     /// Walkers caught in a table or on a page that was in use elsewhere.
-    sync_violations = Of(|m| Some(m.sync_violations)), [];
+    sync_violations = Of(|m| Some(m.sync_violations)), Exact, [];
     /// Accesses caught that used a translation after its flush had completed.
-    stale_translations = Of(|m| Some(m.stale_translations)), [];
-    /// Cycles that an operation took, on average.
-    cycles_per_op = Of(|m| Some(m.cycles / m.ops.max(1))), [];
+    stale_translations = Of(|m| Some(m.stale_translations)), Exact, [];
+    /// Cycles from the beginning of a turn to its end, on average: the walkers' part is in it, so it compares no policies.
+    cycles_per_op = Of(|m| Some(m.cycles / m.ops.max(1))), Timing, [];
     /// Interrupts taken by isolated CPUs.
-    isolated_interrupts = OnIsolated(Event::InterruptTaken), [Column("isolated", 130, Always)];
+    isolated_interrupts = OnIsolated(Event::InterruptTaken), Timing, [Column("isolated", 130, Always)];
     /// Flush requests carried out by isolated CPUs.
-    isolated_flush_requests = OnIsolated(Event::FlushAcked), [];
+    isolated_flush_requests = OnIsolated(Event::FlushAcked), Exact, [];
     /// Sync requests acknowledged by isolated CPUs.
-    isolated_sync_requests = OnIsolated(Event::SyncAcked), [];
+    isolated_sync_requests = OnIsolated(Event::SyncAcked), Exact, [];
     /// Other requests carried out by isolated CPUs.
-    isolated_other_requests = OnIsolated(Event::OtherAcked), [];
+    isolated_other_requests = OnIsolated(Event::OtherAcked), Exact, [];
     /// NMIs taken by isolated CPUs.
-    isolated_nmis = OnIsolated(Event::NmiTaken), [];
+    isolated_nmis = OnIsolated(Event::NmiTaken), Exact, [];
     /// The longest time that an isolated CPU was away, in cycles.
-    isolated_gap = Of(|m| m.isolated.as_ref().map(|isolated| isolated.longest_gap)), [Column("gap", 140, IfAny)];
+    isolated_gap = Of(|m| m.isolated.as_ref().map(|isolated| isolated.longest_gap)), Timing, [Column("gap", 140, IfAny)];
 }

@@ -9,6 +9,7 @@
 //! - `Loom`, `TSO`: the model that must fail under that checker;
 //! - `At most`: so many steps long is the shortest execution in which it fails on x86;
 //! - `Kernel`: the comparison in which the kernel's own detectors must catch it;
+//! - `Judge`: the comparison of which the verdict must refuse every row, a `|`, and what it must say;
 //! - `Equivalent`: why it is no mistake at all. The models must hold then.
 
 use std::fs;
@@ -51,6 +52,8 @@ pub struct Mutant {
     pub at_most: Option<usize>,
     /// The comparison that the kernel fails.
     pub kernel: Option<String>,
+    /// The comparison of which the verdict refuses every row, and what it says.
+    pub judge: Option<(String, String)>,
     /// Why it is none.
     pub equivalent: Option<String>,
     patches: String,
@@ -92,12 +95,18 @@ impl Mutant {
             tso: value("TSO"),
             at_most: value("At most").map(|most| most.parse()).transpose().context("At most: no number")?,
             kernel: value("Kernel"),
+            judge: value("Judge")
+                .map(|judge| {
+                    let (words, fault) = judge.split_once('|').context("Judge: says nothing of the verdict")?;
+                    Ok::<_, anyhow::Error>((words.trim().to_owned(), fault.trim().to_owned()))
+                })
+                .transpose()?,
             equivalent: value("Equivalent"),
             patches: patches.to_owned(),
         };
         let catchers = [&mutant.loom, &mutant.tso, &mutant.kernel];
         ensure!(
-            catchers.iter().any(|catcher| catcher.is_some()),
+            mutant.judge.is_some() || catchers.iter().any(|catcher| catcher.is_some()),
             "names no model and no comparison that catches it"
         );
         Ok(mutant)

@@ -154,6 +154,9 @@ fn list(mutants: &[Mutant]) -> String {
         {
             text += &format!("    {verb}: {checker} {what}\n");
         }
+        if let Some((words, fault)) = &mutant.judge {
+            text += &format!("    refused: {words}: {fault}\n");
+        }
         if let Some(why) = &mutant.equivalent {
             text += &format!("    equivalent: {why}\n");
         }
