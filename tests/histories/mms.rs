@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gupsync::atomic::AtomicU64;
-use gupsync::config::FreedTables;
+use gupsync::config::{FlushConfig, FreedTables, MmConfig};
 use gupsync::event::{Cause, Event};
 use gupsync::flush::{self, Reached};
 use gupsync::machine::Machine;
@@ -89,7 +89,15 @@ fn begin(
 
 /// Goes through `steps`, and compares after each.
 fn follow(steps: &[Step], invlpgb: bool) -> Result<(), TestCaseError> {
-    let world = machine::world(CPUS, MMS, invlpgb);
+    // With `invlpgb`, the kernel's range is flushed by that; no mm is.
+    let config = FlushConfig {
+        invlpgb,
+        threshold: 1,
+        asids: 0,
+        methods_interrupt: true,
+        unshare_flush: FreedTables::No,
+    };
+    let world = machine::world(CPUS, MMS, config, MmConfig::default(), 1);
     let mut expected = reference::World::new(CPUS, MMS);
     let mut rounds: [Option<UnderWay<'_>>; CPUS] = Default::default();
     let mut tickets: [Vec<Ticket<()>>; MMS] = Default::default();

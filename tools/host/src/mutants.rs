@@ -9,6 +9,7 @@
 //! - `Loom`, `TSO`: the model that must fail under that checker;
 //! - `At most`: so many steps long is the shortest execution in which it fails on x86;
 //! - `Kernel`: the comparison in which the kernel's own detectors must catch it;
+//! - `Test`: the test on the host that must fail, as `cargo test` is told it;
 //! - `Equivalent`: why it is no mistake at all. The models must hold then.
 
 use std::fs;
@@ -50,6 +51,8 @@ pub struct Mutant {
     pub at_most: Option<usize>,
     /// The comparison that the kernel fails.
     pub kernel: Option<String>,
+    /// The test on the host that fails.
+    pub test: Option<String>,
     /// Why it is none.
     pub equivalent: Option<String>,
     patches: String,
@@ -91,15 +94,22 @@ impl Mutant {
             tso: value("TSO"),
             at_most: value("At most").map(|most| most.parse()).transpose().context("At most: no number")?,
             kernel: value("Kernel"),
+            test: value("Test"),
             equivalent: value("Equivalent"),
             patches: patches.to_owned(),
         };
-        let catchers = [&mutant.loom, &mutant.tso, &mutant.kernel];
         ensure!(
-            catchers.iter().any(|catcher| catcher.is_some()),
-            "names no model and no comparison that catches it"
+            mutant.catchers().next().is_some(),
+            "names no model, no comparison and no test that catches it"
         );
         Ok(mutant)
+    }
+
+    /// What catches it: the key, and its value.
+    pub fn catchers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let catchers =
+            [("loom", &self.loom), ("tso", &self.tso), ("kernel", &self.kernel), ("test", &self.test)];
+        catchers.into_iter().filter_map(|(catcher, what)| Some((catcher, what.as_deref()?)))
     }
 
     /// Makes `root` a copy of the tree with this mistake in it.
