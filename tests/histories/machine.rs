@@ -1,11 +1,13 @@
-//! A machine on which one thing happens at a time. It records which CPUs are interrupted, and why; what each has loaded, and
-//! when its TLB last forgot what it knew; what was counted.
+//! A machine on which one thing happens at a time. It records which CPUs are interrupted, and why; what each has loaded, what
+//! its TLB holds, and when that last forgot all of it; what was counted.
+//!
+//! While a CPU waits, other things may happen: [`Sequential::meanwhile`].
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use gupsync::config::{FlushConfig, FreedTables, MmConfig};
+use gupsync::config::{FlushConfig, MmConfig};
 use gupsync::detect::Violation;
 use gupsync::event::{Cause, Event};
 use gupsync::machine::Machine;
@@ -13,7 +15,11 @@ use gupsync::page::Page;
 use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range};
 use gupsync::world::World;
 
+use crate::tlb::{Flushed, Page as TlbPage, Tlb, Translation};
+
 const FRAMES: usize = 64;
+/// More pages than this are not flushed one by one, as in Linux.
+const SINGLE_PAGES: u64 = 33;
 const UNPOISONED: &str = "nothing panics while holding it";
 
 /// The machine.
@@ -23,12 +29,19 @@ pub struct Sequential {
     free: Mutex<Vec<Frame>>,
     sent: Mutex<Vec<(Cause, CpuId)>>,
     counts: Mutex<BTreeMap<(u64, usize), u64>>,
+    /// The mm, by its root, that each global ASID was last loaded for, and that has not come to its end.
+    owners: Mutex<BTreeMap<u64, Frame>>,
+    /// The most pages that one INVLPGB takes.
+    invlpgb_max: u64,
+    /// What happens when a CPU next waits, for acks or for its INVLPGBs.
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// What the TLBs were told to forget, and how often.
+    flushes: Mutex<BTreeMap<Flushed, u64>>,
     /// The number of the step under way.
     now: AtomicU64,
     world: OnceLock<Weak<World<Sequential>>>,
 }
 
-#[derive(Default)]
 struct Core {
     masked: AtomicBool,
     /// Whether an interrupt has been sent and not taken.
@@ -36,33 +49,52 @@ struct Core {
     /// Requests that this CPU has sent and that were not acknowledged.
     unanswered: AtomicU64,
     root: AtomicU64,
-    asid: AtomicU64,
+    asid: Mutex<Asid>,
     /// The step in which the TLB last forgot all of what is loaded.
     fresh_since: AtomicU64,
     /// INVLPGBs that wait for a TLBSYNC.
     started: Mutex<Vec<Invlpgb>>,
+    tlb: Mutex<Tlb>,
 }
 
-/// A world of `mms` mms, flushed by interrupts, on `cpus` CPUs. With `invlpgb`, the kernel's range is flushed by that.
-pub fn world(cpus: usize, mms: usize, invlpgb: bool) -> Arc<World<Sequential>> {
+impl Core {
+    fn new() -> Self {
+        Core {
+            masked: AtomicBool::new(false),
+            pending: AtomicBool::new(false),
+            unanswered: AtomicU64::new(0),
+            root: AtomicU64::new(0),
+            asid: Mutex::new(Asid::LOCAL),
+            fresh_since: AtomicU64::new(0),
+            started: Mutex::default(),
+            tlb: Mutex::default(),
+        }
+    }
+}
+
+/// A world of `mms` mms on `cpus` CPUs, flushed by interrupts while they have no global ASID.
+pub fn world(
+    cpus: usize,
+    mms: usize,
+    config: FlushConfig,
+    mm_config: MmConfig,
+    invlpgb_max: u64,
+) -> Arc<World<Sequential>> {
     let machine = Sequential {
-        cpus: (0..cpus).map(|_| Core::default()).collect(),
+        cpus: (0..cpus).map(|_| Core::new()).collect(),
         frames: (0..FRAMES).map(|_| ([AtomicU64::new(0)], Page::free())).collect(),
         // Frame 0 is the kernel's root.
         free: Mutex::new((1..FRAMES as u64).map(|index| Frame(index * PAGE_SIZE)).collect()),
         sent: Mutex::default(),
         counts: Mutex::default(),
+        owners: Mutex::default(),
+        invlpgb_max,
+        meanwhile: Mutex::default(),
+        flushes: Mutex::default(),
         now: AtomicU64::new(0),
         world: OnceLock::new(),
     };
-    let config = FlushConfig {
-        invlpgb,
-        threshold: 1,
-        asids: 0,
-        methods_interrupt: true,
-        unshare_flush: FreedTables::No,
-    };
-    let world = World::new(machine, config, (0..mms).map(|_| MmConfig::default())).expect("enough frames");
+    let world = World::new(machine, config, (0..mms).map(|_| mm_config)).expect("enough frames");
     let world = Arc::new(world);
     assert!(world.machine.world.set(Arc::downgrade(&world)).is_ok());
     world
@@ -95,6 +127,46 @@ impl Sequential {
         Frame(self.cpus[cpu.0].root.load(Relaxed))
     }
 
+    /// The ASID that it has it loaded under.
+    fn asid(&self, cpu: CpuId) -> Asid {
+        *self.cpus[cpu.0].asid.lock().expect(UNPOISONED)
+    }
+
+    /// Code on `cpu` uses `page`, whose entry in the loaded tables was last changed in step `changed`.
+    pub fn touch(&self, cpu: CpuId, page: TlbPage, changed: u64) {
+        let read = Translation { root: self.root(cpu), changed };
+        self.cpus[cpu.0].tlb.lock().expect(UNPOISONED).touch(self.asid(cpu), page, read);
+    }
+
+    /// What code on `cpu` may use of what its TLB holds.
+    pub fn usable(&self, cpu: CpuId) -> Vec<(TlbPage, Translation)> {
+        self.cpus[cpu.0].tlb.lock().expect(UNPOISONED).of(self.asid(cpu)).collect()
+    }
+
+    /// When a CPU next waits, `body` happens first; with none, nothing does.
+    pub fn meanwhile(&self, body: Option<Box<dyn FnOnce() + Send>>) {
+        *self.meanwhile.lock().expect(UNPOISONED) = body;
+    }
+
+    fn happen_meanwhile(&self) {
+        let body = self.meanwhile.lock().expect(UNPOISONED).take();
+        body.into_iter().for_each(|body| body());
+    }
+
+    /// The mm of this root has come to its end: its ASID may be given to another.
+    pub fn end_of(&self, root: Frame) {
+        self.owners.lock().expect(UNPOISONED).retain(|_, owner| *owner != root);
+    }
+
+    /// What the TLBs were told to forget, and how often.
+    pub fn flushes(&self) -> BTreeMap<Flushed, u64> {
+        self.flushes.lock().expect(UNPOISONED).clone()
+    }
+
+    fn record(&self, flushed: Flushed) {
+        *self.flushes.lock().expect(UNPOISONED).entry(flushed).or_default() += 1;
+    }
+
     /// The step in which the TLB of `cpu` last forgot all of what is loaded.
     pub fn fresh_since(&self, cpu: CpuId) -> u64 {
         self.cpus[cpu.0].fresh_since.load(Relaxed)
@@ -105,8 +177,12 @@ impl Sequential {
         *self.counts.lock().expect(UNPOISONED).get(&(mm.word(), event as usize)).unwrap_or(&0)
     }
 
-    fn forget(&self, core: &Core) {
-        core.fresh_since.store(self.now.load(Relaxed), Relaxed);
+    /// The TLB of `core` forgets `range` of `asid`.
+    fn forget(&self, core: &Core, asid: Asid, range: Range) {
+        core.tlb.lock().expect(UNPOISONED).forget(asid, range);
+        if range == Range::All && *core.asid.lock().expect(UNPOISONED) == asid {
+            core.fresh_since.store(self.now.load(Relaxed), Relaxed);
+        }
     }
 
     fn frame(&self, frame: Frame) -> &([AtomicU64; 1], Page) {
@@ -129,6 +205,7 @@ impl Machine for Sequential {
 
     /// The other CPUs take their interrupts: there is nothing else to wait for.
     fn wait(&self, cpu: CpuId, mut until: impl FnMut() -> bool) {
+        self.happen_meanwhile();
         (0..self.cpus.len()).map(CpuId).for_each(|cpu| self.deliver(cpu));
         assert_eq!(self.cpus[cpu.0].unanswered.load(Relaxed), 0, "{cpu} was not answered");
         assert!(until(), "a wait that does not end");
@@ -148,34 +225,55 @@ impl Machine for Sequential {
     fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid) {
         let core = &self.cpus[cpu.0];
         core.root.store(root.0, Relaxed);
-        core.asid.store(asid.word(), Relaxed);
-        if !asid.is_global() {
-            self.forget(core);
+        *core.asid.lock().expect(UNPOISONED) = asid;
+        if asid.is_global() {
+            let owner = *self.owners.lock().expect(UNPOISONED).entry(asid.word()).or_insert(root);
+            assert_eq!(owner, root, "two mms have {asid:?}");
+        } else {
+            self.forget(core, asid, Range::All);
         }
     }
 
     fn flush_local(&self, cpu: CpuId, range: Range) {
-        // The histories flush whole address spaces.
-        assert_eq!(range, Range::All);
-        self.forget(&self.cpus[cpu.0]);
+        self.record(Flushed::Locally(range.into()));
+        if let Range::Pages { pages, .. } = range {
+            assert!((1..=SINGLE_PAGES).contains(&pages), "{pages} pages are flushed one by one");
+        }
+        self.forget(&self.cpus[cpu.0], self.asid(cpu), range);
     }
 
     fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {
+        if let Invlpgb::Of { asid, range } = what {
+            assert!(asid.is_global(), "INVLPGB of a local ASID");
+            if let Range::Pages { pages, .. } = range {
+                assert!((1..=self.invlpgb_max).contains(&pages), "an INVLPGB of {pages} pages");
+            }
+        }
         self.cpus[cpu.0].started.lock().expect(UNPOISONED).push(what);
     }
 
+    /// Invalidates as late as it may.
     fn tlbsync(&self, cpu: CpuId) {
+        self.happen_meanwhile();
         for what in std::mem::take(&mut *self.cpus[cpu.0].started.lock().expect(UNPOISONED)) {
-            let is_meant = |core: &&Core| match what {
-                Invlpgb::Everything => true,
-                Invlpgb::Of { asid, .. } => core.asid.load(Relaxed) == asid.word(),
-            };
-            self.cpus.iter().filter(is_meant).for_each(|core| self.forget(core));
+            match what {
+                Invlpgb::Of { asid, range } => {
+                    self.record(Flushed::Broadcast(range.into()));
+                    self.cpus.iter().for_each(|core| self.forget(core, asid, range));
+                }
+                Invlpgb::Everything => {
+                    self.record(Flushed::Everything);
+                    self.cpus.iter().for_each(|core| {
+                        core.tlb.lock().expect(UNPOISONED).clear();
+                        core.fresh_since.store(self.now.load(Relaxed), Relaxed);
+                    });
+                }
+            }
         }
     }
 
     fn invlpgb_max(&self) -> u64 {
-        1
+        self.invlpgb_max
     }
 
     fn kernel_root(&self) -> Frame {

@@ -2,11 +2,14 @@
 //!
 //! The models explore what may happen at once, in a few steps. Here nothing happens at once, but rounds are left under way
 //! while others begin and end, and histories are long: tickets, rounds, membership and interrupts of several mms and CPUs;
-//! and the life of a shared table. What differs is shrunk to the shortest history that still does.
+//! flushes of ranges, and what TLBs hold after them; and the life of a shared table. What differs is shrunk to the shortest history that still does.
 
 #![cfg(not(any(loom, tso)))]
 
 mod machine;
 mod mms;
+mod range_steps;
+mod ranges;
 mod reference;
 mod shared_table;
+mod tlb;

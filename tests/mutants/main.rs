@@ -1,15 +1,16 @@
-//! Every mistake that the kernel's own detectors must catch, in 20 of 20 runs, and every one whose rows the verdict must
-//! refuse.
+//! Every mistake that the kernel's own detectors must catch, in 20 of 20 runs; every one whose rows the verdict must refuse;
+//! and every one that a test on the host must catch.
 //!
 //! What a mutant is, and how it is made, is said in [`gupsync_host::mutants`]; those for the model checkers are run by
 //! `tools/gupsync prove`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use gupsync_bench::cast::Cast;
 use gupsync_bench::row::Status;
 use gupsync_bench::{Row, Spec};
@@ -32,14 +33,21 @@ const ROWS: u64 = 2;
 fn main() {
     let arguments = Arguments { test_threads: Some(PLACES), ..Arguments::from_args() };
     let mutants = mutants::all().expect("tests/mutants can be read");
-    let booted = |mutant: &Mutant| mutant.kernel.is_some() || mutant.judge.is_some();
-    let trials = mutants.into_iter().filter(booted).map(|mutant| {
-        Trial::test(mutant.name.clone(), move || {
-            let place = Place::take();
-            is_caught(&mutant, &place.0).map_err(|error| Failed::from(format!("{error:#}")))
-        })
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let mut trials = Vec::new();
+    for mutant in mutants {
+        if mutant.kernel.is_some() || mutant.judge.is_some() {
+            let mutant = mutant.clone();
+            trials.push(trial(&mutant.name.clone(), move || is_caught(&mutant, &Place::take().0)));
+        }
+        if let Some(words) = mutant.test.clone() {
+            trials.push(trial(&mutant.name.clone(), move || is_caught_on_the_host(&mutant, &words)));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn trial(name: &str, body: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    Trial::test(name, move || body().map_err(|error| Failed::from(format!("{error:#}"))))
 }
 
 static FREE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
@@ -118,5 +126,27 @@ fn is_detected(tree: &Tree, words: &str) -> Result<()> {
             row.status
         );
     }
+    Ok(())
+}
+
+/// One at a time: they share a tree and a target folder, in which little is built anew.
+fn is_caught_on_the_host(mutant: &Mutant, words: &str) -> Result<()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    // The tree is made anew each time, so one that a failed trial has left does no harm.
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let work = Tree::own().root.join("target/mutants/host");
+    let root = work.join("tree");
+    mutant.make(&root)?;
+    let cargo = |more: &[&str]| {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(&root).args(["test", "--locked", "--quiet", "--profile", "checked"]);
+        // The tests run for seconds: what they depend on is built quickly.
+        cargo.args(["--config", "profile.checked.package.\"*\".opt-level=1"]);
+        cargo.args(words.split_whitespace()).args(more).arg("--target-dir").arg(work.join("target"));
+        cargo.output().context("cannot run cargo")
+    };
+    let built = cargo(&["--no-run"])?;
+    ensure!(built.status.success(), "does not build:\n{}", String::from_utf8_lossy(&built.stderr));
+    ensure!(!cargo(&[])?.status.success(), "`cargo test {words}` passes");
     Ok(())
 }

@@ -20,12 +20,12 @@ use alloc::boxed::Box;
 use crossbeam_utils::CachePadded;
 use gupsync::atomic::{AtomicU64, Ordering};
 use gupsync::smp_call::Mailbox;
-use gupsync::types::{CpuId, FrameSize, PAGE_SIZE, Range, VirtAddr};
+use gupsync::types::CpuId;
+use gupsync_invlpgb::{Limits, Operation, Refused, Registers, decode};
 use spin::Once;
 
-use crate::tlb::{self, form};
 use crate::trap_frame::TrapFrame;
-use crate::{apic, cpu_id};
+use crate::{apic, cpu_id, tlb};
 
 /// Operations between two TLBSYNCs; one more waits as if by TLBSYNC.
 const QUEUE: usize = 64;
@@ -47,6 +47,9 @@ struct Cpu {
 
 static CPUS: Once<Box<[CachePadded<Cpu>]>> = Once::new();
 
+/// The most pages that one INVLPGB takes.
+static MOST_PAGES: AtomicU64 = AtomicU64::new(0);
+
 /// Makes the queues.
 pub fn init(cpus: usize) {
     let zero = || AtomicU64::new(0);
@@ -60,6 +63,12 @@ pub fn init(cpus: usize) {
     CPUS.call_once(|| (0..cpus).map(|_| CachePadded::new(cpu())).collect());
 }
 
+/// Says how many pages one INVLPGB takes: one of more is refused.
+pub fn set_most_pages(pages: u64) {
+    // Relaxed: before the CPUs that execute any are told to.
+    MOST_PAGES.store(pages, Ordering::Relaxed);
+}
+
 fn cpus() -> &'static [CachePadded<Cpu>] {
     CPUS.get().expect("the queues were made")
 }
@@ -71,12 +80,22 @@ pub fn set_pcid(cpu: CpuId, pcid: u64) {
 }
 
 /// In the #UD handler: carries out the instruction if it is one of the two.
+///
+/// # Panics
+///
+/// If the instruction would fault.
 pub fn try_instruction(frame: &mut TrapFrame) -> bool {
     // SAFETY: the bytes were just executed, so they can be read: the kernel's text is readable.
     let bytes = unsafe { (frame.rip as *const [u8; 3]).read_unaligned() };
     let me = cpu_id::get();
     match bytes {
-        INVLPGB => enqueue(me, [frame.rax, frame.rcx & 0xffff_ffff, frame.rdx & 0xffff_ffff]),
+        INVLPGB => {
+            let registers = Registers { rax: frame.rax, ecx: frame.rcx as u32, edx: frame.rdx as u32 };
+            if let Err(refused) = read(registers) {
+                panic!("INVLPGB with {registers:x?} faults: {refused:?}");
+            }
+            enqueue(me, registers);
+        }
         TLBSYNC => complete(me),
         _ => return false,
     }
@@ -90,13 +109,20 @@ pub fn take_nmis_sent(cpu: CpuId) -> u64 {
     cpus()[cpu.0].nmis_sent.swap(0, Ordering::Relaxed)
 }
 
-fn enqueue(me: CpuId, registers: [u64; 3]) {
+/// What the registers say to the CPU that is emulated: one without guests.
+fn read(registers: Registers) -> Result<Operation, Refused> {
+    // Relaxed: see `set_most_pages`.
+    decode(registers, Limits { pages: MOST_PAGES.load(Ordering::Relaxed), asid: 0 })
+}
+
+fn enqueue(me: CpuId, registers: Registers) {
     let own = &cpus()[me.0];
     if own.queued.load(Ordering::Relaxed) == QUEUE as u64 {
         complete(me);
     }
     let at = own.queued.load(Ordering::Relaxed);
-    for (word, value) in own.queue[at as usize].iter().zip(registers) {
+    let words = [registers.rax, registers.ecx.into(), registers.edx.into()];
+    for (word, value) in own.queue[at as usize].iter().zip(words) {
         // Relaxed, all of the queue: published by the mailbox.
         word.store(value, Ordering::Relaxed);
     }
@@ -139,18 +165,12 @@ fn carry_out(me: CpuId, from: CpuId) {
     let (own, from) = (&cpus()[me.0], &cpus()[from.0]);
     for operation in &from.queue[..from.queued.load(Ordering::Relaxed) as usize] {
         let [rax, ecx, edx] = operation.each_ref().map(|word| word.load(Ordering::Relaxed));
-        let pcid_matches = rax & form::PCID == 0 || edx >> 16 & 0xfff == own.pcid.load(Ordering::Relaxed);
-        // The kernel runs under ASID 0 and marks no page global.
-        let asid_matches = rax & form::ASID == 0 || edx & 0xffff == 0;
-        if !asid_matches || !(pcid_matches || rax & form::GLOBAL != 0) {
-            continue;
+        let operation = read(Registers { rax, ecx: ecx as u32, edx: edx as u32 });
+        let Operation { asid: _, pcid, global, range } = operation.expect("it was read before it was queued");
+        let own_pcid = own.pcid.load(Ordering::Relaxed);
+        // The kernel marks no page global.
+        if global || pcid.is_none_or(|pcid| u64::from(pcid) == own_pcid) {
+            tlb::flush(range);
         }
-        if rax & form::VA == 0 {
-            tlb::flush(Range::All);
-            continue;
-        }
-        let size = if ecx & u64::from(form::HUGE_STRIDE) != 0 { FrameSize::Huge } else { FrameSize::Small };
-        let start = VirtAddr(rax & !(PAGE_SIZE - 1));
-        tlb::flush(Range::Pages { start, pages: (ecx & 0xffff) + 1, size });
     }
 }

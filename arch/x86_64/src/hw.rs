@@ -62,6 +62,7 @@ impl Hw {
             // The smallest limit that a CPU with INVLPGB has: QEMU's CPUID knows none.
             None => asked.unwrap_or(8),
         };
+        emulate::set_most_pages(invlpgb_max);
         Hw { counters: Counters::new(cpus(), mms), invlpgb_max }
     }
 

@@ -3,7 +3,8 @@
 use core::arch::{asm, naked_asm};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use gupsync::types::{Asid, Frame, FrameSize, Invlpgb, Range, VirtAddr};
+use gupsync::types::{Asid, Frame, Invlpgb, Range, VirtAddr};
+use gupsync_invlpgb::Registers;
 use x86_64::registers::control::{Cr3, Cr4, Cr4Flags};
 
 use crate::trap_frame::TrapFrame;
@@ -13,20 +14,6 @@ static PCID: AtomicBool = AtomicBool::new(false);
 
 const CPUID_PCID: u32 = 1 << 17;
 const CPUID_INVLPGB: u32 = 1 << 3;
-
-/// rAX of INVLPGB: which fields are meant.
-pub mod form {
-    /// The address in rAX.
-    pub const VA: u64 = 1;
-    /// The PCID in EDX.
-    pub const PCID: u64 = 1 << 1;
-    /// The ASID in EDX. Linux sets it always.
-    pub const ASID: u64 = 1 << 2;
-    /// Global translations too.
-    pub const GLOBAL: u64 = 1 << 3;
-    /// In ECX: the pages are of 2 MiB.
-    pub const HUGE_STRIDE: u32 = 1 << 31;
-}
 
 /// Turns PCIDs on where the CPU has them. The kernel's own tables are loaded.
 pub fn init() {
@@ -71,19 +58,10 @@ pub fn flush(range: Range) {
 
 /// Executes INVLPGB. Where the CPU lacks it, it traps, and [`crate::emulate`] carries it out.
 pub fn invlpgb(what: Invlpgb) {
-    let (rax, ecx, edx) = match what {
-        // The ASID of the host or of a bare machine is 0; an mm is told by its PCID.
-        Invlpgb::Of { asid, range } => {
-            let (address, count) = match range {
-                Range::All => (0, 0),
-                Range::Pages { start, pages, size } => (
-                    start.0 | form::VA,
-                    (pages as u32 - 1) | if size == FrameSize::Huge { form::HUGE_STRIDE } else { 0 },
-                ),
-            };
-            (address | form::PCID | form::ASID, count, (asid.word() as u32) << 16)
-        }
-        Invlpgb::Everything => (form::ASID | form::GLOBAL, 0, 0),
+    let Registers { rax, ecx, edx } = match what {
+        // An mm is told by its PCID.
+        Invlpgb::Of { asid, range } => gupsync_invlpgb::encode(asid.word(), range),
+        Invlpgb::Everything => gupsync_invlpgb::EVERYTHING,
     };
     // No `nomem`: the compiler keeps the change of the tables before it.
     // SAFETY: invalidates translations, or traps into the emulator, which changes no register.

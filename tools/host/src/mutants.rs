@@ -10,6 +10,7 @@
 //! - `At most`: so many steps long is the shortest execution in which it fails on x86;
 //! - `Kernel`: the comparison in which the kernel's own detectors must catch it;
 //! - `Judge`: the comparison of which the verdict must refuse every row, a `|`, and what it must say;
+//! - `Test`: the test on the host that must fail, as `cargo test` is told it;
 //! - `Equivalent`: why it is no mistake at all. The models must hold then.
 
 use std::fs;
@@ -54,6 +55,8 @@ pub struct Mutant {
     pub kernel: Option<String>,
     /// The comparison of which the verdict refuses every row, and what it says.
     pub judge: Option<(String, String)>,
+    /// The test on the host that fails.
+    pub test: Option<String>,
     /// Why it is none.
     pub equivalent: Option<String>,
     patches: String,
@@ -101,15 +104,22 @@ impl Mutant {
                     Ok::<_, anyhow::Error>((words.trim().to_owned(), fault.trim().to_owned()))
                 })
                 .transpose()?,
+            test: value("Test"),
             equivalent: value("Equivalent"),
             patches: patches.to_owned(),
         };
-        let catchers = [&mutant.loom, &mutant.tso, &mutant.kernel];
         ensure!(
-            mutant.judge.is_some() || catchers.iter().any(|catcher| catcher.is_some()),
-            "names no model and no comparison that catches it"
+            mutant.judge.is_some() || mutant.catchers().next().is_some(),
+            "names no model, no comparison and no test that catches it"
         );
         Ok(mutant)
+    }
+
+    /// What catches it: the key, and its value.
+    pub fn catchers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let catchers =
+            [("loom", &self.loom), ("tso", &self.tso), ("kernel", &self.kernel), ("test", &self.test)];
+        catchers.into_iter().filter_map(|(catcher, what)| Some((catcher, what.as_deref()?)))
     }
 
     /// Makes `root` a copy of the tree with this mistake in it.

@@ -148,10 +148,7 @@ fn list(mutants: &[Mutant]) -> String {
         text += &format!("{} ({})\n    {}\n", mutant.name, mutant.step, mutant.mistake);
         text += &format!("    stands for: {}\n", mutant.stands_for);
         let verb = if mutant.equivalent.is_some() { "held by" } else { "caught by" };
-        let catchers = [("loom", &mutant.loom), ("tso", &mutant.tso), ("kernel", &mutant.kernel)];
-        for (checker, what) in
-            catchers.into_iter().filter_map(|(checker, what)| Some((checker, what.as_ref()?)))
-        {
+        for (checker, what) in mutant.catchers() {
             text += &format!("    {verb}: {checker} {what}\n");
         }
         if let Some((words, fault)) = &mutant.judge {
