@@ -146,6 +146,8 @@ counters! {
     syncs_skipped = Happened(Event::SyncSkipped), [Column("skipped", 50, Always), Sum];
     /// Syncs that interrupted.
     syncs_sent = Happened(Event::SyncSent), [Sum];
+    /// Syncs whose tables a policy handed out on its own argument: their tickets were not redeemed.
+    released_by_policy = Happened(Event::ReleasedByPolicy), [];
     /// Tickets that were pending when counting began.
     pending_before = Of(|m| Some(m.before.set - m.before.cleared)), [];
     /// Tickets that were pending when counting ended.
