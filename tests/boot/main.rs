@@ -5,13 +5,17 @@
 mod cleared;
 mod cli;
 mod counts;
+mod dying;
 mod endings;
+mod fake;
 mod limine;
 mod membership;
 mod mixed;
 mod piggyback;
 mod policies;
 mod product;
+mod refused;
+mod start;
 mod trace;
 mod unshare;
 
@@ -47,6 +51,9 @@ fn main() {
         trace::trials(),
         endings::trials(),
         cli::trials(),
+        refused::trials(),
+        start::trials(),
+        dying::trials(),
         limine::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
