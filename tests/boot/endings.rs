@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use gupsync_bench::report::ExitCode;
 use gupsync_bench::row::Status;
-use gupsync_host::image::Bootloader;
-use gupsync_host::qemu::{End, Machine};
+use gupsync_host::artifacts::Tree;
+use gupsync_host::image::{self, Bootloader};
+use gupsync_host::qemu::{End, Firmware, Machine};
 use libtest_mimic::Trial;
 
 use crate::{boot, boot_under, machine, spec, trial};
@@ -23,13 +24,32 @@ pub fn trials() -> Vec<Trial> {
         })
     };
     vec![
-        ending("a_panic", "mm_cpus=2 fail=panic", ExitCode::Panic, "panic on CPU 0"),
+        ending("a_panic", "mm_cpus=2 fail=panic", ExitCode::Panic, "panic on CPU 0: panicked at"),
+        // Item 13: the message, which stands on a line of its own, is part of the reason.
+        ending("a_panic_with_its_message", "mm_cpus=2 fail=panic", ExitCode::Panic, "as asked"),
         ending("an_exception", "mm_cpus=2 fail=fault", ExitCode::Exception, "page fault"),
         ending("a_stack_overflow", "mm_cpus=2 fail=overflow", ExitCode::Exception, "stack overflow"),
         ending("a_refused_command_line", "mm_cpus=3", ExitCode::Refused, "mm_cpus=3"),
+        trial("endings::item_13_a_loader_that_refuses_ends_the_boot", || {
+            refuses(&Bootloader::Builtin, Firmware::Uefi, "boot/nothing: not found")
+        }),
         trial("endings::a_hang_keeps_the_rows_before_it", hang),
         trial("endings::too_little_memory", memory),
     ]
+}
+
+/// Boots with a configuration that names a kernel which is not there.
+pub fn refuses(bootloader: &Bootloader, firmware: Firmware, reason: &str) -> Result<()> {
+    let work = tempfile::tempdir()?;
+    let (iso, tree) = (work.path().join("gupsync.iso"), Tree::own());
+    let config = image::one_entry(&image::menu(&tree)?, "").replace("/boot/gupsync", "/boot/nothing");
+    image::write(&tree, bootloader, &config, &iso)?;
+    let (specs, machine) = ([spec("mm_cpus=2")], Machine { firmware, ..machine(2) });
+    let outcome = gupsync_host::boot::iso_of(&specs, &iso, &machine, Duration::from_secs(200), |_| ())?;
+    ensure!(outcome.end == End::Cut && !outcome.has_begun, "{}", outcome.end);
+    let detail = outcome.rows[0].detail.as_deref().unwrap_or_default();
+    ensure!(detail.starts_with("the bootloader refuses: ") && detail.contains(reason), "{detail}");
+    Ok(())
 }
 
 fn hang() -> Result<()> {

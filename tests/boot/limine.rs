@@ -8,7 +8,7 @@ use gupsync_host::image::{Bootloader, Choice};
 use gupsync_host::qemu::{Firmware, Machine};
 use libtest_mimic::Trial;
 
-use crate::{boot_under, judge, machine, spec, trial};
+use crate::{boot_under, endings, judge, machine, spec, trial};
 
 pub fn trials() -> Vec<Trial> {
     let found = Bootloader::find(&Choice::Auto);
@@ -22,7 +22,10 @@ pub fn trials() -> Vec<Trial> {
                     .with_ignored_flag(true),
                 Ok(limine) => {
                     let limine = limine.clone();
-                    trial(&name, move || boots(&limine, firmware))
+                    trial(&name, move || {
+                        boots(&limine, firmware)?;
+                        endings::refuses(&limine, firmware, "PANIC")
+                    })
                 }
                 Err(error) => {
                     let error = format!("{error:#}");

@@ -6,13 +6,17 @@ mod classes;
 mod cleared;
 mod cli;
 mod counts;
+mod dying;
 mod endings;
+mod fake;
 mod limine;
 mod membership;
 mod mixed;
 mod piggyback;
 mod policies;
 mod product;
+mod refused;
+mod start;
 mod trace;
 mod unshare;
 mod walker;
@@ -51,6 +55,9 @@ fn main() {
         walker::trials(),
         endings::trials(),
         cli::trials(),
+        refused::trials(),
+        start::trials(),
+        dying::trials(),
         limine::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();

@@ -77,18 +77,38 @@ pub fn line(text: fmt::Arguments<'_>) {
     });
 }
 
-/// Writes the line that the host will take as the reason of the end, even if this CPU was interrupted in a line.
+/// Text without its line ends: what the host takes for one line is one.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.split('\n').enumerate().try_for_each(|(index, part)| {
+            if index > 0 {
+                self.0.write_char(' ')?;
+            }
+            self.0.write_str(part)
+        })
+    }
+}
+
+/// Writes the line that the host will take as the reason of the end, even if this CPU was interrupted in a line. A panic's
+/// message, which begins on a second line, is part of it.
 pub fn emergency(text: fmt::Arguments<'_>) {
     interrupts::disable();
     for _ in 0..1_000_000 {
         if let Some(mut port) = PORT.try_lock() {
-            let _ = writeln!(port, "\n{}{text}", report::FATAL);
-            return;
+            return fatal(&mut port, text);
         }
         core::hint::spin_loop();
     }
     // The CPU that holds the lock will not release it: it is this one, interrupted in a line, or it is stuck.
-    let _ = writeln!(Com1, "\n{}{text}", report::FATAL);
+    fatal(&mut Com1, text);
+}
+
+fn fatal(port: &mut Com1, text: fmt::Arguments<'_>) {
+    let _ = write!(port, "\n{}", report::FATAL);
+    let _ = write!(OneLine(&mut *port), "{text}");
+    let _ = writeln!(port);
 }
 
 /// Waits until all is sent.

@@ -1,52 +1,175 @@
 //! Which specs cannot be run, and why.
+//!
+//! # Guarantee
+//!
+//! Every number that a spec can hold is within [`BOUNDS`] before it is used: no sum of them overflows, and none means more
+//! than the hardware has. Host and kernel refuse the same, by this one check.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use core::fmt;
+use core::ops::RangeInclusive;
 
 use crate::cast::Cast;
-use crate::spec::{Flush, MAX_SHARERS, MAX_TABLES, Spec, Workload};
+use crate::spec::{Flush, MAX_SHARERS, MAX_TABLES, SETTINGS, Setting, Spec, Workload};
+
+/// More CPUs than any machine of today has.
+const MANY_CPUS: u64 = 4096;
+/// So many times that no count of a row overflows.
+const MANY_TIMES: u64 = 1_000_000_000;
+
+/// The bounds of every number, by key. A seed has none but its type's.
+pub const BOUNDS: [(&str, RangeInclusive<u64>); 17] = [
+    ("threshold", 1..=MANY_CPUS),
+    ("mm_cpus", 1..=MANY_CPUS),
+    // PCIDs have 12 bits, and local ASIDs take some of them.
+    ("asids", 0..=4080),
+    // ECX has 16 bits for the pages after the first.
+    ("invlpgb_max", 0..=1 << 16),
+    ("lazy", 0..=MANY_CPUS),
+    ("stale", 0..=MANY_CPUS),
+    ("preempted", 0..=MANY_CPUS),
+    ("isolated", 0..=MANY_CPUS),
+    ("switchers", 0..=MANY_CPUS),
+    ("flushers", 0..=MANY_CPUS),
+    ("hold", 0..=MANY_CPUS),
+    ("tables", 1..=MAX_TABLES),
+    // What fits in a page, as in Linux.
+    ("gather", 0..=510),
+    ("sharers", 2..=MAX_SHARERS as u64),
+    ("ops", 1..=MANY_TIMES),
+    ("seed", 0..=u64::MAX),
+    ("trim", 1..=MANY_TIMES),
+];
+
+/// The bounds of the number that `setting` holds, if it holds one.
+pub fn bounds(setting: &Setting) -> Option<RangeInclusive<u64>> {
+    BOUNDS.iter().find(|(key, _)| *key == setting.key).map(|(_, bounds)| bounds.clone())
+}
+
+/// Why a spec cannot be run: a setting, its value, and the remedy. The remedy names other settings as `key=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The key of the setting.
+    pub key: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What is wrong with it, and what to do.
+    pub remedy: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}: {}", self.key, self.value, self.remedy)
+    }
+}
+
+impl From<Refusal> for String {
+    fn from(refusal: Refusal) -> Self {
+        refusal.to_string()
+    }
+}
 
 impl Spec {
     /// Refuses what cannot be run on `cpus` CPUs.
     ///
     /// # Errors
     ///
-    /// One line that names the input and the remedy.
-    pub fn check(&self, cpus: usize) -> Result<(), String> {
-        let Spec { tables, sharers, .. } = self;
-        let rules = [
-            (self.mm_cpus == 0, "mm_cpus=0: an mm needs at least one CPU".to_owned()),
-            (self.ops == 0, "ops=0: nothing to count; use at least 1".to_owned()),
-            (self.threshold == 0, "threshold=0: use at least 1, or invlpgb=off".to_owned()),
-            (!(1..=MAX_TABLES).contains(tables), format!("tables={tables}: use 1 to {MAX_TABLES}")),
-            (!(2..=MAX_SHARERS).contains(sharers), format!("sharers={sharers}: use 2 to {MAX_SHARERS}")),
-            (self.policy.is_empty(), "policy: name at least one".to_owned()),
-        ];
-        if let Some((_, what)) = rules.into_iter().find(|(broken, _)| *broken) {
-            return Err(what);
-        }
-        if self.preempted > 0 && self.workload != Workload::Mixed {
-            if self.flush != Flush::Hypercall {
-                return Err(format!("preempted={}: means something with flush=hypercall only", self.preempted));
-            }
-            if self.preempted >= self.mm_cpus {
-                return Err(format!(
-                    "preempted={} of mm_cpus={}: one CPU that runs the mm is not preempted; raise mm_cpus",
-                    self.preempted, self.mm_cpus
-                ));
+    /// The setting, and the remedy.
+    pub fn check(&self, cpus: usize) -> Result<(), Refusal> {
+        for setting in SETTINGS {
+            let number = (setting.get)(self).trim_start_matches("every:").parse::<u64>();
+            if let (Some(bounds), Ok(number)) = (bounds(setting), number)
+                && !bounds.contains(&number)
+            {
+                let (least, most) = bounds.into_inner();
+                return self.refuse(setting.key, format!("use {least} to {most}"));
             }
         }
+        if self.policy.is_empty() {
+            return self.refuse("policy", "name at least one".to_owned());
+        }
+        if let Some(twice) = (1..self.policy.len()).find(|at| self.policy[..*at].contains(&self.policy[*at])) {
+            return self.refuse("policy", format!("names {} twice; name each once", self.policy[twice]));
+        }
+        self.check_preempted()?;
         if self.is_piggyback() && self.mm_cpus < 3 {
-            return Err(format!(
-                "mm_cpus={}: a piggyback needs a mutator, a walker and a sibling; use at least 3",
-                self.mm_cpus
-            ));
+            let remedy = "a piggyback needs a mutator, a walker and a sibling; use mm_cpus=3 or more";
+            return self.refuse("mm_cpus", remedy.to_owned());
         }
         let need = Cast::need(self);
         if need > cpus {
-            return Err(format!("{}; add CPUs or lower it", Cast::say_need(self, need, cpus)));
+            let key = if self.workload == Workload::Mixed { "workload" } else { "mm_cpus" };
+            let said = Cast::say_need(self, need, cpus);
+            return self.refuse(key, format!("{said}; give the machine cpus={need}, or lower it"));
         }
         Ok(())
+    }
+
+    fn check_preempted(&self) -> Result<(), Refusal> {
+        if self.preempted == 0 || self.workload == Workload::Mixed {
+            return Ok(());
+        }
+        if self.flush != Flush::Hypercall {
+            let remedy = "means something with flush=hypercall only; add that or use preempted=0";
+            return self.refuse("preempted", remedy.to_owned());
+        }
+        if self.preempted >= self.mm_cpus {
+            let least = self.preempted + 1;
+            let remedy = format!("one CPU that runs the mm is not preempted; use mm_cpus={least} or more");
+            return self.refuse("preempted", remedy);
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, key: &'static str, remedy: String) -> Result<(), Refusal> {
+        let setting = SETTINGS.iter().find(|setting| setting.key == key);
+        let value = setting.map_or(String::new(), |setting| (setting.get)(self));
+        Err(Refusal { key, value, remedy })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Mark;
+
+    #[test]
+    fn item_11_every_number_has_bounds_and_is_refused_beyond_them() {
+        for setting in SETTINGS {
+            let is_number = ["N", "off|every:N"].contains(&(setting.form)().as_str());
+            assert_eq!(bounds(setting).is_some(), is_number, "{}", setting.key);
+            let Some(bounds) = bounds(setting) else { continue };
+            let prefix = if setting.key == "trim" { "every:" } else { "" };
+            for beyond in [bounds.start().checked_sub(1), bounds.end().checked_add(1)].into_iter().flatten() {
+                let mut spec = Spec::default();
+                // What cannot be read at all needs no bound here.
+                let Ok(()) = (setting.set)(&mut spec, &format!("{prefix}{beyond}")) else { continue };
+                let refusal = spec.check(usize::MAX).expect_err(setting.key);
+                assert_eq!(refusal.key, setting.key);
+                assert_eq!(refusal.remedy, format!("use {} to {}", bounds.start(), bounds.end()));
+            }
+        }
+    }
+
+    #[test]
+    fn item_11_no_sum_of_cpus_overflows() {
+        let mut spec: Spec = "workload=mixed threshold=4096".parse().expect("a spec");
+        for role in SETTINGS.iter().filter(|setting| setting.is(Mark::Role)) {
+            (role.set)(&mut spec, "4096").expect("it is a number");
+        }
+        let refusal = spec.check(255).expect_err("there are not so many");
+        assert!(refusal.to_string().ends_with("give the machine cpus=36865, or lower it"), "{refusal}");
+    }
+
+    #[test]
+    fn item_11_a_policy_is_named_once() {
+        let spec: Spec = "policy=pending,broadcast,pending".parse().expect("a spec");
+        let refusal = spec.check(8).expect_err("twice");
+        assert_eq!(
+            refusal.to_string(),
+            "policy=pending,broadcast,pending: names pending twice; name each once"
+        );
     }
 }

@@ -11,7 +11,7 @@
 extern crate alloc;
 
 pub mod cast;
-mod check;
+pub mod check;
 pub mod choice;
 pub mod counters;
 pub mod counts;

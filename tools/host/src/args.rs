@@ -1,5 +1,7 @@
 //! The command line.
 
+mod bounds;
+mod error;
 mod machine;
 mod settings;
 
@@ -9,9 +11,18 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 use gupsync_bench::spec::{Toggle, Workload};
 
+use crate::ending::Ending;
 use crate::image::Choice;
+pub use bounds::in_flags;
+use bounds::number;
+pub use error::explain;
 pub use machine::MachineArgs;
 pub use settings::Settings;
+
+/// Help that ends with the exit statuses.
+fn with_statuses(help: &str) -> String {
+    format!("{help}\n\n{}", Ending::table())
+}
 
 /// Compares policies of GUP-fast synchronisation on a kernel that runs in QEMU.
 #[derive(Debug, Parser)]
@@ -19,11 +30,11 @@ pub use settings::Settings;
     name = "tools/gupsync",
     version,
     max_term_width = 110,
-    after_help = "\
+    after_help = with_statuses("\
 Examples:
   tools/gupsync compare                          all safe policies, INVLPGB off and on
   tools/gupsync compare --cpus 64 --mm-cpus 64 --ops 10240 --invlpgb off
-  tools/gupsync test                             every test, boot tests included"
+  tools/gupsync test                             every test, boot tests included")
 )]
 pub struct Cli {
     /// What to do.
@@ -35,7 +46,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run one workload under several policies and compare what they cost.
-    #[command(after_help = "\
+    #[command(after_help = with_statuses("\
 Examples:
   tools/gupsync compare
   tools/gupsync compare --cpus 16 --mm-cpus 3 --invlpgb on --json result.json
@@ -44,46 +55,42 @@ Examples:
   tools/gupsync compare --workload mixed --cpus 16 --switchers 1 --flushers 1 --isolated 1 --invlpgb on
   tools/gupsync compare --workload unshare --sharers 4 --tables 4 --policy broadcast,pending
   tools/gupsync compare --workload protect,unmap --mm-cpus 1 --lazy 3
-  tools/gupsync compare --workload piggyback
-
-Exit status: 0 if every row is what its policy promises (`never` is to be caught where no flush
-interrupts), 1 if one is not, 2 for bad arguments.")]
+  tools/gupsync compare --workload piggyback"))]
     Compare(Box<CompareArgs>),
     /// Run scenarios drawn at random, and make the first that fails as simple as it can be.
     #[command(
         mut_arg("cpus", |cpus| cpus.default_value("4")),
         mut_arg("timeout", |timeout| timeout.default_value("120")),
-        after_help = "\
+        after_help = with_statuses("\
 Examples:
   tools/gupsync stress                                          a minute, four CPUs
   tools/gupsync stress --minutes 60 --accel tcg-multi --seed 7
   tools/gupsync stress --minutes 0 --cpus 16                    one boot
 
-The same seed and number of CPUs give the same scenarios in the same order. Exit status: 0 if every
-row is what its policy promises and every boot ended well, 1 if not, 2 for bad arguments.")]
+The same seed and number of CPUs give the same scenarios in the same order."))]
     Stress(StressArgs),
     /// Write a bootable ISO with the menu of limine.conf.
-    #[command(after_help = "\
+    #[command(after_help = with_statuses("\
 Examples:
   tools/gupsync iso --out gupsync.iso
-  tools/gupsync iso --out gupsync.iso --limine /path/to/limine-8.2-binary")]
+  tools/gupsync iso --out gupsync.iso --limine /path/to/limine-8.2-binary"))]
     Iso(IsoArgs),
     /// Boot once with this command line, the serial port on the terminal.
-    #[command(after_help = "\
+    #[command(after_help = with_statuses("\
 Examples:
   tools/gupsync run --cmdline \"invlpgb=on mm_cpus=6 ops=10 policy=pending\"
-  tools/gupsync run --cpus 2 --cmdline \"fail=panic\"")]
+  tools/gupsync run --cpus 2 --cmdline \"mm_cpus=2 fail=panic\""))]
     Run(RunArgs),
     /// Run every test: library, models, loader, and boots in QEMU.
-    #[command(after_help = "\
+    #[command(after_help = with_statuses("\
 Examples:
   tools/gupsync test
   tools/gupsync test --mutants
   tools/gupsync test trace::                                    only tests with this in their names
-  LIMINE_DIR=/path/to/limine-8.2-binary tools/gupsync test      boots under real Limine too")]
+  LIMINE_DIR=/path/to/limine-8.2-binary tools/gupsync test      boots under real Limine too"))]
     Test(TestArgs),
     /// Check the library by model checkers, and see them catch every mistake of tests/mutants.
-    #[command(after_help = "\
+    #[command(after_help = with_statuses("\
 Two checkers run the shipped code: loom (C++20, up to a bound on preemptions) and an explorer of x86-TSO
 (every execution, store buffers and asynchronous interrupts included).
 
@@ -95,9 +102,7 @@ Examples:
   tools/gupsync prove --deep=120 --models        the same, two minutes for each model at most; each on a line
   tools/gupsync prove --list                     what each mutant is, and what it stands for
   tools/gupsync prove --table                    what each ordering pairs with, into tests/orderings.md
-  tools/gupsync prove shared::                   only what has this in its name
-
-Exit status: 0 if every property held and every mistake was caught, 1 if not, 2 for bad arguments.")]
+  tools/gupsync prove shared::                   only what has this in its name"))]
     Prove(ProveArgs),
 }
 
@@ -129,10 +134,11 @@ impl FromStr for Workloads {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.split(',')
-            .map(Workload::named)
-            .collect::<Result<Vec<_>, _>>()
-            .map(|named| Workloads(named.concat()))
+        let named = text.split(',').map(Workload::named).collect::<Result<Vec<_>, _>>()?.concat();
+        match (1..named.len()).find(|at| named[..*at].contains(&named[*at])) {
+            Some(twice) => Err(format!("names {} twice; name each once", named[twice])),
+            None => Ok(Workloads(named)),
+        }
     }
 }
 
@@ -140,10 +146,10 @@ impl FromStr for Workloads {
 #[derive(Clone, Debug, Args)]
 pub struct StressArgs {
     /// No boot is begun after so many minutes; 0 is one boot.
-    #[arg(long, value_name = "M", default_value_t = 1)]
+    #[arg(long, value_name = "M", default_value_t = 1, value_parser = number::<0, { 366 * 24 * 60 }>)]
     pub minutes: u64,
     /// Draws the scenarios.
-    #[arg(long, value_name = "S", default_value_t = 1)]
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = number::<0, { u64::MAX }>)]
     pub seed: u64,
     /// The machine.
     #[command(flatten)]
@@ -176,7 +182,14 @@ pub struct RunArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct ProveArgs {
     /// Deep bounds, and so many seconds for each model.
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "3600")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "3600",
+        value_parser = number::<1, { 24 * 60 * 60 }>
+    )]
     pub deep: Option<u64>,
     /// No mutants.
     #[arg(long)]

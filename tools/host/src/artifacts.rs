@@ -1,9 +1,23 @@
-//! What is built for targets of its own: the kernel, and the loader.
+//! The checkout that is measured, and what is built of it for targets of its own: the kernel, and the loader.
+//!
+//! # Guarantee
+//!
+//! What is built is built from the sources of this checkout, and no other checkout builds into the same folder: two that
+//! share a target folder, and a copy of one, each have a folder of their own in it, named for where they lie.
 
+use std::env;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
+
+use crate::child;
+
+/// The variable in which `tools/gupsync` says in which checkout it lies.
+pub const ROOT: &str = "GUPSYNC_ROOT";
+/// What a checkout holds.
+const START_SCRIPT: &str = "tools/gupsync";
 
 /// A checkout, and where it is built.
 #[derive(Clone, Debug)]
@@ -15,12 +29,25 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// The checkout that this program was built from.
+    /// The checkout whose `tools/gupsync` has started this program, or whose tests it runs.
+    ///
+    /// # Errors
+    ///
+    /// One line that says how to start this program, if that cannot be told.
+    pub fn find() -> Result<Self> {
+        let root = root(env::var_os(ROOT), env::var_os("CARGO_MANIFEST_DIR"), &env::current_exe()?)?;
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let target = std::path::absolute(target)?.join(own_folder(&root)).join("boot");
+        Ok(Tree { root, target, quick: false })
+    }
+
+    /// The same.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be told: the program sees to that first, and where cargo runs tests it always can.
     pub fn own() -> Self {
-        let root =
-            Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("tools/host is two levels down");
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        Tree { root: root.to_owned(), target: target.join("boot"), quick: false }
+        Self::find().unwrap_or_else(|error| panic!("{error:#}"))
     }
 
     /// Another checkout, built into `target`.
@@ -57,22 +84,90 @@ impl Tree {
     }
 
     fn build(&self, package: &str, target: &str, profile: &str, file: &str) -> Result<PathBuf> {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         if self.quick {
             cargo.env("CARGO_PROFILE_KERNEL_LTO", "off").env("CARGO_PROFILE_KERNEL_CODEGEN_UNITS", "16");
         }
-        let output = cargo
+        cargo
             .current_dir(&self.root)
             .args(["build", "--quiet", "--package", package, "--target", target, "--profile", profile])
             .arg("--target-dir")
             .arg(&self.target)
             // They would replace those that the kernel is built with.
             .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .output()
-            .context("cannot run cargo")?;
+            .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        let output = child::output(&mut cargo)?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{package} does not build:\n{said}");
+        ensure!(output.status.success(), "{package} does not build:\n{}", said.trim_end());
         Ok(self.target.join(target).join(profile).join(file))
+    }
+}
+
+/// The top of the checkout: where `tools/gupsync` says it lies; else that of the package whose tests cargo runs; else where
+/// this program was built, if it still lies in a target folder there.
+fn root(
+    said: Option<std::ffi::OsString>,
+    package: Option<std::ffi::OsString>,
+    program: &Path,
+) -> Result<PathBuf> {
+    let is_root = |path: &&Path| path.join(START_SCRIPT).is_file();
+    if let Some(said) = said {
+        let path = PathBuf::from(said);
+        ensure!(is_root(&path.as_path()), "{ROOT}={}: holds no {START_SCRIPT}; unset it", path.display());
+        return Ok(path.canonicalize()?);
+    }
+    if let Some(root) = package.as_deref().and_then(|package| Path::new(package).ancestors().find(is_root)) {
+        return Ok(root.canonicalize()?);
+    }
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    match built.filter(is_root).map(Path::canonicalize) {
+        Some(Ok(root)) if program.starts_with(root.join("target")) => Ok(root),
+        _ => bail!(
+            "{}: which checkout is meant is not said; start {START_SCRIPT} of that checkout",
+            program.display()
+        ),
+    }
+}
+
+/// The name of the folder that only the checkout at `root` builds in.
+fn own_folder(root: &Path) -> String {
+    let mut hasher = DefaultHasher::new();
+    root.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn item_12_the_tree_is_the_one_that_the_start_script_lies_in() {
+        let copy = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(copy.path().join("tools")).expect("a folder");
+        std::fs::write(copy.path().join(START_SCRIPT), "").expect("a file");
+        let path = copy.path().canonicalize().expect("it is there");
+        let own = Tree::own().root;
+        let program = own.join("target/release/gupsync-host");
+        let said = || Some(path.clone().into_os_string());
+        assert_eq!(root(said(), Some(own.clone().into()), &program).expect("a tree"), path);
+        assert_eq!(root(None, said(), &program).expect("a tree"), path);
+        assert_eq!(root(None, None, &program).expect("a tree"), own);
+        // A copy of the program alone does not say which tree is meant.
+        let error = root(None, None, &path.join("target/release/gupsync-host")).expect_err("it lies elsewhere");
+        assert!(error.to_string().ends_with("start tools/gupsync of that checkout"), "{error}");
+        let error = root(Some("/".into()), None, &program).expect_err("no checkout");
+        assert!(error.to_string().starts_with("GUPSYNC_ROOT=/: holds no tools/gupsync"), "{error}");
+    }
+
+    #[test]
+    fn item_12_checkouts_that_share_a_target_folder_build_apart() {
+        assert_ne!(own_folder(Path::new("/a")), own_folder(Path::new("/b")));
+        let own = Tree::own();
+        for folder in [own.target.clone(), own.target_of("prove")] {
+            assert!(
+                folder.parent().is_some_and(|parent| parent.ends_with(own_folder(&own.root))),
+                "{folder:?}"
+            );
+        }
     }
 }

@@ -1,15 +1,10 @@
 //! The results as JSON: rows, and what they were measured with.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
 use gupsync_bench::Row;
 use serde::{Deserialize, Serialize};
-
-use crate::artifacts::Tree;
 
 /// The number of this schema. Fields may be added under it; none changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -23,57 +18,40 @@ pub struct Document {
     pub revision: String,
     /// Whether the checkout differs from it.
     pub dirty: bool,
-    /// QEMU's version.
-    pub qemu: String,
+    /// QEMU's version, if it has booted a kernel.
+    pub qemu: Option<String>,
     /// QEMU's accelerator.
     pub accel: String,
-    /// The bootloader.
-    pub loader: String,
+    /// The bootloader, if it has booted a kernel.
+    pub loader: Option<String>,
     /// The results.
     pub rows: Vec<Row>,
 }
 
-/// The commit of a checkout, and whether the checkout differs from it.
-pub fn revision(tree: &Tree) -> (String, bool) {
+/// Folders of the checkout from which something is built: a file there counts before git knows it.
+const SOURCES: [&str; 4] = ["src/", "arch/", "tools/", ".cargo/"];
+
+/// The commit of the checkout at `root`, and whether the checkout differs from it; `unknown` where `root` is not the top of
+/// a repository, whatever repository it lies in. Results that lie in the checkout are no difference.
+pub fn revision(root: &Path) -> (String, bool) {
     let git = |args: &[&str]| {
-        let output = Command::new("git").arg("-C").arg(&tree.root).args(args).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        let mut git = Command::new("git");
+        // They would name another repository.
+        git.env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE");
+        let output = git.arg("-C").arg(root).args(args).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    };
+    let is_top = |top: String| Path::new(&top).canonicalize().ok() == root.canonicalize().ok();
+    if !git(&["rev-parse", "--show-toplevel"]).is_some_and(is_top) {
+        return ("unknown".to_owned(), true);
+    }
+    let is_change = |line: &str| match line.strip_prefix("?? ") {
+        Some(untracked) => SOURCES.iter().any(|folder| untracked.starts_with(folder)),
+        None => true,
     };
     match (git(&["rev-parse", "HEAD"]), git(&["status", "--porcelain"])) {
-        (Some(commit), Some(changes)) => (commit, !changes.is_empty()),
+        (Some(commit), Some(changes)) => (commit, changes.lines().any(is_change)),
         _ => ("unknown".to_owned(), true),
-    }
-}
-
-/// A file that will hold a document. Opened before anything is run: a run that cannot be written down is not begun.
-pub struct Sink {
-    path: PathBuf,
-    file: File,
-}
-
-impl Sink {
-    /// Opens `path`.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be written.
-    pub fn open(path: &Path) -> Result<Self> {
-        let file = File::options().write(true).create(true).truncate(false).open(path);
-        let file = file.with_context(|| format!("--json {}: cannot be written", path.display()))?;
-        Ok(Sink { path: path.to_owned(), file })
-    }
-
-    /// Replaces what the file holds.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be written.
-    pub fn write(mut self, document: &Document) -> Result<()> {
-        let text = serde_json::to_string_pretty(document).expect("a document is plain data");
-        self.file
-            .set_len(0)
-            .and_then(|()| writeln!(self.file, "{text}"))
-            .with_context(|| format!("--json {}: cannot be written", self.path.display()))
     }
 }
 
@@ -129,6 +107,46 @@ mod tests {
             assert_eq!(missing, None, "{text}");
             assert_eq!(serde_json::from_str::<Row>(&text).expect("a row"), row);
         }
+    }
+
+    /// A repository with one commit, and the commit.
+    fn repository() -> (tempfile::TempDir, String) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let git = |args: &[&str]| {
+            let name = ["-c", "user.name=t", "-c", "user.email=t@t"];
+            let output = Command::new("git").current_dir(&folder).args(name).args(args).output().expect("git");
+            assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        };
+        git(&["init", "--quiet"]);
+        std::fs::create_dir(folder.path().join("src")).expect("a folder");
+        std::fs::write(folder.path().join("src/lib.rs"), "").expect("a file");
+        git(&["add", "."]);
+        git(&["commit", "--quiet", "-m", "one"]);
+        let commit = git(&["rev-parse", "HEAD"]);
+        (folder, commit)
+    }
+
+    #[test]
+    fn item_12_results_in_the_checkout_do_not_make_it_dirty() {
+        let (folder, commit) = repository();
+        let write = |file: &str, text: &str| std::fs::write(folder.path().join(file), text).expect("a file");
+        assert_eq!(revision(folder.path()), (commit.clone(), false));
+        write("rows.json", "{}");
+        assert_eq!(revision(folder.path()), (commit.clone(), false));
+        write("src/new.rs", "");
+        assert_eq!(revision(folder.path()), (commit.clone(), true));
+        std::fs::remove_file(folder.path().join("src/new.rs")).expect("it was there");
+        write("src/lib.rs", "// changed");
+        assert_eq!(revision(folder.path()), (commit, true));
+    }
+
+    #[test]
+    fn item_12_a_tree_inside_another_repository_has_no_revision() {
+        let (folder, _) = repository();
+        let tarball = folder.path().join("gupsync");
+        std::fs::create_dir(&tarball).expect("a folder");
+        assert_eq!(revision(&tarball), ("unknown".to_owned(), true));
     }
 
     #[test]

@@ -1,107 +1,16 @@
 //! The ISO: the kernel, a bootloader, and the configuration that the bootloader reads.
 
-use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::str::FromStr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::artifacts::Tree;
-use crate::qemu::Firmware;
-
-/// Where distributions keep Limine's files.
-const LIMINE_FOLDERS: &[&str] = &["/usr/share/limine", "/usr/local/share/limine"];
-/// What of Limine goes on an ISO, for BIOS and for UEFI.
-const LIMINE_FILES: &[&str] = &["limine-bios.sys", "limine-bios-cd.bin", "limine-uefi-cd.bin"];
-
-/// Which bootloader is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// Limine if it is found, else the project's own loader.
-    Auto,
-    /// The project's own loader.
-    Builtin,
-    /// Limine from this folder.
-    Folder(PathBuf),
-}
-
-impl FromStr for Choice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Ok(match text {
-            "auto" => Choice::Auto,
-            "builtin" => Choice::Builtin,
-            folder => Choice::Folder(folder.into()),
-        })
-    }
-}
-
-/// The bootloader that goes on the ISO.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bootloader {
-    /// Limine, from this folder.
-    Limine(PathBuf),
-    /// The project's own, which needs UEFI.
-    Builtin,
-}
-
-impl fmt::Display for Bootloader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Bootloader::Limine(folder) => write!(f, "Limine from {}", folder.display()),
-            Bootloader::Builtin => f.write_str("the built-in loader"),
-        }
-    }
-}
-
-impl Bootloader {
-    /// Looks for what was asked for: `LIMINE_DIR`, then the system's folders, then the built-in loader.
-    ///
-    /// # Errors
-    ///
-    /// If a folder was named and does not hold Limine.
-    pub fn find(choice: &Choice) -> Result<Self> {
-        match choice {
-            Choice::Builtin => Ok(Bootloader::Builtin),
-            Choice::Folder(folder) => Self::limine_in(folder, "--limine"),
-            Choice::Auto => match std::env::var_os("LIMINE_DIR").filter(|folder| !folder.is_empty()) {
-                Some(folder) => Self::limine_in(Path::new(&folder), "LIMINE_DIR"),
-                None => Ok(LIMINE_FOLDERS
-                    .iter()
-                    .find_map(|folder| Self::limine_in(Path::new(folder), "the system").ok())
-                    .unwrap_or(Bootloader::Builtin)),
-            },
-        }
-    }
-
-    /// Refuses firmware that this bootloader does not run on.
-    ///
-    /// # Errors
-    ///
-    /// One line that says what to do.
-    pub fn check(&self, firmware: Firmware) -> Result<()> {
-        let fits = firmware == Firmware::Uefi || *self != Bootloader::Builtin;
-        ensure!(
-            fits,
-            "--firmware bios: the built-in loader needs UEFI; name a Limine folder by --limine or LIMINE_DIR"
-        );
-        Ok(())
-    }
-
-    fn limine_in(folder: &Path, named_by: &str) -> Result<Self> {
-        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        if let Some(missing) = LIMINE_FILES.iter().find(|file| !folder.join(file).is_file()) {
-            bail!(
-                "{named_by} {}: holds no {missing}; name the folder of a Limine binary release",
-                folder.display()
-            );
-        }
-        Ok(Bootloader::Limine(folder))
-    }
-}
+use crate::child;
+use crate::ending::Usage;
+use crate::limine;
+pub use crate::limine::{Bootloader, Choice};
 
 /// The menu that a person sees: `limine.conf` at the top of the checkout.
 ///
@@ -132,6 +41,23 @@ pub fn one_entry(menu: &str, cmdline: &str) -> String {
     config
 }
 
+/// Refuses a place where no file can be written.
+///
+/// # Errors
+///
+/// [`Usage`].
+pub fn demand_writable(out: &Path) -> Result<()> {
+    let is_new = !out.exists();
+    let opened = fs::File::options().append(true).create(true).open(out);
+    let refused =
+        |error| Usage(format!("--out {}: cannot be written: {error}; name another file", out.display()));
+    opened.map_err(refused)?;
+    if is_new {
+        fs::remove_file(out)?;
+    }
+    Ok(())
+}
+
 /// Writes an ISO.
 ///
 /// # Errors
@@ -148,7 +74,7 @@ pub fn write(tree: &Tree, bootloader: &Bootloader, config: &str, iso: &Path) -> 
     match bootloader {
         Bootloader::Limine(folder) => {
             fs::copy(&kernel, boot.join("gupsync"))?;
-            for file in LIMINE_FILES {
+            for file in limine::FILES {
                 fs::copy(folder.join(file), boot.join(file)).with_context(|| format!("cannot copy {file}"))?;
             }
             fs::write(boot.join("limine.conf"), config)?;
@@ -199,9 +125,7 @@ fn fat_image(image: &Path, files: &[(&Path, &str)]) -> Result<()> {
 
 fn run(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .output()
-        .with_context(|| format!("cannot run {name}; `tools/gupsync` installs it or says how"))?;
+    let output = child::output(command).context("`tools/gupsync` installs it or says how")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{name} failed: {}", said.trim());
     Ok(())

@@ -1,23 +1,33 @@
 //! The host's side of gupsync: from a command line to a table of rows.
 //!
 //! [`artifacts`] builds the kernel, [`image`] puts it on an ISO with a bootloader, [`qemu`] runs that, [`boot`]
-//! reads the rows from the serial port, [`compare`] does it for every setting, and [`table`] and [`document`] say
-//! what came out. [`stress`] does it for scenarios drawn at random, until one fails. [`prove`] runs the model
-//! checkers on the library, and on every one of [`mutants`], which are [`patches`] for a copy of the tree.
+//! reads the rows from the serial port, [`compare`] does it for every setting, and [`table`], [`document`] and [`verdict`]
+//! say what came out; [`once`] only shows it. [`stress`] does it for scenarios drawn at random, until one fails. [`prove`]
+//! runs the model checkers on the library, and on every one of [`mutants`], which are [`patches`] for a copy of the tree.
 
 #![forbid(unsafe_code)]
+// They panic where the reader has left: see `say`.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod args;
 pub mod artifacts;
 pub mod boot;
+pub mod child;
 pub mod compare;
 pub mod document;
+pub mod ending;
 pub mod image;
+pub mod limine;
 pub mod mutants;
+pub mod once;
 pub mod patches;
 pub mod progress;
 pub mod prove;
 pub mod qemu;
+pub mod say;
+pub mod sink;
+pub mod stop;
 pub mod stress;
 pub mod suite;
 pub mod table;
+pub mod verdict;

@@ -6,52 +6,43 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use gupsync_bench::report;
-use gupsync_host::args::{Cli, Command, IsoArgs, RunArgs};
+use gupsync_host::args::{self, Cli, Command, IsoArgs};
 use gupsync_host::artifacts::Tree;
+use gupsync_host::ending::Ending;
 use gupsync_host::image::{self, Bootloader};
-use gupsync_host::qemu::End;
-use gupsync_host::{compare, prove, stress, suite};
+use gupsync_host::{compare, once, prove, say, stop, stress, suite};
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Compare(args) => compare::run(&args),
-        Command::Stress(args) => stress::run(&args),
-        Command::Iso(args) => iso(&args),
-        Command::Run(args) => run(&args),
-        Command::Prove(args) => prove::run(&args),
-        Command::Test(args) => suite::run(&args),
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return args::explain(&error).into(),
     };
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+    let result = run(&cli.command).and_then(|ending| say::check().map(|()| ending));
+    let ending = result.unwrap_or_else(|error| {
+        say::err(format_args!("error: {error:#}"));
+        Ending::of_error(&error)
+    });
+    ending.into()
+}
+
+fn run(command: &Command) -> Result<Ending> {
+    Tree::find()?;
+    stop::listen()?;
+    match command {
+        Command::Compare(args) => compare::run(args),
+        Command::Stress(args) => stress::run(args),
+        Command::Iso(args) => iso(args),
+        Command::Run(args) => once::run(args),
+        Command::Prove(args) => prove::run(args).map(Ending::of),
+        Command::Test(args) => suite::run(args).map(Ending::of),
     }
 }
 
-fn iso(args: &IsoArgs) -> Result<bool> {
-    let tree = Tree::own();
+fn iso(args: &IsoArgs) -> Result<Ending> {
     let bootloader = Bootloader::find(&args.limine)?;
-    image::write(&tree, &bootloader, &image::menu(&tree)?, &args.out)?;
-    println!("{}: booted by {bootloader}", args.out.display());
-    Ok(true)
-}
-
-fn run(args: &RunArgs) -> Result<bool> {
+    image::demand_writable(&args.out)?;
     let tree = Tree::own();
-    let machine = args.machine.machine()?;
-    let bootloader = args.machine.bootloader()?;
-    let work = tempfile::tempdir()?;
-    let iso = work.path().join("gupsync.iso");
-    let config = image::one_entry(&image::menu(&tree)?, &args.cmdline);
-    image::write(&tree, &bootloader, &config, &iso)?;
-    let end = machine.run(&iso, args.machine.timeout(), |line| println!("{line}"))?;
-    let good = end == End::Kernel(report::ExitCode::Done);
-    if !good {
-        eprintln!("error: {end}");
-    }
-    Ok(good)
+    image::write(&tree, &bootloader, &image::menu(&tree)?, &args.out)?;
+    say::out(format_args!("{}: booted by {bootloader}", args.out.display()));
+    Ok(Ending::AsPromised)
 }

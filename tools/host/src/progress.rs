@@ -8,6 +8,7 @@ use gupsync_bench::spec::MmName;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::boot::Word;
+use crate::say;
 
 /// The progress of all boots of a comparison.
 pub struct Progress {
@@ -59,7 +60,8 @@ impl BootProgress {
             }
             (Some(bar), Word::Progress(done)) => bar.set_position(done),
             (None, Word::Row(row)) if row.mm == MmName::Total => {
-                eprintln!("{}: {} {} done, {}", self.label, row.workload, row.policy, row.status);
+                let (workload, policy, status) = (row.workload, row.policy, row.status);
+                say::err(format_args!("{}: {workload} {policy} done, {status}", self.label));
             }
             _ => {}
         }

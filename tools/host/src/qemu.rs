@@ -1,16 +1,21 @@
 //! Running QEMU: typed arguments, a hard timeout, and an end that cannot be taken for another.
 
+mod end;
+mod lines;
+mod running;
+
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::ExitStatusExt;
+use std::ops::ControlFlow;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use gupsync_bench::report::ExitCode;
+use running::Running;
+
+pub use end::End;
 
 const PROGRAM: &str = "qemu-system-x86_64";
 
@@ -69,31 +74,6 @@ pub struct Machine {
     pub trace: Option<PathBuf>,
 }
 
-/// How a machine ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The kernel said so itself.
-    Kernel(ExitCode),
-    /// It was stopped when the time was over.
-    Timeout,
-    /// QEMU ended by itself: killed, refused its arguments, or the guest reset.
-    Qemu(ExitStatus),
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            End::Kernel(code) => write!(f, "the kernel ended with {code:?}"),
-            End::Timeout => f.write_str("stopped: the time was over"),
-            End::Qemu(status) => match (status.signal(), status.code()) {
-                (Some(signal), _) => write!(f, "QEMU was killed by signal {signal}"),
-                (_, Some(0)) => f.write_str("the machine was reset or switched off"),
-                _ => write!(f, "QEMU ended with {status}"),
-            },
-        }
-    }
-}
-
 /// The version of the QEMU that is installed.
 ///
 /// # Errors
@@ -110,51 +90,21 @@ fn missing() -> String {
     format!("{PROGRAM} cannot be run; install it: apt-get install qemu-system-x86 ovmf")
 }
 
-/// A child that does not outlive its owner.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 impl Machine {
-    /// Boots an ISO and hands each line of the serial port to `on_line`, until the machine ends or `timeout` is over.
+    /// Boots an ISO and hands each line of the serial port to `on_line`, until the machine ends, `timeout` is over,
+    /// `on_line` says that it has heard enough, or a signal comes. Returns how it ended, and the last that QEMU itself
+    /// has said.
     ///
     /// # Errors
     ///
     /// If QEMU cannot be started.
-    pub fn run(&self, iso: &Path, timeout: Duration, mut on_line: impl FnMut(&str)) -> Result<End> {
-        let deadline = Instant::now() + timeout;
-        let mut child = Running(self.command(iso)?.spawn().with_context(missing)?);
-        let serial = child.0.stdout.take().expect("it is piped");
-        let mut errors = child.0.stderr.take().expect("it is piped");
-        let (lines, received) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(serial).split(b'\n') {
-                let Ok(line) = line else { break };
-                if lines.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
-                    break;
-                }
-            }
-        });
-        loop {
-            match received.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => on_line(&line),
-                Err(RecvTimeoutError::Timeout) => return Ok(End::Timeout),
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        let status = child.0.wait()?;
-        let kernel = ExitCode::ALL.into_iter().find(|code| status.code() == Some(code.qemu_status()));
-        if kernel.is_none() && status.code() == Some(1) {
-            let mut said = String::new();
-            errors.read_to_string(&mut said)?;
-            bail!("QEMU refused: {}", said.trim());
-        }
-        Ok(kernel.map_or(End::Qemu(status), End::Kernel))
+    pub fn run(
+        &self,
+        iso: &Path,
+        timeout: Duration,
+        on_line: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<(End, String)> {
+        Running::start(self.command(iso)?.process_group(0)).with_context(missing)?.wait(timeout, on_line)
     }
 
     fn command(&self, iso: &Path) -> Result<Command> {

@@ -16,8 +16,10 @@ use indicatif::ProgressBar;
 use crate::args::StressArgs;
 use crate::artifacts::Tree;
 use crate::boot::{self, Outcome, Word};
+use crate::ending::Ending;
 use crate::image::Bootloader;
-use crate::qemu::{End, Machine};
+use crate::qemu::{self, End, Machine};
+use crate::{say, stop};
 use draw::Draw;
 use totals::Totals;
 
@@ -42,36 +44,44 @@ struct Failure {
     fault: String,
 }
 
-/// Runs scenarios; says whether all were what their policies promise.
+/// Runs scenarios; says how that ended.
 ///
 /// # Errors
 ///
-/// If a boot cannot be begun, or a row cannot be read.
-pub fn run(args: &StressArgs) -> Result<bool> {
+/// If a boot cannot be begun.
+pub fn run(args: &StressArgs) -> Result<Ending> {
     let machine = args.machine.machine()?;
-    let (tree, bootloader) = (Tree::own(), args.machine.bootloader()?);
+    let bootloader = args.machine.bootloader()?;
+    qemu::version()?;
+    let tree = Tree::own();
     tree.kernel()?;
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
     let bench = Bench { args, tree, bootloader, machine, bar };
     let (began, mut draw, mut totals) =
         (Instant::now(), Draw::new(args.seed, args.machine.cpus), Totals::default());
-    loop {
+    let ending = loop {
         let specs = draw.boot();
         let name = format!("boot {}", totals.boots + 1);
         let outcome = bench.boot(&name, &specs).with_context(|| format!("seed {}, {name}", args.seed))?;
         if let Some(failure) = failed(&specs, &outcome) {
-            bench.simplify(&name, failure)?;
-            return Ok(false);
+            bench.report(&name, &failure);
+            // What has begun nothing is not made simpler by other scenarios.
+            if outcome.has_begun && !stop::is_asked() {
+                bench.simplify(failure.spec)?;
+            }
+            break Ending::of_begun(outcome.has_begun || totals.boots > 0);
         }
         totals.add(&specs, &outcome);
         if began.elapsed() >= Duration::from_secs(60 * args.minutes) {
-            break;
+            break Ending::AsPromised;
         }
-    }
+    };
     bench.bar.finish_and_clear();
-    println!("{totals}, {} seconds", began.elapsed().as_secs());
-    Ok(true)
+    if totals.boots > 0 {
+        say::out(format_args!("{totals}, {} seconds", began.elapsed().as_secs()));
+    }
+    Ok(ending)
 }
 
 impl Bench<'_> {
@@ -86,46 +96,58 @@ impl Bench<'_> {
         let timeout = self.args.machine.timeout();
         let outcome = boot::run(&self.tree, &self.bootloader, &self.machine, specs, timeout, listen)?;
         if self.bar.is_hidden() {
-            let (specs, rows, seconds) = (specs.len(), outcome.rows.len(), began.elapsed().as_secs_f64());
-            eprintln!("{name}: {specs} scenarios, {rows} rows, {}, {seconds:.1} s", outcome.end);
+            let (specs, rows, seconds) = (specs.len(), outcome.finished, began.elapsed().as_secs_f64());
+            say::err(format_args!("{name}: {specs} scenarios, {rows} rows, {}, {seconds:.1} s", outcome.end));
         }
         Ok(outcome)
     }
 
-    /// Says what failed, simplifies it, and says how to see it again.
-    fn simplify(&self, name: &str, failure: Failure) -> Result<()> {
-        let (seed, cpus) = (self.args.seed, self.machine.cpus);
+    /// Says what failed.
+    fn report(&self, name: &str, failure: &Failure) {
         let Failure { spec, policy, fault } = failure;
-        self.bar.suspend(|| eprintln!("error: seed {seed}, {name}, {policy}: {fault}\n  {spec}"));
+        let seed = self.args.seed;
+        let line = format!("error: seed {seed}, {name}, {policy}: {fault}: {spec}");
+        self.bar.suspend(|| say::err(line));
+    }
+
+    /// Simplifies what failed, and says how to see it again.
+    fn simplify(&self, spec: Spec) -> Result<()> {
+        let cpus = self.machine.cpus;
         let mut tries = 0;
         let simplest = shrink::shrink(spec, cpus, TRIES, |spec| {
+            // What is known of by then is still said.
+            if stop::is_asked() {
+                return Ok(false);
+            }
             tries += 1;
             let specs = vec![spec.clone(); RUNS];
-            Ok(failed(&specs, &self.boot(&format!("simplifying, boot {tries}"), &specs)?).is_some())
+            let outcome = self.boot(&format!("simplifying, boot {tries}"), &specs)?;
+            Ok(outcome.end != End::Stopped && failed(&specs, &outcome).is_some())
         })?;
-        self.bar.finish_and_clear();
-        println!("the simplest that fails, after {tries} more boots:");
-        println!("  tools/gupsync run --cpus {cpus} --accel {} --cmdline \"{simplest}\"", self.machine.accel);
+        self.bar.suspend(|| {
+            say::out(format_args!("the simplest that fails, after {tries} more boots:"));
+            let accel = self.machine.accel;
+            say::out(format_args!(
+                "  tools/gupsync run --cpus {cpus} --accel {accel} --cmdline \"{simplest}\""
+            ));
+        });
         Ok(())
     }
 }
 
 /// What is wrong with a boot. One that ends badly after its last row is blamed on that.
 fn failed(specs: &[Spec], outcome: &Outcome) -> Option<Failure> {
-    let mut asked =
-        specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, *policy))).peekable();
-    let mut last = None;
+    let mut asked = specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, *policy)));
+    let mut current = asked.next()?;
+    let failure = |(spec, policy): (&Spec, _), fault| Failure { spec: spec.clone(), policy, fault };
     for row in &outcome.rows {
-        let (spec, policy) = *asked.peek()?;
-        let failure = |fault| Failure { spec: spec.clone(), policy, fault };
         if let Err(fault) = row.judge() {
-            return Some(failure(fault));
+            return Some(failure(current, fault));
         }
-        last = Some(failure(outcome.end.to_string()));
         // The row of all mms is the last one of its run.
         if row.mm == MmName::Total {
-            asked.next();
+            current = asked.next().unwrap_or(current);
         }
     }
-    last.filter(|_| outcome.end != End::Kernel(ExitCode::Done))
+    (outcome.end != End::Kernel(ExitCode::Done)).then(|| failure(current, outcome.end.to_string()))
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::args::{ProveArgs, TestArgs};
 use crate::artifacts::Tree;
-use crate::prove;
+use crate::{child, prove, say};
 
 /// A call of cargo.
 struct Step {
@@ -55,7 +55,7 @@ fn rustdoc(tree: &Tree) -> Result<PathBuf> {
 /// If cargo cannot be run.
 pub fn run(args: &TestArgs) -> Result<bool> {
     let tree = Tree::own();
-    println!("== {}", if args.mutants { "proof" } else { "models" });
+    say::out(format_args!("== {}", if args.mutants { "proof" } else { "models" }));
     let proof = ProveArgs {
         properties: !args.mutants,
         orderings: args.mutants,
@@ -64,11 +64,11 @@ pub fn run(args: &TestArgs) -> Result<bool> {
         ..ProveArgs::default()
     };
     if !prove::run(&proof)? {
-        eprintln!("error: a property did not hold, or a mistake was not caught");
+        say::err("error: a property did not hold, or a mistake was not caught");
         return Ok(false);
     }
     for step in STEPS.iter().filter(|step| step.kind != Kind::Mutants || args.mutants) {
-        println!("== {}", step.name);
+        say::out(format_args!("== {}", step.name));
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&tree.root).args(["test", "--locked"]).args(step.args);
         if step.kind == Kind::Documentation {
@@ -77,8 +77,8 @@ pub fn run(args: &TestArgs) -> Result<bool> {
         if let Some(filter) = &args.filter {
             cargo.args(["--", filter]);
         }
-        if !cargo.status().context("cannot run cargo")?.success() {
-            eprintln!("error: {}: a test failed", step.name);
+        if !child::status(&mut cargo)?.success() {
+            say::err(format_args!("error: {}: a test failed", step.name));
             return Ok(false);
         }
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::bounds::number;
+use crate::ending::{Usage, demand};
 use crate::image::{Bootloader, Choice};
 use crate::qemu::{Accel, Firmware, Machine};
 
@@ -20,10 +22,10 @@ pub struct MachineArgs {
     #[arg(long)]
     pub icount: bool,
     /// Memory of the machine; by default enough for its CPUs.
-    #[arg(long, value_name = "MiB")]
+    #[arg(long, value_name = "MiB", value_parser = number::<{ 1 }, { 1 << 20 }>)]
     pub memory: Option<u64>,
     /// Stop a boot after so many seconds.
-    #[arg(long, value_name = "S", default_value_t = 300)]
+    #[arg(long, value_name = "S", default_value_t = 300, value_parser = number::<{ 1 }, { 7 * 24 * 60 * 60 }>)]
     pub timeout: u64,
     /// Which bootloader: Limine if found (LIMINE_DIR, the system's folders) else the built-in one, or a folder.
     #[arg(long, value_name = "auto|builtin|DIR", default_value = "auto")]
@@ -34,13 +36,10 @@ pub struct MachineArgs {
 }
 
 /// The most CPUs: 255 is no xAPIC ID.
-const MAX_CPUS: usize = 255;
+const MAX_CPUS: u64 = 255;
 
 fn parse_cpus(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(cpus @ 1..=MAX_CPUS) => Ok(cpus),
-        _ => Err(format!("use a number from 1 to {MAX_CPUS}")),
-    }
+    number::<1, MAX_CPUS>(text).map(|cpus| cpus as usize)
 }
 
 impl MachineArgs {
@@ -54,15 +53,16 @@ impl MachineArgs {
     /// # Errors
     ///
     /// One line that names what does not go together.
-    pub fn machine(&self) -> anyhow::Result<Machine> {
+    pub fn machine(&self) -> Result<Machine, Usage> {
         let least = self.least_memory();
         let memory = self.memory.unwrap_or(512.max(least));
-        anyhow::ensure!(memory >= least, "--memory {memory}: {} CPUs need at least {least} MiB", self.cpus);
-        anyhow::ensure!(
-            !self.icount || self.accel == Accel::TcgSingle,
-            "--icount counts in tcg-single only; leave out --accel {}",
-            self.accel
-        );
+        let too_little =
+            || format!("--memory {memory}: {} CPUs need at least {least} MiB; use --memory {least}", self.cpus);
+        demand(memory >= least, too_little)?;
+        let accel = self.accel;
+        demand(!self.icount || accel == Accel::TcgSingle, || {
+            format!("--icount: counts in tcg-single only; leave out --accel {accel} or --icount")
+        })?;
         let Self { accel, icount, cpus, firmware, .. } = *self;
         Ok(Machine { accel, icount, cpus, memory, firmware, trace: None })
     }
@@ -72,7 +72,7 @@ impl MachineArgs {
     /// # Errors
     ///
     /// If it is not there, or does not go with the firmware.
-    pub fn bootloader(&self) -> anyhow::Result<Bootloader> {
+    pub fn bootloader(&self) -> Result<Bootloader, Usage> {
         let bootloader = Bootloader::find(&self.limine)?;
         bootloader.check(self.firmware)?;
         Ok(bootloader)

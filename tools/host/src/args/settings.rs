@@ -4,6 +4,7 @@ use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches};
 use gupsync_bench::Spec;
 use gupsync_bench::spec::{Mark, SETTINGS, Setting, Toggle, Workload};
 
+use super::bounds;
 use crate::qemu::Accel;
 
 /// Settings of which `compare` takes several values, in flags of its own.
@@ -18,11 +19,10 @@ fn flags() -> impl Iterator<Item = &'static Setting> {
 }
 
 fn flag(setting: &'static Setting) -> Arg {
-    let read = |text: &str| (setting.set)(&mut Spec::default(), text).map(|()| text.to_owned());
     let flag = Arg::new(setting.key)
         .long(setting.key.replace('_', "-"))
         .value_name((setting.form)())
-        .value_parser(read)
+        .value_parser(move |text: &str| bounds::read(setting, text))
         .hide(setting.is(Mark::Hidden));
     let doc = setting.doc.trim().trim_end_matches('.');
     let default = (setting.get)(&Spec::default());

@@ -13,6 +13,7 @@ use gupsync_checker::report::{self, Exploration};
 
 use crate::artifacts::Tree;
 use crate::mutants::Mutant;
+use crate::{child, stop};
 
 /// A model checker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,15 +119,14 @@ impl Lane {
     /// What cargo said, if they do not build.
     pub fn build(&self, name: &str) -> Result<PathBuf> {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        let output = cargo
+        cargo
             .current_dir(self.root())
             .env("RUSTFLAGS", format!("--cfg {} -A warnings", self.checker.name()))
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .args(["test", "--no-run", "--locked", "--profile", "checked", "--package", "gupsync"])
             .args(["--test", "models", "--message-format", "json-render-diagnostics", "--target-dir"])
-            .arg(self.folder.join("target"))
-            .output()
-            .context("cannot run cargo")?;
+            .arg(self.folder.join("target"));
+        let output = child::output(&mut cargo)?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "the models do not build:\n{said}");
         let built = String::from_utf8_lossy(&output.stdout);
@@ -220,6 +220,11 @@ impl Lane {
         let status = loop {
             if let Some(status) = child.try_wait()? {
                 break status;
+            }
+            if stop::is_asked() {
+                child.kill()?;
+                child.wait()?;
+                bail!(stop::REASON);
             }
             if how.deep.is_none() && since.elapsed() > PATIENCE {
                 child.kill()?;

@@ -19,6 +19,7 @@ use anyhow::{Result, anyhow, bail};
 
 use crate::args::ProveArgs;
 use crate::mutants::{self, Mutant};
+use crate::say;
 use checker::{Checker, How, Lane, Ran};
 use table::{Kind, Line};
 
@@ -36,7 +37,7 @@ struct Plan {
 /// If something could not be built or run.
 pub fn run(args: &ProveArgs) -> Result<bool> {
     if args.list {
-        print!("{}", list(&mutants::all()?));
+        say::out(list(&mutants::all()?).trim_end());
         return Ok(true);
     }
     if args.table {
@@ -64,8 +65,8 @@ pub fn run(args: &ProveArgs) -> Result<bool> {
     if let Some(filter) = args.filter.as_ref().filter(|_| lines.is_empty() && !args.is_part) {
         bail!("no model and no mutant has `{filter}` in its name; `prove --list` names the mutants");
     }
-    print!("{}", table::render(&lines, args.models));
-    println!("{}, {:.0} s", table::summary(&lines), since.elapsed().as_secs_f64());
+    say::out(table::render(&lines, args.models).trim_end());
+    say::out(format_args!("{}, {:.0} s", table::summary(&lines), since.elapsed().as_secs_f64()));
     Ok(lines.iter().all(Line::is_good))
 }
 
@@ -73,7 +74,7 @@ impl Plan {
     /// Returns where the models of the code as it is are kept.
     fn run(&self, lines: &Mutex<Vec<Line>>) -> Result<PathBuf> {
         let say = |line: Line| {
-            eprintln!("{}", line.progress());
+            say::err(line.progress());
             lines.lock().expect("no thread panics while holding it").push(line);
         };
         mutants::copy_tree(&self.lane.root())?;
@@ -84,7 +85,7 @@ impl Plan {
             match self.lane.run(&models, how) {
                 Ok(ran) => {
                     if !ran.held {
-                        eprintln!("{}", ran.said);
+                        say::err(&ran.said);
                     } else if ran.explorations.is_empty() && filter.is_none() {
                         say(Line::unknown(
                             Kind::Property,
@@ -132,7 +133,7 @@ impl Plan {
             Ok(ran) if ran.explorations.is_empty() => unknown(anyhow!("there is no model `{model}`")),
             Ok(ran) => {
                 if let Some(trace) = ran.trace().filter(|_| self.args.traces) {
-                    println!("{}: {}\n{trace}\n", mutant.name, mutant.mistake);
+                    say::out(format_args!("{}: {}\n{trace}\n", mutant.name, mutant.mistake));
                 }
                 Line::mutant(self.lane.checker(), mutant, &ran)
             }

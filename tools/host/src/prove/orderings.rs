@@ -16,6 +16,7 @@ use super::checker::{Checker, How, Lane};
 use super::sites::{self, Weakening};
 use super::table::{Kind, Line, Verdict};
 use crate::artifacts::Tree;
+use crate::say;
 
 const LIST: &str = "tests/orderings.txt";
 
@@ -47,7 +48,7 @@ pub fn run(built: &[(Lane, PathBuf)], deep: bool, lines: &Mutex<Vec<Line>>) -> R
                         Line::unknown(Kind::Ordering, Checker::Loom, &weakening.name, &error)
                     }),
                 };
-                eprintln!("{}", line.progress());
+                say::err(line.progress());
                 lines.lock().expect("no thread panics while holding it").push(line);
             }
             Ok(())
@@ -79,7 +80,7 @@ fn try_one(built: &[(Lane, PathBuf)], weakening: &Weakening, known: Option<&Know
         if lane.checker() == Checker::Loom || weakening.is_fence {
             let one = run(lane, models, None)?;
             if one.verdict == Verdict::Caught {
-                eprintln!("{LIST} lacks: {}: {} {}", weakening.name, one.checker.name(), one.note);
+                say::err(format_args!("{LIST} lacks: {}: {} {}", weakening.name, one.checker.name(), one.note));
                 return Ok(one);
             }
             line = Some(one);

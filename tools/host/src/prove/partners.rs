@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use super::comments::{Pairing, comment_above, is_fence_number, pairings_of, words};
 use super::sites::{self, Site};
 use crate::artifacts::Tree;
+use crate::say;
 
 const FILE: &str = "tests/orderings.md";
 
@@ -34,7 +35,7 @@ where there is more to read; `tests/orderings.txt` names the model that fails wi
 pub fn write() -> Result<()> {
     let path = Tree::own().root.join(FILE);
     fs::write(&path, table(&sites::sources()?)?).with_context(|| path.display().to_string())?;
-    println!("{FILE}: written");
+    say::out(format_args!("{FILE}: written"));
     Ok(())
 }
 

@@ -88,7 +88,10 @@ mod tests {
         let row = |mm| Row { counts: counts.clone(), ..Row::new(&spec, spec.policy[0], mm, 8, Status::Ok) };
         let rows = [MmName::Ipi, MmName::Total, MmName::Total].map(row).into();
         let mut totals = Totals::default();
-        totals.add(std::slice::from_ref(&spec), &Outcome { rows, loader: None, end: End::Timeout });
+        totals.add(
+            std::slice::from_ref(&spec),
+            &Outcome { finished: 3, has_begun: true, rows, loader: None, end: End::Timeout },
+        );
         assert_eq!(
             totals.to_string(),
             "boots 1, scenarios 1, rows 3, ops 0, flush IPIs 14, sync IPIs 4, other 0, syncs asked 0, skipped 0, \

@@ -1,0 +1,133 @@
+//! Item 11, 14 and 15: what cannot be run is refused with exit status 2 and one line that names the flag and the remedy, and
+//! nothing is written.
+
+use anyhow::{Result, ensure};
+use libtest_mimic::Trial;
+
+use crate::cli::{gupsync, said};
+use crate::trial;
+
+/// Bad input, what the line begins with after `error: `, and what it says to do.
+const BAD: &[(&str, &str, &str)] = &[
+    // Numbers beyond their bounds.
+    ("compare --cpus 0", "invalid value '0' for '--cpus <N>'", "use a number from 1 to 255"),
+    ("compare --cpus 256", "invalid value '256' for '--cpus <N>'", "use a number from 1 to 255"),
+    ("compare --cpus many", "invalid value 'many' for '--cpus <N>'", "use a number from 1 to 255"),
+    ("compare --asids 5000", "--asids 5000:", "use 0 to 4080"),
+    ("compare --asids 100000000", "--asids 100000000:", "use 0 to 4080"),
+    ("compare --invlpgb-max 65537", "--invlpgb-max 65537:", "use 0 to 65536"),
+    ("compare --lazy 18446744073709551612", "--lazy 18446744073709551612:", "use 0 to 4096"),
+    ("compare --stale 18446744073709551615", "--stale 18446744073709551615:", "use 0 to 4096"),
+    ("compare --isolated 9223372036854775808", "--isolated 9223372036854775808:", "use 0 to 4096"),
+    ("compare --switchers 5000", "--switchers 5000:", "use 0 to 4096"),
+    ("compare --flushers 5000", "--flushers 5000:", "use 0 to 4096"),
+    ("compare --preempted 5000", "--preempted 5000:", "use 0 to 4096"),
+    ("compare --hold 5000", "--hold 5000:", "use 0 to 4096"),
+    ("compare --lazy -1", "unexpected argument '-1' found", "see `--help`"),
+    ("compare --lazy=-1", "invalid value '-1' for '--lazy <N>'", "use a number from 0 to 4096"),
+    ("compare --ops 0", "--ops 0:", "use 1 to 1000000000"),
+    ("compare --ops 18446744073709551615", "--ops 18446744073709551615:", "use 1 to 1000000000"),
+    ("compare --ops 18446744073709551616", "invalid value", "use a number from 1 to 1000000000"),
+    ("compare --threshold 0", "--threshold 0:", "use 1 to 4096"),
+    (
+        "compare --workload mixed --threshold 18446744073709551615",
+        "--threshold 18446744073709551615:",
+        "use 1 to 4096",
+    ),
+    ("compare --mm-cpus 0", "--mm-cpus 0:", "use 1 to 4096"),
+    ("compare --tables 0", "--tables 0:", "use 1 to 4"),
+    ("compare --tables 5", "--tables 5:", "use 1 to 4"),
+    ("compare --workload unshare --sharers 1", "--sharers 1:", "use 2 to 6"),
+    ("compare --sharers 7", "--sharers 7:", "use 2 to 6"),
+    ("compare --gather 511", "--gather 511:", "use 0 to 510"),
+    ("compare --trim every:0", "invalid value 'every:0' for '--trim", "`every:N` with N of at least 1"),
+    ("compare --trim every:1000000001", "--trim every:1000000001:", "use 1 to 1000000000"),
+    ("compare --timeout 18446744073709551615", "invalid value", "use a number from 1 to 604800"),
+    ("compare --timeout 0", "invalid value '0' for '--timeout <S>'", "use a number from 1 to 604800"),
+    ("compare --memory 32", "--memory 32:", "use --memory 76"),
+    ("compare --memory 18446744073709551615", "invalid value", "use a number from 1 to 1048576"),
+    ("stress --minutes 9999999999", "invalid value", "use a number from 0 to 527040"),
+    (
+        "stress --seed first",
+        "invalid value 'first' for '--seed <S>'",
+        "use a number from 0 to 18446744073709551615",
+    ),
+    ("prove --deep=0", "invalid value '0' for '--deep", "use a number from 1 to 86400"),
+    // Settings that do not go together, or not with the machine.
+    ("compare --cpus 2 --mm-cpus 3", "--mm-cpus 3:", "give the machine --cpus 3"),
+    (
+        "compare --workload mixed --cpus 8",
+        "--workload mixed: --workload mixed --threshold 3",
+        "give the machine --cpus 13",
+    ),
+    ("compare --workload piggyback --mm-cpus 2", "--mm-cpus 2:", "use --mm-cpus 3 or more"),
+    ("compare --preempted 1", "--preempted 1:", "--flush hypercall"),
+    ("compare --preempted 4 --flush hypercall", "--preempted 4:", "use --mm-cpus 5 or more"),
+    ("compare --policy pending,broadcast,pending", "--policy pending,broadcast,pending:", "name each once"),
+    ("compare --workload unmap,protect,unmap", "invalid value", "name each once"),
+    ("compare --icount --accel tcg-multi", "--icount:", "leave out --accel tcg-multi"),
+    ("compare --limine builtin --firmware bios", "--firmware bios:", "name a Limine folder by --limine"),
+    // Names that there are not.
+    ("compare --policy broadcast,sometimes", "invalid value", "`sometimes` is no policy; use some of"),
+    ("compare --workload expand", "invalid value", "`expand` is no workload; use one of"),
+    ("compare --workload unmap,expand", "invalid value", "`expand` is no workload; use one of"),
+    ("compare --operations unmap,", "invalid value", "`` is no operation; use one of"),
+    ("compare --invlpgb maybe", "invalid value", "use one of: off, on"),
+    (
+        "compare --accel qemu",
+        "invalid value 'qemu' for '--accel",
+        "possible values: tcg-single, tcg-multi, kvm",
+    ),
+    ("compare --turbo", "unexpected argument '--turbo' found", "see `--help`"),
+    ("explain", "unrecognized subcommand 'explain'", "see `--help`"),
+    ("", "no command", "see `tools/gupsync --help`"),
+    ("iso", "the following required arguments were not provided: --out <FILE>", "see `--help`"),
+    ("run --cmdline turbo=on", "--cmdline: `turbo` is no key", "see `limine.conf`"),
+    ("run --cmdline asids=5000", "--cmdline: asids=5000:", "use 0 to 4080"),
+    // Places.
+    (
+        "compare --json /nonexistent/rows.json",
+        "--json /nonexistent/rows.json: cannot be written",
+        "name a file",
+    ),
+    ("compare --json /", "--json /: cannot be written", "name a file"),
+    (
+        "iso --out /nonexistent/gupsync.iso",
+        "--out /nonexistent/gupsync.iso: cannot be written",
+        "name another file",
+    ),
+    (
+        "compare --limine /nonexistent",
+        "--limine /nonexistent: holds no limine",
+        "name the folder of a Limine binary release",
+    ),
+];
+
+pub fn trials() -> Vec<Trial> {
+    vec![trial("cli::item_11_bad_input_is_refused_in_one_line_with_its_remedy", all)]
+}
+
+fn all() -> Result<()> {
+    let wrong: Vec<_> =
+        BAD.iter().filter_map(|bad| refuses(bad).err()).map(|error| format!("{error:#}")).collect();
+    ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), BAD.len(), wrong.join("\n"));
+    Ok(())
+}
+
+fn refuses((arguments, begin, remedy): &(&str, &str, &str)) -> Result<()> {
+    let (here, temporary) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let output = gupsync()
+        .args(arguments.split_whitespace())
+        .current_dir(here.path())
+        .env("TMPDIR", temporary.path())
+        .output()?;
+    let said = said(&output);
+    let is_said = said.starts_with(&format!("error: {begin}")) && said.contains(remedy);
+    ensure!(is_said && said.lines().count() == 1, "`{arguments}` said: {said}");
+    ensure!(output.status.code() == Some(2), "`{arguments}`: {}", output.status);
+    ensure!(output.stdout.is_empty(), "`{arguments}` printed something");
+    for folder in [here, temporary] {
+        ensure!(folder.path().read_dir()?.next().is_none(), "`{arguments}` wrote something");
+    }
+    Ok(())
+}
