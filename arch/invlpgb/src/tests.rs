@@ -86,8 +86,8 @@ fn what_faults_is_refused() {
     assert_eq!(refused(START | 0b011, 0, 5 << 16), Refused::PcidOfEveryAsid);
     assert_eq!(refused(1 << 47 | OF_AN_MM, 0, 0), Refused::NotCanonical);
     // The last page is beyond the lower half; or beyond all there is.
-    assert_eq!(refused((1 << 47) - PAGE_SIZE | OF_AN_MM, 1, 0), Refused::NotCanonical);
-    assert_eq!(refused((1 << 47) - HUGE_SIZE | OF_AN_MM, 0x8000_0001, 0), Refused::NotCanonical);
+    assert_eq!(refused(((1 << 47) - PAGE_SIZE) | OF_AN_MM, 1, 0), Refused::NotCanonical);
+    assert_eq!(refused(((1 << 47) - HUGE_SIZE) | OF_AN_MM, 0x8000_0001, 0), Refused::NotCanonical);
     // The upper half is canonical.
     assert!(decode(registers(!(PAGE_SIZE - 1) | OF_AN_MM, 0, 0), LIMITS).is_ok());
 }
