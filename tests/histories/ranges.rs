@@ -101,7 +101,8 @@ impl History {
             }
             Step::EnterLazy(actor) if is_free(actor) => {
                 // A CPU that uses an mm has it loaded.
-                if self.state().uses[actor].take().is_some() {
+                let used = self.state().uses[actor].take();
+                if used.is_some() {
                     world.enter(self.cpu(actor)).enter_lazy_tlb();
                 }
             }

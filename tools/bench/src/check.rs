@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 
 use crate::cast::Cast;
-use crate::spec::{Flush, MAX_SHARERS, MAX_TABLES, Spec, Workload};
+use crate::spec::{Flush, MAX_PAGES, MAX_SHARERS, MAX_TABLES, Spec, Workload};
 
 impl Spec {
     /// Refuses what cannot be run on `cpus` CPUs.
@@ -14,12 +14,13 @@ impl Spec {
     ///
     /// One line that names the input and the remedy.
     pub fn check(&self, cpus: usize) -> Result<(), String> {
-        let Spec { tables, sharers, .. } = self;
+        let Spec { tables, pages, sharers, .. } = self;
         let rules = [
             (self.mm_cpus == 0, "mm_cpus=0: an mm needs at least one CPU".to_owned()),
             (self.ops == 0, "ops=0: nothing to count; use at least 1".to_owned()),
             (self.threshold == 0, "threshold=0: use at least 1, or invlpgb=off".to_owned()),
             (!(1..=MAX_TABLES).contains(tables), format!("tables={tables}: use 1 to {MAX_TABLES}")),
+            (!(1..=MAX_PAGES).contains(pages), format!("pages={pages}: use 1 to {MAX_PAGES}")),
             (!(2..=MAX_SHARERS).contains(sharers), format!("sharers={sharers}: use 2 to {MAX_SHARERS}")),
             (self.policy.is_empty(), "policy: name at least one".to_owned()),
         ];
