@@ -8,7 +8,7 @@ use crate::mm::Mm;
 use crate::mm::page_table::Entry;
 use crate::ops::operation::{Operation, Step};
 use crate::policy::Policy;
-use crate::types::{PAGE_SIZE, Range, VirtAddr};
+use crate::types::{FrameSize, Range, VirtAddr};
 use crate::world::Cpu;
 
 /// A protect between two of its steps.
@@ -20,6 +20,8 @@ pub enum Protect {
         start: VirtAddr,
         /// How many.
         pages: u64,
+        /// How large they are.
+        size: FrameSize,
     },
     /// The entries are changed; TLBs are not.
     Changed(Range),
@@ -30,18 +32,22 @@ impl Operation for Protect {
 
     fn step<P: Policy, M: Machine>(self, cpu: &mut Cpu<'_, M>, mm: &Mm) -> Step<Self> {
         match self {
-            Protect::Ready { start, pages } => {
+            Protect::Ready { start, pages, size } => {
                 let machine = &cpu.world().machine;
+                let level = match size {
+                    FrameSize::Small => 1,
+                    FrameSize::Huge => 2,
+                };
                 for page in 0..pages {
-                    let va = VirtAddr(start.0 + page * PAGE_SIZE);
-                    let slot = mm.entry(machine, va, 1).expect("a page that is mapped has its tables");
+                    let va = VirtAddr(start.0 + page * size.bytes());
+                    let slot = mm.entry(machine, va, level).expect("a page that is mapped has its tables");
                     // Relaxed: written by this owner; F2 orders the change before the flush looks for its targets.
                     let entry = Entry(slot.load(Ordering::Relaxed));
                     if entry.is_present() {
                         slot.store(entry.read_only().0, Ordering::Relaxed);
                     }
                 }
-                Step::Next(Protect::Changed(Range::small(start, pages)))
+                Step::Next(Protect::Changed(Range::Pages { start, pages, size }))
             }
             Protect::Changed(range) => {
                 let _ = flush::flush(cpu, mm, range, FreedTables::No, None);

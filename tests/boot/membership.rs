@@ -61,7 +61,14 @@ const fn absent(words: &'static str, ops: u64, syncs: u64) -> Case {
 /// By test.
 const CASES: &[(&str, &[Case])] = &[
     ("collapse_flushes_and_mainline_syncs", &[run("workload=collapse", 12, 12, 12)]),
-    ("protect_flushes_and_nobody_syncs", &[run("workload=protect", 12, 12, 0)]),
+    (
+        "protect_flushes_and_nobody_syncs",
+        &[
+            run("workload=protect", 12, 12, 0),
+            run("workload=protect pages=33", 12, 12, 0),
+            run("workload=protect pages=33 huge=on", 12, 12, 0),
+        ],
+    ),
     ("unmap_flushes_and_nobody_syncs", &[run("workload=unmap", 12, 12, 0)]),
     ("unshare_flushes_and_mainline_syncs_once", &[run("workload=unshare", 12, 12, 12)]),
     ("unshare_on_one_cpu_flushes_nobody", &[absent("workload=unshare", 12, 12)]),
@@ -232,6 +239,13 @@ fn invlpgb() -> Result<()> {
         ("workload=protect invlpgb_max=7", 2, 1),
         ("workload=protect invlpgb_max=8", 1, 1),
         ("workload=protect", 1, 1),
+        ("workload=protect pages=32", 4, 1),
+        ("workload=protect pages=33", 5, 1),
+        ("workload=protect pages=34 invlpgb_max=1", 1, 1),
+        ("workload=protect pages=33 huge=on invlpgb_max=7", 5, 1),
+        ("workload=protect pages=9 huge=on", 2, 1),
+        ("workload=protect pages=1 huge=on invlpgb_max=1", 1, 1),
+        ("workload=protect pages=34 huge=on invlpgb_max=1", 1, 1),
         ("workload=collapse invlpgb_max=1", 1, 1),
         ("workload=unmap gather=4 invlpgb_max=1", 3, 3),
     ];

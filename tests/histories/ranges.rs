@@ -99,9 +99,12 @@ impl History {
                 world.enter(self.cpu(actor)).switch_mm(mm.map(|mm| self.mm(mm)));
                 self.state().uses[actor] = mm;
             }
-            // A CPU that uses an mm has it loaded.
-            Step::EnterLazy(actor) if is_free(actor) && self.state().uses[actor].take().is_some() => {
-                world.enter(self.cpu(actor)).enter_lazy_tlb();
+            Step::EnterLazy(actor) if is_free(actor) => {
+                // A CPU that uses an mm has it loaded.
+                let used = self.state().uses[actor].take();
+                if used.is_some() {
+                    world.enter(self.cpu(actor)).enter_lazy_tlb();
+                }
             }
             Step::ExitLazy(actor, mm) if is_free(actor) => {
                 world.enter(self.cpu(actor)).exit_lazy_tlb(self.mm(mm));

@@ -3,6 +3,7 @@
 use gupsync::ops::protect::Protect;
 use gupsync::ops::{Operation, Step};
 use gupsync::policy::Pending;
+use gupsync::types::FrameSize;
 use gupsync::world::Cpu;
 
 use crate::acts::{
@@ -52,7 +53,7 @@ fn a_page_that_is_protected() {
         stage.world.machine.write_access(cpu.id());
     }
     fn protect_and_read(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-        let mut protect = Protect::Ready { start: VA, pages: 1 };
+        let mut protect = Protect::Ready { start: VA, pages: 1, size: FrameSize::Small };
         while let Step::Next(next) = protect.step::<Pending, _>(cpu, stage.mm(1)) {
             protect = next;
         }

@@ -4,6 +4,8 @@ use super::{EVERYTHING, Limits, Operation, Refused, Registers, decode, encode};
 
 const START: u64 = 0x10_0020_3000;
 const LIMITS: Limits = Limits { pages: 8, asid: 0 };
+/// The end of the lower half.
+const BEYOND: u64 = 1 << 47;
 /// VA, PCID and ASID are valid.
 const OF_AN_MM: u64 = 0b111;
 
@@ -84,10 +86,10 @@ fn what_faults_is_refused() {
     assert_eq!(refused(START | OF_AN_MM, 0x8000_0008, 0), Refused::TooManyPages);
     assert_eq!(refused(START | OF_AN_MM, 0, 1), Refused::NoSuchAsid);
     assert_eq!(refused(START | 0b011, 0, 5 << 16), Refused::PcidOfEveryAsid);
-    assert_eq!(refused(1 << 47 | OF_AN_MM, 0, 0), Refused::NotCanonical);
+    assert_eq!(refused(BEYOND + OF_AN_MM, 0, 0), Refused::NotCanonical);
     // The last page is beyond the lower half; or beyond all there is.
-    assert_eq!(refused(((1 << 47) - PAGE_SIZE) | OF_AN_MM, 1, 0), Refused::NotCanonical);
-    assert_eq!(refused(((1 << 47) - HUGE_SIZE) | OF_AN_MM, 0x8000_0001, 0), Refused::NotCanonical);
+    assert_eq!(refused(BEYOND - PAGE_SIZE + OF_AN_MM, 1, 0), Refused::NotCanonical);
+    assert_eq!(refused(BEYOND - HUGE_SIZE + OF_AN_MM, 0x8000_0001, 0), Refused::NotCanonical);
     // The upper half is canonical.
     assert!(decode(registers(!(PAGE_SIZE - 1) | OF_AN_MM, 0, 0), LIMITS).is_ok());
 }

@@ -12,7 +12,7 @@ use core::fmt;
 use core::ops::RangeInclusive;
 
 use crate::cast::Cast;
-use crate::spec::{Flush, MAX_SHARERS, MAX_TABLES, SETTINGS, Setting, Spec, Workload};
+use crate::spec::{Flush, MAX_PAGES, MAX_SHARERS, MAX_TABLES, SETTINGS, Setting, Spec, Workload};
 
 /// More CPUs than any machine of today has.
 const MANY_CPUS: u64 = 4096;
@@ -20,7 +20,7 @@ const MANY_CPUS: u64 = 4096;
 const MANY_TIMES: u64 = 1_000_000_000;
 
 /// The bounds of every number, by key. A seed has none but its type's.
-pub const BOUNDS: [(&str, RangeInclusive<u64>); 17] = [
+pub const BOUNDS: [(&str, RangeInclusive<u64>); 18] = [
     ("threshold", 1..=MANY_CPUS),
     ("mm_cpus", 1..=MANY_CPUS),
     // PCIDs have 12 bits, and local ASIDs take some of them.
@@ -34,6 +34,7 @@ pub const BOUNDS: [(&str, RangeInclusive<u64>); 17] = [
     ("switchers", 0..=MANY_CPUS),
     ("flushers", 0..=MANY_CPUS),
     ("hold", 0..=MANY_CPUS),
+    ("pages", 1..=MAX_PAGES),
     ("tables", 1..=MAX_TABLES),
     // What fits in a page, as in Linux.
     ("gather", 0..=510),

@@ -3,10 +3,9 @@
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::Rng;
 
-use crate::choice::Kind;
+use crate::layout;
 use crate::machine::Bench;
 use crate::phases::Phase;
-use crate::ranges;
 use crate::run::Run;
 use gupsync::atomic::Ordering;
 use gupsync::config::FreedTables;
@@ -52,7 +51,7 @@ pub(crate) fn flush_on<M: Bench>(run: &Run<M>, cpu: CpuId, team: usize) {
     // Once at least: a flusher that does not flush is no evidence.
     let mut flushes = 0;
     while flushes == 0 || !run.phases.is_open(Phase::Stop) {
-        let range = Range::small(ranges::SIBLING, 1 + random.next_u64() % 40);
+        let range = Range::small(layout::SIBLING, 1 + random.next_u64() % 40);
         let _ = flush::flush(&mut cpu, mm, range, FreedTables::No, None);
         flushes += 1;
         linger(&mut cpu, &mut random);
@@ -119,9 +118,9 @@ impl<M: Bench> Switch<'_, M> {
     /// Walks where the team works now, if it does.
     fn visit<P: Policy>(&self, cpu: &mut Cpu<'_, M>, mm: &Mm, team: usize, random: &mut SplitMix64) -> bool {
         let Some(turn) = self.run.teams[team].turns.glance() else { return false };
-        let at = ranges::page_of(turn.kind, turn.number, self.run.spec.tables, random.next_u64());
+        let at = self.run.spec.layout().page_of(turn.kind, turn.number, random.next_u64());
         let mut pauses = random.next_u64() % PAUSES;
-        let level = if turn.kind == Kind::Unshare { 2 } else { 1 };
+        let level = self.run.spec.layout().last_level(turn.kind);
         let inside = |off: &IrqsOff<'_, M>, at: u32, _| {
             if at != level {
                 return;

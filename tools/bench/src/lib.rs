@@ -22,6 +22,7 @@ mod guests;
 pub mod hold;
 mod isolated;
 mod judge;
+mod layout;
 pub mod machine;
 mod mutation;
 mod mutator;

@@ -9,8 +9,9 @@ use rand_xoshiro::rand_core::Rng;
 use crate::cast::TeamCast;
 use crate::choice::Kind;
 use crate::errand::Errand;
+use crate::layout;
 use crate::machine::Bench;
-use crate::ranges::{self, NoMemory, PAGES, Place, Ranges};
+use crate::ranges::{self, NoMemory, Place, Ranges};
 use crate::run::Run;
 use crate::team::Team;
 use crate::turns::Expect;
@@ -21,7 +22,7 @@ use gupsync::ops::unmap::Unmap;
 use gupsync::ops::unshare::SharedTables;
 use gupsync::ops::{Any, Ended, Job, Stepped};
 use gupsync::policy::Policy;
-use gupsync::types::{CpuId, MmId};
+use gupsync::types::{CpuId, FrameSize, MmId};
 use gupsync::world::Cpu;
 
 /// A mutator at work.
@@ -83,11 +84,13 @@ impl<'r, M: Bench> Mutation<'r, M> {
     pub(crate) fn prepare(&mut self, cpu: &mut Cpu<'_, M>, kind: Kind) -> Result<(), NoMemory> {
         let (mm, machine, turn) = (self.mm(), &self.run.world.machine, self.turn);
         self.ranges.make_room(cpu, mm, turn);
-        let va = ranges::address(kind, turn);
+        let (va, layout) = (layout::address(kind, turn), self.run.spec.layout());
+        let pages = layout.small_pages(kind);
         match kind {
-            Kind::Collapse | Kind::Protect => self.ranges.map_small(machine, mm, va),
-            Kind::Unmap => (0..self.run.spec.tables).try_for_each(|table| {
-                self.ranges.map_small(machine, mm, ranges::page_of(kind, turn, self.run.spec.tables, table))
+            Kind::Protect if layout.size == FrameSize::Huge => self.ranges.map_huge(machine, mm, turn, layout),
+            Kind::Collapse | Kind::Protect => self.ranges.map_small(machine, mm, va, pages),
+            Kind::Unmap => (0..layout.tables).try_for_each(|table| {
+                self.ranges.map_small(machine, mm, layout.page_of(kind, turn, table), pages)
             }),
             Kind::Unshare => self.prepare_sharing(),
         }
@@ -99,7 +102,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
         cpu: &mut Cpu<'_, M>,
         kind: Kind,
     ) -> Result<(Expect, bool), NoMemory> {
-        let va = ranges::address(kind, self.turn);
+        let va = layout::address(kind, self.turn);
         let spec = &self.run.spec;
         match kind {
             Kind::Collapse => {
@@ -122,8 +125,13 @@ impl<'r, M: Bench> Mutation<'r, M> {
                 Ok((Expect::Mapped, done))
             }
             Kind::Protect => {
-                self.finish::<P>(cpu, Protect::Ready { start: va, pages: PAGES });
-                self.ranges.record(self.turn, Place::Small(va));
+                let layout = spec.layout();
+                self.finish::<P>(cpu, Protect::Ready { start: va, pages: layout.pages, size: layout.size });
+                let place = match layout.size {
+                    FrameSize::Small => Place::Small(va),
+                    FrameSize::Huge => Place::HugePages(ranges::huge_pages(self.turn, layout)),
+                };
+                self.ranges.record(self.turn, place);
                 Ok((Expect::ReadOnly, true))
             }
             Kind::Unmap => {

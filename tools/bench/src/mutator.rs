@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 
 use crate::cast::Role;
 use crate::choice::Kind;
+use crate::layout;
 use crate::machine::Bench;
 use crate::mutation::Mutation;
 use crate::phases::Phase;
-use crate::ranges::{self, NoMemory};
+use crate::ranges::NoMemory;
 use crate::row::Row;
 use crate::run::Run;
 use crate::turns::{Activity, Expect, Turn};
@@ -154,7 +155,7 @@ fn turn<P: Policy, M: Bench>(
 }
 
 fn open<M: Bench>(mutation: &Mutation<'_, M>, cpu: &mut Cpu<'_, M>, kind: Kind, activity: Activity) {
-    let turn = Turn { number: mutation.turn, va: ranges::address(kind, mutation.turn), kind, activity };
+    let turn = Turn { number: mutation.turn, va: layout::address(kind, mutation.turn), kind, activity };
     // A turn without an operation races with nothing.
     let racing = mutation.run.spec.eager.is_on() && activity == Activity::Walk;
     mutation.team.open(cpu, turn, &mutation.held, racing, |cpu| kick_workers(mutation, cpu));

@@ -9,8 +9,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::choice::Kind;
+use crate::layout::{LIVE, Layout, PAGES, SHARED_PAGES, address, place};
 use crate::machine::Bench;
-use crate::spec::MAX_TABLES;
 use gupsync::atomic::{AtomicU64, Ordering};
 use gupsync::detect::{Caught, Violation};
 use gupsync::mm::Mm;
@@ -22,52 +22,9 @@ use gupsync::rcu::GracePeriod;
 use gupsync::types::{ENTRIES, Frame, FrameSize, HUGE_SIZE, MmId, PAGE_SIZE, VirtAddr};
 use gupsync::world::Cpu;
 
-/// How many 4 KiB pages a PTE table maps before its operation; the rest of it is holes.
-pub(crate) const PAGES: u64 = 8;
-/// How many 2 MiB pages a shared PMD table maps.
-const SHARED_PAGES: u64 = 2;
-/// How many turns a range stays mapped. At least two: in each turn the range of the one before is checked.
-const LIVE: u64 = 4;
-/// After so many turns addresses are used again: so many times [`MAX_TABLES`] shared tables fill one root entry.
-const SPAN: u64 = 128;
-/// Where PTE tables map their pages.
-const SMALL_BASE: u64 = 0x10_0000_0000;
-/// Where an mm has pages that no operation of its mutator touches.
-pub(crate) const SIBLING: VirtAddr = VirtAddr(0x20_0000_0000);
-/// Where shared tables do.
-const SHARED_BASE: u64 = 0x100_0000_0000;
-
 /// The memory of the machine does not suffice.
 #[derive(Debug)]
 pub(crate) struct NoMemory;
-
-/// Whether the addresses of turn `turn` and later were used before: a worker must drop its translations now.
-pub(crate) fn addresses_return(turn: u64) -> bool {
-    turn.is_multiple_of(SPAN)
-}
-
-/// Where turn `turn` works.
-pub(crate) fn address(kind: Kind, turn: u64) -> VirtAddr {
-    match kind {
-        Kind::Unshare => VirtAddr(SHARED_BASE + turn % SPAN * MAX_TABLES * TABLE_SIZE),
-        _ => VirtAddr(SMALL_BASE + turn % SPAN * MAX_TABLES * HUGE_SIZE),
-    }
-}
-
-/// Address of some page of turn `turn`; `tables` tables lie there. Each such address is stored at itself.
-pub(crate) fn page_of(kind: Kind, turn: u64, tables: u64, draw: u64) -> VirtAddr {
-    let start = address(kind, turn).0;
-    match kind {
-        Kind::Unshare => {
-            let (table, page) = (draw % tables, draw / tables % SHARED_PAGES);
-            // All huge pages are one and the same; each page of it stands for one address.
-            let own = (turn % LIVE * MAX_TABLES + table) * SHARED_PAGES + page;
-            VirtAddr(start + table * TABLE_SIZE + page * HUGE_SIZE + own * PAGE_SIZE)
-        }
-        Kind::Unmap => VirtAddr(start + draw % tables * HUGE_SIZE + draw / tables % PAGES * PAGE_SIZE),
-        Kind::Collapse | Kind::Protect => VirtAddr(start + draw % PAGES * PAGE_SIZE),
-    }
-}
 
 /// What is mapped in the range of a turn once its operation is over.
 pub(crate) enum Place {
@@ -75,6 +32,8 @@ pub(crate) enum Place {
     Small(VirtAddr),
     /// A huge page.
     Huge(VirtAddr, Frame),
+    /// Huge pages, all of them the one that stands for all.
+    HugePages(Vec<VirtAddr>),
     /// Shared tables, each with the mms that have a share in it.
     Shared(Vec<(MmId, SharedTables)>),
 }
@@ -97,7 +56,7 @@ pub(crate) struct Ranges {
     tables: Vec<Frame>,
     /// Huge frames that map nothing.
     spare: Vec<Frame>,
-    /// What shared tables map.
+    /// What shared tables map, and the huge pages that are protected.
     shared_page: Option<Frame>,
 }
 
@@ -191,12 +150,22 @@ impl Ranges {
         Ok(huge)
     }
 
-    /// Maps a table of small pages at `va`, each holding its own address.
-    pub(crate) fn map_small<M: Bench>(&mut self, machine: &M, mm: &Mm, va: VirtAddr) -> Result<(), NoMemory> {
+    /// Maps a table at `va`, and in it the small pages of a range of `pages`, each holding its own address.
+    pub(crate) fn map_small<M: Bench>(
+        &mut self,
+        machine: &M,
+        mm: &Mm,
+        va: VirtAddr,
+        pages: u64,
+    ) -> Result<(), NoMemory> {
         let table = self.take_table(machine)?;
-        for (index, slot) in (0..PAGES).zip(machine.words(table)) {
+        for index in (0..PAGES).map(|index| place(pages, index)) {
+            let slot = &machine.words(table)[index as usize];
+            // Relaxed, all: published with the table, by `link`.
+            if Entry(slot.load(Ordering::Relaxed)).is_present() {
+                continue;
+            }
             let page = machine.alloc(FrameSize::Small).ok_or(NoMemory)?;
-            // Relaxed, both: published with the table, by `link`.
             machine.words(page)[0].store(va.0 + index * PAGE_SIZE, Ordering::Relaxed);
             machine.page(page).map();
             slot.store(Entry::to(page, va).0, Ordering::Relaxed);
@@ -205,29 +174,49 @@ impl Ranges {
         Ok(())
     }
 
+    /// Maps the huge pages that are protected in turn `turn`.
+    pub(crate) fn map_huge<M: Bench>(
+        &mut self,
+        machine: &M,
+        mm: &Mm,
+        turn: u64,
+        layout: Layout,
+    ) -> Result<(), NoMemory> {
+        let huge = self.shared_page(machine)?;
+        for at in huge_pages(turn, layout) {
+            // Relaxed: published by `link`.
+            machine.words(Frame(huge.0 + at.0 % HUGE_SIZE))[0].store(at.0, Ordering::Relaxed);
+            page_table::link(mm.entry(machine, at, 2).ok_or(NoMemory)?, Entry::huge(huge, at));
+        }
+        Ok(())
+    }
+
+    /// The huge page that stands for all.
+    fn shared_page<M: Bench>(&mut self, machine: &M) -> Result<Frame, NoMemory> {
+        if let Some(huge) = self.shared_page {
+            return Ok(huge);
+        }
+        let huge = self.take_huge(machine)?;
+        machine.page(huge).map();
+        Ok(*self.shared_page.insert(huge))
+    }
+
     /// Makes the shared tables of turn `turn`, `owner` the only sharer, linked nowhere.
     pub(crate) fn make_shared<M: Bench>(
         &mut self,
         machine: &M,
         owner: MmId,
         turn: u64,
-        count: u64,
+        layout: Layout,
         read_only: bool,
     ) -> Result<SharedTables, NoMemory> {
-        let huge = match self.shared_page {
-            Some(huge) => huge,
-            None => {
-                let huge = self.take_huge(machine)?;
-                machine.page(huge).map();
-                *self.shared_page.insert(huge)
-            }
-        };
-        let mut made = Vec::new();
+        let huge = self.shared_page(machine)?;
+        let (mut made, count) = (Vec::new(), layout.tables);
         for index in 0..count {
             let va = VirtAddr(address(Kind::Unshare, turn).0 + index * TABLE_SIZE);
             let table = self.take_table(machine)?;
             for page in 0..SHARED_PAGES {
-                let at = page_of(Kind::Unshare, turn, count, index + page * count);
+                let at = layout.page_of(Kind::Unshare, turn, index + page * count);
                 let contents = Frame(huge.0 + (at.0 % HUGE_SIZE));
                 // Relaxed, both: published with the table, by `link`.
                 machine.words(contents)[0].store(at.0, Ordering::Relaxed);
@@ -276,6 +265,11 @@ impl Ranges {
     }
 }
 
+/// The huge pages that are protected in turn `turn`.
+pub(crate) fn huge_pages(turn: u64, layout: Layout) -> Vec<VirtAddr> {
+    (0..PAGES).map(|index| layout.page_of(Kind::Protect, turn, index)).collect()
+}
+
 /// Unmaps a range, and says what may be reused after a grace period.
 fn take_away<M: Bench>(cpu: &Cpu<'_, M>, mm: &Mm, place: Place) -> Vec<Trash> {
     let world = cpu.world();
@@ -286,14 +280,18 @@ fn take_away<M: Bench>(cpu: &Cpu<'_, M>, mm: &Mm, place: Place) -> Vec<Trash> {
             // Relaxed, here and below: written by this mutator.
             let table = Entry(pmd(va).load(Ordering::Relaxed)).frame();
             page_table::link(pmd(va), Entry(0));
-            let page = |slot: &AtomicU64| Entry(slot.load(Ordering::Relaxed)).frame();
-            let pages = machine.words(table)[..PAGES as usize].iter().map(page).map(Trash::Page);
-            pages.chain([Trash::Table(table)]).collect()
+            let page = |slot: &AtomicU64| Entry(slot.load(Ordering::Relaxed));
+            let pages = machine.words(table).iter().map(page).filter(|entry| entry.is_present());
+            pages.map(|entry| Trash::Page(entry.frame())).chain([Trash::Table(table)]).collect()
         }
         Place::Huge(va, huge) => {
             page_table::link(pmd(va), Entry(0));
             check_copies(machine, huge, va);
             [Trash::Huge(huge)].into()
+        }
+        Place::HugePages(pages) => {
+            pages.into_iter().for_each(|at| page_table::link(pmd(at), Entry(0)));
+            Vec::new()
         }
         Place::Shared(holders) => {
             let mut frames: Vec<Frame> = Vec::new();
@@ -326,7 +324,7 @@ pub(crate) fn is_still_shared<M: Bench>(cpu: &Cpu<'_, M>, mm: MmId, table: &Shar
 
 /// Every page of the range must have arrived in the huge frame.
 fn check_copies<M: Bench>(machine: &M, huge: Frame, va: VirtAddr) {
-    for index in 0..PAGES {
+    for index in (0..PAGES).map(|index| place(ENTRIES as u64, index)) {
         let copy = Frame(huge.0 + index * PAGE_SIZE);
         // Relaxed: written by this mutator.
         let found = machine.words(copy)[0].load(Ordering::Relaxed);

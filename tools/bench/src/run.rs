@@ -7,9 +7,10 @@ use rand_xoshiro::rand_core::SeedableRng;
 
 use crate::cast::{Cast, Role};
 use crate::counts::{Counts, Isolated, Measured, Tickets};
+use crate::layout;
 use crate::machine::Bench;
 use crate::phases::Phases;
-use crate::ranges::{self, Ranges};
+use crate::ranges::Ranges;
 use crate::row::Row;
 use crate::spec::{MmName, PolicyName, Spec, Status};
 use crate::team::Team;
@@ -89,7 +90,9 @@ impl<M: Bench> Run<M> {
         let teams = cast.teams.iter().map(|team| Team::new(machine.cpus(), team.workers.len())).collect();
         let world = World::new(machine, spec.flush_config(), cast.mms.iter().copied())?;
         for team in &cast.teams {
-            Ranges::new().map_small(&world.machine, world.mm(team.mms[0]), ranges::SIBLING).ok()?;
+            Ranges::new()
+                .map_small(&world.machine, world.mm(team.mms[0]), layout::SIBLING, layout::PAGES)
+                .ok()?;
         }
         let before = world.mms().iter().map(|_| [Figure::new(0), Figure::new(0)]).collect();
         let tallies = cast.teams.iter().map(|_| Tally::new()).collect();

@@ -17,6 +17,8 @@ use crate::value::{About, Value};
 
 /// The most tables that one operation unlinks.
 pub const MAX_TABLES: u64 = 4;
+/// The most pages that a protect is about.
+pub const MAX_PAGES: u64 = 64;
 /// The most mms that share a table.
 pub const MAX_SHARERS: usize = 6;
 
@@ -209,6 +211,10 @@ settings! {
         naps: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// How many tables an unmap or an unshare unlinks.
         tables: u64 = 1, sometimes(Vec::from_iter(1..=MAX_TABLES)), [Title];
+        /// How many pages a protect is about. Linux flushes up to 33 one by one.
+        pages: u64 = 8, sometimes([1, 2, 8, 32, 33, 34]), [Title];
+        /// Whether these pages are of 2 MiB.
+        huge: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// How many pages and tables a gather holds; 0 is one for which there was no memory, Linux has 510 in a page.
         gather: usize = 510, sometimes([0, 2, 5, 510]), [Title];
         /// How many mms share the tables that are unshared.

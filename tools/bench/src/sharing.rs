@@ -53,10 +53,10 @@ impl<M: Bench> Mutation<'_, M> {
             order.rotate_right(self.turn as usize % mms.len());
             mms.len()
         };
-        let tables = self.ranges.make_shared(&world.machine, order[0], self.turn, spec.tables, false)?;
+        let tables = self.ranges.make_shared(&world.machine, order[0], self.turn, spec.layout(), false)?;
         // Made now: later they would be made of what the operation has freed, and hide the walkers that are still inside.
         self.own = match self.turn.is_multiple_of(3) {
-            true => Some(self.ranges.make_shared(&world.machine, mms[0], self.turn, spec.tables, true)?),
+            true => Some(self.ranges.make_shared(&world.machine, mms[0], self.turn, spec.layout(), true)?),
             false => None,
         };
         for (index, id) in order.iter().enumerate() {

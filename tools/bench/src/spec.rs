@@ -13,7 +13,7 @@ use core::str::FromStr;
 use gupsync::config::{FlushConfig, FreedTables};
 
 pub use crate::choice::*;
-pub use crate::settings::{MAX_SHARERS, MAX_TABLES, Mark, SETTINGS, Setting, Spec};
+pub use crate::settings::{MAX_PAGES, MAX_SHARERS, MAX_TABLES, Mark, SETTINGS, Setting, Spec};
 pub use crate::text::*;
 use crate::value::About;
 

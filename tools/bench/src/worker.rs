@@ -7,9 +7,9 @@ use rand_xoshiro::rand_core::Rng;
 
 use crate::choice::{Kind, Workload};
 use crate::errand::Errand;
+use crate::layout::{self, PAGES};
 use crate::machine::Bench;
 use crate::phases::Phase;
-use crate::ranges::{self, PAGES};
 use crate::run::Run;
 use crate::team::{Next, Team};
 use crate::turns::{Activity, Expect, Turn};
@@ -22,7 +22,7 @@ use gupsync::ops::protect::Protect;
 use gupsync::ops::{Any, Job, Stepped};
 use gupsync::policy::{ForPolicy, Policy};
 use gupsync::sync_round;
-use gupsync::types::{CpuId, Frame, Range, VirtAddr};
+use gupsync::types::{CpuId, Frame, FrameSize, Range, VirtAddr};
 use gupsync::world::Cpu;
 
 /// Up to so many further walks in a turn.
@@ -100,7 +100,7 @@ impl<M: Bench> Worker<'_, M> {
 
     /// Walks before the operation, at least once to a page, if there is one to be reached; then, with luck, during it.
     fn take_turn<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn) {
-        if ranges::addresses_return(turn.number) {
+        if layout::addresses_return(turn.number) {
             self.run.world.machine.flush_local(cpu.id(), Range::All);
         }
         // Whatever it finds: the range may be changing already. What counts is that the TLB has it now.
@@ -123,7 +123,7 @@ impl<M: Bench> Worker<'_, M> {
     }
 
     fn draw_page(&mut self, turn: Turn) -> VirtAddr {
-        ranges::page_of(turn.kind, turn.number, self.run.spec.tables, self.random.next_u64())
+        self.run.spec.layout().page_of(turn.kind, turn.number, self.random.next_u64())
     }
 
     /// Uses the translation of the last turn once more. Its operation is over, so its flush has completed.
@@ -154,7 +154,7 @@ impl<M: Bench> Worker<'_, M> {
     /// Walks to some page of the range; with `hold`, is held on the way, once.
     fn walk<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn, hold: &mut bool) -> Walked {
         let (world, at) = (&self.run.world, self.draw_page(turn));
-        let last_table = if turn.kind == Kind::Unshare { 2 } else { 1 };
+        let last_table = self.run.spec.layout().last_level(turn.kind);
         let inside = |off: &_, level, _| {
             if level == last_table && core::mem::take(hold) {
                 self.team.hold.stay(off, self.mm, turn.number, self.is_preempted, || {
@@ -185,8 +185,9 @@ impl<M: Bench> Worker<'_, M> {
 
     /// What any thread of the process may do at any time: protect pages of its own.
     fn protect_elsewhere<P: Policy>(&self, cpu: &mut Cpu<'_, M>) {
-        let start = ranges::SIBLING;
-        let mut job = Job { mm: self.mm.id, op: Any::Protect(Protect::Ready { start, pages: PAGES }) };
+        let start = layout::SIBLING;
+        let protect = Protect::Ready { start, pages: PAGES, size: FrameSize::Small };
+        let mut job = Job { mm: self.mm.id, op: Any::Protect(protect) };
         while let Stepped::Next(next) = job.step::<P, M>(cpu) {
             job = next;
         }

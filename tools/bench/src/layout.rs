@@ -1,0 +1,129 @@
+//! Where operations work: addresses, and which pages lie there.
+//!
+//! Of a range no more than [`PAGES`] pages are mapped: those at its ends, and around the most that are flushed one by one.
+//! A flush that leaves out the first page or the last, or the 33rd of 33, is seen by a worker that touches it.
+
+use crate::choice::Kind;
+use crate::spec::{MAX_PAGES, MAX_TABLES, Spec};
+use gupsync::ops::unshare::TABLE_SIZE;
+use gupsync::types::{ENTRIES, FrameSize, HUGE_SIZE, PAGE_SIZE, VirtAddr};
+
+/// How many pages of a range are mapped, at most; the rest of it is holes.
+pub(crate) const PAGES: u64 = 8;
+/// How many 2 MiB pages a shared PMD table maps.
+pub(crate) const SHARED_PAGES: u64 = 2;
+/// How many turns a range stays mapped. At least two: in each turn the range of the one before is checked.
+pub(crate) const LIVE: u64 = 4;
+/// After so many turns addresses are used again: so many times [`MAX_TABLES`] shared tables fill one root entry.
+const SPAN: u64 = 128;
+/// Where PTE tables map their pages.
+const SMALL_BASE: u64 = 0x10_0000_0000;
+/// Where an mm has pages that no operation of its mutator touches.
+pub(crate) const SIBLING: VirtAddr = VirtAddr(0x20_0000_0000);
+/// Where pages are protected, small or huge.
+const PROTECT_BASE: u64 = 0x40_0000_0000;
+/// Where shared tables do.
+const SHARED_BASE: u64 = 0x100_0000_0000;
+/// In the huge page that stands for all, the pages of shared tables; those that are protected come after them.
+const OWN_OF_SHARED: u64 = LIVE * MAX_TABLES * SHARED_PAGES;
+
+/// Whether the addresses of turn `turn` and later were used before: a worker must drop its translations now.
+pub(crate) fn addresses_return(turn: u64) -> bool {
+    turn.is_multiple_of(SPAN)
+}
+
+/// Where turn `turn` works.
+pub(crate) fn address(kind: Kind, turn: u64) -> VirtAddr {
+    let (base, size) = match kind {
+        Kind::Unshare => (SHARED_BASE, MAX_TABLES * TABLE_SIZE),
+        Kind::Protect => (PROTECT_BASE, MAX_PAGES * HUGE_SIZE),
+        Kind::Collapse | Kind::Unmap => (SMALL_BASE, MAX_TABLES * HUGE_SIZE),
+    };
+    VirtAddr(base + turn % SPAN * size)
+}
+
+/// Place `index`, below [`PAGES`], in a range of `pages` pages that is mapped.
+pub(crate) fn place(pages: u64, index: u64) -> u64 {
+    const EDGES: [u64; PAGES as usize - 2] = [0, 1, 2, 31, 32, 33];
+    match index {
+        _ if pages <= PAGES => index % pages,
+        6 => pages - 2,
+        7 => pages - 1,
+        index => EDGES[index as usize].min(pages - 1),
+    }
+}
+
+/// What the ranges of a row have in them.
+#[derive(Clone, Copy)]
+pub(crate) struct Layout {
+    /// How many tables an unmap or an unshare is about.
+    pub(crate) tables: u64,
+    /// How many pages a protect is about.
+    pub(crate) pages: u64,
+    /// How large they are.
+    pub(crate) size: FrameSize,
+}
+
+impl Spec {
+    /// What its ranges have in them.
+    pub(crate) fn layout(&self) -> Layout {
+        let size = if self.huge.is_on() { FrameSize::Huge } else { FrameSize::Small };
+        Layout { tables: self.tables, pages: self.pages, size }
+    }
+}
+
+impl Layout {
+    /// How many pages a range of 4 KiB pages has.
+    pub(crate) fn small_pages(self, kind: Kind) -> u64 {
+        if kind == Kind::Protect { self.pages } else { ENTRIES as u64 }
+    }
+
+    /// The level of the tables that lead to pages.
+    pub(crate) fn last_level(self, kind: Kind) -> u32 {
+        let is_huge = kind == Kind::Unshare || kind == Kind::Protect && self.size == FrameSize::Huge;
+        if is_huge { 2 } else { 1 }
+    }
+
+    /// Address of some page of turn `turn`. Each such address is stored at itself.
+    pub(crate) fn page_of(self, kind: Kind, turn: u64, draw: u64) -> VirtAddr {
+        let (start, tables) = (address(kind, turn).0, self.tables);
+        let small = |draw| place(self.small_pages(kind), draw % PAGES) * PAGE_SIZE;
+        match kind {
+            Kind::Unshare => {
+                let (table, page) = (draw % tables, draw / tables % SHARED_PAGES);
+                // All huge pages are one and the same; each page of it stands for one address.
+                let own = (turn % LIVE * MAX_TABLES + table) * SHARED_PAGES + page;
+                VirtAddr(start + table * TABLE_SIZE + page * HUGE_SIZE + own * PAGE_SIZE)
+            }
+            Kind::Unmap => VirtAddr(start + draw % tables * HUGE_SIZE + small(draw / tables)),
+            Kind::Protect if self.size == FrameSize::Huge => {
+                let page = place(self.pages, draw % PAGES);
+                let own = OWN_OF_SHARED + turn % LIVE * MAX_PAGES + page;
+                VirtAddr(start + page * HUGE_SIZE + own * PAGE_SIZE)
+            }
+            Kind::Collapse | Kind::Protect => VirtAddr(start + small(draw)),
+        }
+    }
+}
+
+const _: () = assert!(OWN_OF_SHARED + LIVE * MAX_PAGES <= ENTRIES as u64, "one huge page has room for all");
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::{MAX_PAGES, PAGES, place};
+    use gupsync::types::ENTRIES;
+
+    #[test]
+    fn the_pages_at_the_edges_of_a_range_are_mapped() {
+        for pages in (1..=MAX_PAGES).chain([ENTRIES as u64]) {
+            let places: Vec<_> = (0..PAGES).map(|index| place(pages, index)).collect();
+            assert!(places.iter().all(|place| *place < pages), "{pages}: {places:?}");
+            // The first, the 32nd to the 34th, and the last.
+            for edge in [0, 31, 32, 33, pages - 1].into_iter().filter(|edge| *edge < pages) {
+                assert!(places.contains(&edge), "{edge} of {pages}: {places:?}");
+            }
+        }
+    }
+}
