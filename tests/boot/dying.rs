@@ -1,6 +1,7 @@
 //! Items 13, 14 and 15: ways to die, most of them of a QEMU that is a shell script. Whatever happens, the rows that were
 //! finished are written down, the reason is named, the exit status is the documented one, and no ISO and no QEMU is left.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -151,6 +152,7 @@ pub fn trials() -> Vec<Trial> {
         trial("dying::item_13_sigint", || signalled("INT")),
         trial("dying::item_13_sigterm_before_the_first_row", signalled_early),
         trial("dying::item_13_a_full_disk_behind_standard_output", full_stdout),
+        small_disk_trial(),
         trial("dying::item_13_readers_that_have_left", no_readers),
         trial("dying::item_13_results_on_standard_output_and_in_pipes", piped),
         trial("dying::item_14_provenance_only_of_boots_that_happened", provenance),
@@ -244,17 +246,62 @@ fn full_stdout() -> Result<()> {
     Ok(())
 }
 
+/// Makes a shell that may mount, for itself alone.
+const MAY_MOUNT: [&str; 3] = ["unshare", "--mount", "--map-root-user"];
+
+fn small_disk_trial() -> Trial {
+    let [program, arguments @ ..] = MAY_MOUNT;
+    let may = Command::new(program).args(arguments).arg("true").stderr(Stdio::null()).status();
+    let test = trial("dying::item_13_a_full_disk_keeps_the_file_that_was_there", small_disk);
+    if may.is_ok_and(|status| status.success()) {
+        test
+    } else {
+        test.with_kind("skipped: no mounts here").with_ignored_flag(true)
+    }
+}
+
+/// The disk holds the old file, and has no room for the new one.
+fn small_disk() -> Result<()> {
+    let mut fake = Fake::new(GOOD)?;
+    let disk = fake.work.path().join("disk");
+    fs::create_dir(&disk)?;
+    fake.json = disk.join("rows.json");
+    let host = line(&fake.command("")?);
+    let name = disk.display();
+    let script = format!(
+        "mount -t tmpfs -o size=4k none {name} && echo as it was >{name}/rows.json && {{ {host} >&2; echo $?; \
+         cat {name}/rows.json; ls -A {name}; }}"
+    );
+    let [program, arguments @ ..] = MAY_MOUNT;
+    let mut shell = Command::new(program);
+    shell.args(arguments).args(["sh", "-c", &script]);
+    let output = shell.envs(environment(&fake.command("")?)).output()?;
+    let said = said(&output);
+    ensure!(output.stdout == b"3\nas it was\nrows.json\n", "{}{said}", String::from_utf8_lossy(&output.stdout));
+    ensure!(said.contains("rows.json: cannot be written: No space left on device"), "{said}");
+    Ok(())
+}
+
+/// What a shell has to run to run `command`; no word of it has a space.
+fn line(command: &Command) -> String {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+fn environment(command: &Command) -> Vec<(OsString, OsString)> {
+    let set = command.get_envs().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())));
+    set.collect()
+}
+
 fn no_readers() -> Result<()> {
     for closed in ["1>&-", "2>&-", "1>&- 2>&-", "| true", "2>&1 | true"] {
         let fake = Fake::new(GOOD)?;
         let command = fake.command("")?;
-        let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
-        let mut shell = Command::new("sh");
-        shell.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
-        let script = command.get_program().to_string_lossy().into_owned();
         let status = fake.work.path().join("status");
-        let line = format!("{{ {script} {}; echo $? >{}; }} {closed}", words.join(" "), status.display());
-        shell.args(["-c", &line]).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        let text = format!("{{ {}; echo $? >{}; }} {closed}", line(&command), status.display());
+        let mut shell = Command::new("sh");
+        shell.envs(environment(&command));
+        shell.args(["-c", &text]).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
         let code = fs::read_to_string(status)?;
         ensure!(code.trim() == "0", "{closed}: {code}");
         ensure!(statuses(&fake.document()?) == [Violation, Violation], "{closed}");

@@ -104,8 +104,8 @@ impl Cast {
     /// How many CPUs a spec takes.
     pub fn need(spec: &Spec) -> usize {
         let outside = usize::from(spec.mutator == Mutator::Outside);
-        let teams: usize = wanted(spec).iter().map(|team| team.size + outside).sum();
-        teams + spec.roles().map(|(_, cpus)| cpus).sum::<usize>()
+        let teams = wanted(spec).into_iter().flat_map(|team| [team.size, outside]);
+        teams.chain(spec.roles().map(|(_, cpus)| cpus)).fold(0, usize::saturating_add)
     }
 
     /// That it takes too many, in words.

@@ -155,6 +155,9 @@ mod tests {
 
     #[test]
     fn item_11_no_sum_of_cpus_overflows() {
+        // With the four CPUs of the mm it is 0, if it is anything.
+        let spec: Spec = "lazy=18446744073709551612".parse().expect("a spec");
+        assert_eq!((Cast::need(&spec), spec.check(8).expect_err("too many").key), (usize::MAX, "lazy"));
         let mut spec: Spec = "workload=mixed threshold=4096".parse().expect("a spec");
         for role in SETTINGS.iter().filter(|setting| setting.is(Mark::Role)) {
             (role.set)(&mut spec, "4096").expect("it is a number");
