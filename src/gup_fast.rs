@@ -26,7 +26,7 @@ use crate::world::{Cpu, IrqsOff};
 /// How a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Walked {
-    /// At a page, which the caller must give back by [`World::put_page`].
+    /// At a page, which the caller must give back by [`World::put_page`](crate::world::World::put_page).
     Pinned {
         /// What was pinned: a page, or a huge page as a whole.
         page: Frame,

@@ -30,9 +30,8 @@
 //!
 //! A file uses only what lies below it. The modules stand here lowest first, and so do those of a folder in its `mod.rs`,
 //! which lies above them; `tests/structure` fails on an arrow that points up. To read from the idea down, begin with
-//! [`proof`] and follow one ticket: [`ops::collapse`] unlinks ([`policy::unlink`]), flushes ([`flush::flush`]) and syncs
-//! ([`policy::Pending`]), which redeems the ticket ([`pending_gup_sync`]) or interrupts ([`sync_round::round`]) those that
-//! [`sync_round::possible_walkers`] finds.
+//! [`walkthrough`], which follows one ticket through the code, and [`proof`], which says why it is right. Whom a sync
+//! interrupts is decided in one place, [`sync_round::possible_walkers`].
 //!
 //! [`machine`] is the one door to the hardware: the kernel in `arch/`, the models in `tests/` and any simulator are machines
 //! that run this same code.
@@ -86,3 +85,4 @@ pub mod gup_fast;
 pub mod ops;
 
 pub mod proof;
+pub mod walkthrough;

@@ -19,7 +19,7 @@
 //! | this CPU alone | yes: the cpumask, read after the snapshot, holds no other |
 //!
 //! A new flush method is a new file here, a `mod` line, a line in `methods!` below, and its name in
-//! [`FlushMethod`](crate::config::FlushMethod).
+//! [`FlushMethod`].
 
 pub mod reached;
 

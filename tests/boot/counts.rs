@@ -1,4 +1,4 @@
-//! The counts that the protocol and its rivals must show, exactly.
+//! The counts that the protocol and the policies beside it must show, exactly.
 //!
 //! N CPUs, the mm on K of them, M collapses, counted once the mm has come to rest.
 

@@ -34,7 +34,7 @@ enum Step {
     Everyone(usize),
     /// A flush of the kernel's range.
     KernelRange(usize),
-    /// A round begins, which leaves one CPU out if it is told to, and stays under way.
+    /// A round begins, and stays under way. If so told, it leaves its first target out.
     Begin(usize, usize, bool),
     /// It is awaited.
     End(usize),

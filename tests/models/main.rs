@@ -5,8 +5,8 @@
 //! loom's ([`gupsync::atomic`]).
 //!
 //! The oracle is an `UnsafeCell` on each frame: a walker reads the cell of the table it stands in, the mutator
-//! that reuses a table writes it. Loom reports any pair of accesses that nothing orders. An atomic flag would not do: it would
-//! order them itself and hide what is missing.
+//! that reuses a table writes it. Loom reports any pair of accesses that nothing orders. An atomic flag would not do: it
+//! would order them itself and hide what is missing.
 
 #![cfg(any(loom, tso))]
 

@@ -55,7 +55,7 @@ pub fn init(id: CpuId) {
         // SAFETY: 64-bit code does not use these segments.
         unsafe { set(SegmentSelector::NULL) };
     }
-    // SAFETY: `task` is the descriptor of a TSS that lives for ever.
+    // SAFETY: `task` is the descriptor of a TSS that is never freed.
     unsafe { load_tss(task) };
     cpu_id::set(Box::leak(Box::new(PerCpu::new(id))));
 }

@@ -180,7 +180,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
         (workers.contains(&drawn.0) && !self.held.contains(&drawn)).then_some(drawn)
     }
 
-    /// Between flush and sync: the vCPU that was preempted goes on, and a sibling sends the interrupts that the workload is about.
+    /// Between flush and sync: the vCPU that was preempted goes on, and a sibling does what interrupts the walkers.
     fn piggyback(&mut self, cpu: &mut Cpu<'_, M>) {
         self.team.hold.release(cpu, self.turn);
         let sibling = CpuId(self.cast.workers.end - 1);
@@ -188,12 +188,12 @@ impl<'r, M: Bench> Mutation<'r, M> {
     }
 }
 
-/// Whether the first table goes next.
+/// Whether the first table goes next, in an operation that walkers are held for.
 fn is_about_to_unlink(op: &Any) -> bool {
     match op {
         Any::Collapse(collapse) => matches!(collapse, Collapse::Ready { .. }),
         Any::Unmap(unmap) => unmap.is_at_tables(),
         Any::Leave(leave) => leave.is_ready(),
-        Any::Protect(_) | Any::Survive(_) | Any::Join(_) => false,
+        _ => false,
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! # Guarantee
 //!
-//! In every turn the mutator does one operation, and each worker has done what the turn asks before it ends: completed at least
-//! one walk of the range, or left the mm, or come back to it.
+//! In every turn the mutator does one operation, and each worker has done what the turn asks before it ends: completed
+//! at least one walk of the range, or left the mm, or come back to it.
 
 use alloc::boxed::Box;
 

@@ -1,6 +1,6 @@
 //! One ordering weakened, or one fence left out, without building anything anew.
 //!
-//! `GUPSYNC_WEAKEN=src/sync.rs:23:17:0:Relaxed` makes the atomic operation that is called there use Relaxed for its first
+//! `GUPSYNC_WEAKEN=src/sync_round.rs:23:17:0:Relaxed` makes the atomic operation that is called there use Relaxed for its first
 //! ordering; `:1:` is the second, of an operation that may fail. For a fence, `Relaxed` leaves it out. The place is the
 //! one that the compiler knows as the caller's: the name of the method, or the beginning of the call of a function.
 

@@ -2,8 +2,8 @@
 //!
 //! [`artifacts`] builds the kernel, [`image`] puts it on an ISO with a bootloader, [`qemu`] runs that, [`boot`]
 //! reads the rows from the serial port, [`compare`] does it for every setting, and [`table`], [`document`] and [`verdict`]
-//! say what came out; [`once`] only shows it. [`stress`] does it for scenarios drawn at random, until one fails. [`prove`] runs the model
-//! checkers on the library, and on every one of [`mutants`].
+//! say what came out; [`once`] only shows it. [`stress`] does it for scenarios drawn at random, until one fails. [`prove`]
+//! runs the model checkers on the library, and on every one of [`mutants`], which are [`patches`] for a copy of the tree.
 
 #![forbid(unsafe_code)]
 // They panic where the reader has left: see `say`.
@@ -20,6 +20,7 @@ pub mod image;
 pub mod limine;
 pub mod mutants;
 pub mod once;
+pub mod patches;
 pub mod progress;
 pub mod prove;
 pub mod qemu;

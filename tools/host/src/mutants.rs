@@ -1,5 +1,5 @@
-//! Mistakes that must be caught: small patches under `tests/mutants`, each applied to a copy of the tree, so that what fails is the
-//! shipped code with one mistake in it.
+//! Mistakes that must be caught: small patches under `tests/mutants`, each applied to a copy of the tree, so that what
+//! fails is the shipped code with one mistake in it.
 //!
 //! Above the patch stand a few lines of `Key: value`:
 //!
@@ -17,6 +17,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use crate::artifacts::Tree;
+use crate::patches;
 
 /// What of the tree is copied.
 const PARTS: &[&str] = &[
@@ -109,31 +110,11 @@ impl Mutant {
     /// A patch that does not apply any more.
     pub fn make(&self, root: &Path) -> Result<()> {
         copy_tree(root)?;
-        for patch in split(&self.patches) {
-            let file =
-                patch.lines().nth(1).and_then(|line| line.strip_prefix("+++ b/")).context("no `+++ b/`")?;
-            let path = root.join(file);
-            let before = fs::read_to_string(&path).with_context(|| file.to_owned())?;
-            let after = diffy::apply(&before, &diffy::Patch::from_str(&patch)?)
-                .with_context(|| format!("{}: {file} has changed", self.name))?;
-            fs::write(path, after)?;
+        for patch in patches::read(&self.patches)? {
+            patch.apply(root).with_context(|| self.name.clone())?;
         }
         Ok(())
     }
-}
-
-/// The patches of a text that holds one for each file.
-fn split(text: &str) -> Vec<String> {
-    let mut patches: Vec<String> = Vec::new();
-    for line in text.split_inclusive('\n') {
-        if line.starts_with("--- ") {
-            patches.push(String::new());
-        }
-        if let Some(last) = patches.last_mut() {
-            last.push_str(line);
-        }
-    }
-    patches
 }
 
 /// Makes `root` a copy of the tree.

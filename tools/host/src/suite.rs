@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     Step { name: "structure", args: &["--release", "--test", "structure"], kind: Kind::Ordinary },
     Step { name: "library and host", args: &["--release", "--lib", "--bins"], kind: Kind::Ordinary },
     Step { name: "histories", args: &["--release", "--test", "histories"], kind: Kind::Ordinary },
+    Step { name: "examples", args: &["--release", "--test", "examples"], kind: Kind::Ordinary },
     Step { name: "documentation", args: &["--release", "--doc"], kind: Kind::Documentation },
     Step { name: "boots", args: &["--release", "--test", "boot"], kind: Kind::Ordinary },
     Step { name: "mutants in the kernel", args: &["--release", "--test", "mutants"], kind: Kind::Mutants },
