@@ -46,10 +46,10 @@ impl Team {
         self.hold.arm(held);
         self.turns.open(turn);
         kick(cpu);
+        // First: a held walker that another CPU's flush lets go comes back, and is counted as having entered twice.
+        self.turns.await_ready(cpu);
         self.hold.await_entered(cpu, held.len());
-        if racing {
-            self.turns.await_ready(cpu);
-        } else {
+        if !racing {
             self.turns.await_through(cpu, held.len());
         }
     }

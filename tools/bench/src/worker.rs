@@ -90,6 +90,9 @@ impl<M: Bench> Worker<'_, M> {
                         Activity::Return => cpu.switch_mm(Some(self.mm)),
                     }
                     is_away = turn.activity == Activity::Leave;
+                    if turn.activity != Activity::Walk {
+                        self.team.turns.ready();
+                    }
                     last = Some(turn);
                     is_through = false;
                 }
