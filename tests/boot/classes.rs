@@ -1,37 +1,33 @@
-//! Which figures can be relied on: the same seed gives the same exact counts, and with instructions for time everything.
+//! Which figures can be relied on: the same seed gives the same exact counts.
 
 use anyhow::{Result, ensure};
 use gupsync_bench::Row;
 use gupsync_bench::counts::{COUNTERS, Class};
-use gupsync_host::qemu::Machine;
 use libtest_mimic::Trial;
 
 use crate::{judged, machine, spec, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial("classes::the_same_seed_gives_the_same_exact_counts", || repeats(false)),
-        trial("classes::with_instructions_for_time_everything_repeats", || repeats(true)),
+        trial("classes::the_same_seed_gives_the_same_exact_counts", repeats),
         trial("classes::an_invlpgb_wakes_no_walker", wakes_no_walker),
     ]
 }
 
-fn run(icount: bool) -> Result<Vec<Row>> {
+fn run() -> Result<Vec<Row>> {
     let workloads = ["collapse", "unshare", "unmap", "protect"];
-    let settings = ["invlpgb=off", "invlpgb=on", "invlpgb=on switchers=1 flushers=1 isolated=1"];
-    // Guests race with everything: their counts repeat only where time does.
-    let settings = if icount { &settings[2..] } else { &settings[..2] };
+    let settings = ["invlpgb=off", "invlpgb=on"];
     let spec = |workload: &str, setting: &str| {
         spec(&format!("workload={workload} {setting} ops=40 seed=5 policy=broadcast,gather,pending"))
     };
     let specs: Vec<_> =
         settings.iter().flat_map(|setting| workloads.map(|workload| spec(workload, setting))).collect();
-    judged(&Machine { icount, ..machine(8) }, &specs)
+    judged(&machine(8), &specs)
 }
 
-fn repeats(icount: bool) -> Result<()> {
-    for (one, other) in run(icount)?.iter().zip(&run(icount)?) {
-        for counter in COUNTERS.iter().filter(|counter| icount || counter.class == Class::Exact) {
+fn repeats() -> Result<()> {
+    for (one, other) in run()?.iter().zip(&run()?) {
+        for counter in COUNTERS.iter().filter(|counter| counter.class == Class::Exact) {
             let [one_count, other_count] = [one, other].map(|row| (counter.get)(&row.counts));
             let (key, workload, policy) = (counter.key, one.workload, one.policy);
             ensure!(one_count == other_count, "{workload} {policy}: {key} {one_count:?}, then {other_count:?}");

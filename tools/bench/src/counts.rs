@@ -80,8 +80,7 @@ impl Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// The same seed gives the same count, on every machine, where nothing races: no switcher, no flusher, one mm, one thread
-    /// for all CPUs; and for a tracker's syncs, if the walkers are those that are held. With `--icount` it is so in any case,
-    /// for one build of the kernel.
+    /// for all CPUs; and for a tracker's syncs, if the walkers are those that are held.
     Exact,
     /// It depends on when things happen.
     Timing,
