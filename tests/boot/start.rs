@@ -2,7 +2,6 @@
 //! it names, where that is built, and how it ends.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -22,10 +21,13 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
+/// Another process writes it: what other tests fork meanwhile would keep it open for writing, and so not to be run.
 fn script(path: &Path, text: &str) -> Result<()> {
     fs::create_dir_all(path.parent().context("a folder")?)?;
-    fs::write(path, format!("#!/bin/sh\n{text}\n"))?;
-    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$0\" && chmod 755 \"$0\""]).arg(path).arg(text);
+    ensure!(shell.status()?.success(), "{} cannot be written", path.display());
+    Ok(())
 }
 
 /// A checkout with the start script, and a cargo that `builds`: by default a host program that says how it was started.

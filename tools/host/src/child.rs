@@ -1,11 +1,11 @@
 //! Programs that the host waits for: cargo, xorriso, mtools. A signal to the host ends them, with all that they have started.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -15,13 +15,33 @@ use crate::stop;
 /// How long output may come after the end of the program that was started: a process of its own may still have it.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Starts `command`, also where its program was written a moment ago.
+///
+/// A process that another thread of the writer forked while the file was open has it open for writing until it executes
+/// its own program, and Linux runs no file that is open for writing (execve(2), ETXTBSY). That ends by itself.
+///
+/// # Errors
+///
+/// If it cannot be started.
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    let until = Instant::now() + GRACE;
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && Instant::now() < until => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
+        }
+    }
+}
+
 /// A process group that does not outlive its owner.
 struct Group(Child);
 
 impl Group {
     fn start(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let child = command.stdin(Stdio::null()).process_group(0).spawn();
+        let child = spawn(command.stdin(Stdio::null()).process_group(0));
         Ok(Group(child.with_context(|| format!("cannot run {name}"))?))
     }
 
@@ -80,4 +100,29 @@ pub fn output(command: &mut Command) -> Result<Output> {
 /// As [`output`].
 pub fn status(command: &mut Command) -> Result<ExitStatus> {
     Group::start(command)?.wait()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_still_open_for_writing_is_started_once_it_is_closed() {
+        let work = tempfile::tempdir().expect("a folder");
+        let program = work.path().join("program");
+        fs::copy("/bin/true", &program).expect("it is there");
+        let writer = fs::OpenOptions::new().write(true).mode(0o755).open(&program).expect("it is ours");
+        let mut command = Command::new(&program);
+        let busy = command.spawn().map(|_| ()).expect_err("it is open");
+        assert_eq!(busy.kind(), io::ErrorKind::ExecutableFileBusy);
+        let closing = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            drop(writer);
+        });
+        assert!(spawn(&mut command).expect("it is closed").wait().expect("it ends").success());
+        closing.join().expect("it does not panic");
+    }
 }

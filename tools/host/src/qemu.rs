@@ -15,6 +15,8 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use running::Running;
 
+use crate::child;
+
 pub use end::End;
 
 const PROGRAM: &str = "qemu-system-x86_64";
@@ -80,7 +82,7 @@ pub struct Machine {
 ///
 /// If there is none.
 pub fn version() -> Result<String> {
-    let output = Command::new(PROGRAM).arg("--version").output().with_context(missing)?;
+    let output = child::output(Command::new(PROGRAM).arg("--version")).with_context(missing)?;
     let said = String::from_utf8_lossy(&output.stdout);
     let line = said.lines().next().unwrap_or_default();
     Ok(line.trim_start_matches("QEMU emulator version ").to_owned())

@@ -175,7 +175,7 @@ impl Lane {
     fn names(&self, models: &Path, how: How<'_>) -> Result<Vec<String>> {
         let list = |args: &[&str]| -> Result<Vec<String>> {
             let mut command = self.command(models, how);
-            let output = command.arg("--list").args(args).output()?;
+            let output = child::output(command.arg("--list").args(args))?;
             let said = String::from_utf8_lossy(&output.stdout);
             ensure!(output.status.success(), "{} cannot list its models", models.display());
             Ok(said.lines().filter_map(|line| Some(line.strip_suffix(": test")?.to_owned())).collect())
@@ -215,7 +215,7 @@ impl Lane {
             .env(report::VARIABLE, &reported)
             .args(["--exact", "--include-ignored", "--test-threads=1", name])
             .stdout(File::create(&said)?);
-        let mut child = command.spawn().with_context(|| models.display().to_string())?;
+        let mut child = child::spawn(&mut command).with_context(|| models.display().to_string())?;
         let since = Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait()? {

@@ -67,6 +67,8 @@ pub fn run(args: &ProveArgs) -> Result<bool> {
     }
     say::out(table::render(&lines, args.models).trim_end());
     say::out(format_args!("{}, {:.0} s", table::summary(&lines), since.elapsed().as_secs_f64()));
+    // Once more at the end, where a log that was cut still has them.
+    lines.iter().filter(|line| !line.is_good()).for_each(|line| say::out(line.progress()));
     Ok(lines.iter().all(Line::is_good))
 }
 

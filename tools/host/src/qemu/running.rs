@@ -12,7 +12,7 @@ use gupsync_bench::report::ExitCode;
 
 use super::end::End;
 use super::lines::Lines;
-use crate::stop;
+use crate::{child, stop};
 
 /// How long words are waited for that were said before the end, or just after what was enough.
 const GRACE: Duration = Duration::from_secs(2);
@@ -36,7 +36,7 @@ impl Drop for Running {
 impl Running {
     /// Starts it, both streams piped.
     pub fn start(command: &mut Command) -> io::Result<Self> {
-        let mut child = command.spawn()?;
+        let mut child = child::spawn(command)?;
         let (serial, errors) = (child.stdout.take(), child.stderr.take());
         let lines = read_lines(serial.expect("it is piped"));
         Ok(Running { child, lines, errors: read_last(errors.expect("it is piped")) })
