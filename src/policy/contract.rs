@@ -38,8 +38,16 @@ pub trait Policy {
     /// proved.
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, reached: Reached) -> T;
 
-    /// `mm` is about to drop its share of `table`: writes down which CPUs may still be inside on its behalf.
-    fn owe<M: Machine, T>(_cpu: &Cpu<'_, M>, _mm: &Mm, _table: &SharedTable, _ticket: &Ticket<T>, _: Reached) {}
+    /// `mm` is about to drop its share of `table`: writes down which CPUs may still be inside on its behalf, or waits for
+    /// them.
+    fn owe<M: Machine, T>(
+        _cpu: &mut Cpu<'_, M>,
+        _mm: &Mm,
+        _table: &SharedTable,
+        _ticket: &Ticket<T>,
+        _: Reached,
+    ) {
+    }
 
     /// `mm` has dropped the last share but one of each of `tables`: makes sure that no walker is inside on behalf of
     /// any mm that has left.
@@ -105,7 +113,7 @@ pub fn release<P: Policy, M: Machine, T>(cpu: &Cpu<'_, M>, mm: &Mm, ticket: Tick
 
 /// Writes down, in each of `tables`, what `mm` owes.
 pub(crate) fn owe<P: Policy, M: Machine, T>(
-    cpu: &Cpu<'_, M>,
+    cpu: &mut Cpu<'_, M>,
     mm: &Mm,
     tables: &[Arc<SharedTable>],
     unlinked: &Unlinked<T>,

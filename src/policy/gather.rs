@@ -32,7 +32,7 @@ impl Policy for Gather {
         }
     }
 
-    fn owe<M: Machine, T>(_: &Cpu<'_, M>, _: &Mm, table: &SharedTable, _: &Ticket<T>, reached: Reached) {
+    fn owe<M: Machine, T>(_: &mut Cpu<'_, M>, _: &Mm, table: &SharedTable, _: &Ticket<T>, reached: Reached) {
         if !reached.is_mm() {
             table.set_missed();
         }

@@ -8,6 +8,7 @@ mod never;
 
 mod broadcast;
 mod gather;
+mod mask;
 mod property;
 
 mod rcu;
@@ -54,10 +55,13 @@ policies! {
     gather::GatherPosted,
     targeted::TargetedPosted,
     broadcast::Broadcast,
+    broadcast::BroadcastPerTable,
     property::Property,
     gather::Gather,
     rcu::Rcu,
     targeted::Targeted,
+    mask::Mask,
+    mask::GatherMask,
     pending::Pending,
     targeted::PendingTargeted,
 }

@@ -39,7 +39,7 @@ impl Policy for Pending {
 
     /// If the ticket is covered, no walker of this mm is inside. If not, the CPUs that may be are written down: a walker
     /// does not migrate, so these CPUs suffice whatever happens later.
-    fn owe<M: Machine, T>(cpu: &Cpu<'_, M>, mm: &Mm, table: &SharedTable, ticket: &Ticket<T>, _: Reached) {
+    fn owe<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, table: &SharedTable, ticket: &Ticket<T>, _: Reached) {
         if mm.pending.covers(ticket) {
             return;
         }

@@ -131,7 +131,7 @@ impl Policy for PendingTargeted {
     }
 
     fn owe<M: Machine, T>(
-        cpu: &Cpu<'_, M>,
+        cpu: &mut Cpu<'_, M>,
         mm: &Mm,
         table: &SharedTable,
         ticket: &Ticket<T>,

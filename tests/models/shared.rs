@@ -9,7 +9,9 @@ use gupsync::machine::Machine;
 use gupsync::mm::shared_table::{Attempt, SharedTable};
 use gupsync::ops::unshare::{self, Join, Leave, Left};
 use gupsync::ops::{Operation, Step};
-use gupsync::policy::{Gather, Pending, PendingTargeted, Policy, Targeted};
+use gupsync::policy::{
+    BroadcastPerTable, Gather, GatherMask, Mask, Pending, PendingTargeted, Policy, Targeted,
+};
 use gupsync::sync_round;
 use gupsync::types::{FrameSize, MmId};
 use gupsync::world::{Cpu, World};
@@ -186,6 +188,40 @@ fn the_third_reuses_gather() {
     explore(
         THREE_AND_AN_IPI,
         &[(running, walk::<Gather>), (elsewhere, leave::<Gather>), (elsewhere, leave_for_a_third::<Gather>)],
+    );
+}
+
+/// The third asks the CPUs of the first too.
+#[test]
+fn the_third_reuses_mask() {
+    explore(
+        THREE,
+        &[(running, walk::<Mask>), (elsewhere, leave::<Mask>), (elsewhere, leave_for_a_third::<Mask>)],
+    );
+}
+
+#[test]
+fn the_third_reuses_gather_and_mask() {
+    explore(
+        THREE_AND_AN_IPI,
+        &[
+            (running, walk::<GatherMask>),
+            (elsewhere, leave::<GatherMask>),
+            (elsewhere, leave_for_a_third::<GatherMask>),
+        ],
+    );
+}
+
+/// Each waits for its own walkers before it leaves.
+#[test]
+fn the_third_reuses_broadcast_per_table() {
+    explore(
+        THREE,
+        &[
+            (running, walk::<BroadcastPerTable>),
+            (elsewhere, leave::<BroadcastPerTable>),
+            (elsewhere, leave_for_a_third::<BroadcastPerTable>),
+        ],
     );
 }
 
