@@ -164,6 +164,12 @@ impl SharedTable {
         }
     }
 
+    /// Whether one mm has it alone, at this moment: another may join.
+    pub fn is_unshared(&self) -> bool {
+        // Relaxed: nothing is reused on the strength of it.
+        self.word.load(Ordering::Relaxed) / ONE == 1
+    }
+
     /// Whether no debt is being paid: what the last to leave waits for before it frees the table.
     pub fn is_settled(&self) -> bool {
         // Acquire: pairs with the Release in `own`; the acks came before the table is freed.

@@ -29,7 +29,8 @@ impl Policy for Broadcast {
     }
 }
 
-/// As Linux 6.16 to 6.19 had it, in `huge_pmd_unshare()`: one for each table that an mm leaves, before it drops its share.
+/// As Linux 6.16 to 6.19 had it, in `huge_pmd_unshare()`: one for each table that an mm leaves to others, before it drops
+/// its share.
 ///
 /// They come after the flush here, where those versions had them before it: the number is the same.
 pub enum BroadcastPerTable {}
@@ -42,14 +43,24 @@ impl Policy for BroadcastPerTable {
         Broadcast::sync(cpu, mm, ticket, reached)
     }
 
-    fn owe<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, _: &SharedTable, _: &Ticket<T>, _: Reached) {
-        cpu.note(mm.id, Event::SyncAsked, 1);
-        interrupt_all(cpu, mm);
+    /// An mm that has the table alone frees it by its ticket. The mark is for the mm that may join before it leaves; Linux
+    /// keeps that one out by a lock.
+    fn owe<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, table: &SharedTable, _: &Ticket<T>, _: Reached) {
+        if table.is_unshared() {
+            table.set_missed();
+        } else {
+            cpu.note(mm.id, Event::SyncAsked, 1);
+            interrupt_all(cpu, mm);
+        }
     }
 
-    /// Each mm that has left has waited for its own walkers.
-    fn settle<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, _: &[Arc<SharedTable>], _: Reached) {
-        cpu.note(mm.id, Event::SyncSkipped, 1);
+    /// Each mm that has left and has no mark has waited for its own walkers.
+    fn settle<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, tables: &[Arc<SharedTable>], reached: Reached) {
+        if tables.iter().any(|table| table.is_missed()) {
+            Broadcast::settle(cpu, mm, tables, reached);
+        } else {
+            cpu.note(mm.id, Event::SyncSkipped, 1);
+        }
     }
 }
 

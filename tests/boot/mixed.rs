@@ -92,7 +92,7 @@ fn no_more() -> Result<()> {
     let all = rows(ALL)?;
     // Without unshare, whose debts a broadcast pays for all mms at once, not even `gather` is ever cheaper.
     let private = rows(PRIVATE)?;
-    let rivals = [(&all, "broadcast"), (&all, "property")];
+    let rivals = [(&all, "broadcast"), (&all, "property"), (&all, "mask")];
     let private_rivals = ["broadcast", "property", "gather"].map(|policy| (&private, policy));
     for (rows, rival) in rivals.into_iter().chain(private_rivals) {
         for (own, other) in of(rows, "pending")?.iter().zip(of(rows, rival)?) {

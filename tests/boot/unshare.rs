@@ -9,6 +9,7 @@ use crate::{boot, judge, judged, machine, spec, trial};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("unshare::one_sync_settles_all_sharers_and_all_tables", settles_once),
+        trial("unshare::once_one_broadcast_for_each_table_and_leaver", settles_per_table),
         trial("unshare::cpus_of_an_mm_that_has_left_are_interrupted", finds_who_left),
         trial("unshare::the_posted_forms_are_caught_in_20_of_20_runs", posted_are_caught),
         trial("unshare::safe_ones_hold_in_20_interleaved_runs", safe_ones_hold),
@@ -28,6 +29,20 @@ fn settles_once() -> Result<()> {
         ensure!(row.counts.syncs_asked == Some(ops), "{row:#?}");
         // All the sharers have left, each with a ticket for all of its tables.
         ensure!(row.counts.set == Some(ops * row.sharers as u64), "{row:#?}");
+    }
+    Ok(())
+}
+
+/// The regression of 6.16: each leaver but the last interrupts every CPU, for each table.
+fn settles_per_table() -> Result<()> {
+    let (n, ops) = (8, 20);
+    let specs = ["", "sharers=6", "tables=4", "sharers=4 tables=4"]
+        .map(|words| spec(&format!("workload=unshare policy=broadcast-per-table ops={ops} {words}")));
+    for row in &judged(&machine(n as usize), &specs)? {
+        let leaves = ops * row.tables * (row.sharers as u64 - 1);
+        let sent = leaves * (n - 1);
+        ensure!(row.counts.sync_ipis == Some(sent), "sync_ipis: {sent} expected in {row:#?}");
+        ensure!(row.counts.syncs_sent == Some(leaves), "{row:#?}");
     }
     Ok(())
 }

@@ -212,15 +212,15 @@ fn the_third_reuses_gather_and_mask() {
     );
 }
 
-/// Each waits for its own walkers before it leaves.
+/// The mm that leaves waits for its own walkers before it does, and the survivor for none.
 #[test]
-fn the_third_reuses_broadcast_per_table() {
+fn the_survivor_reuses_broadcast_per_table() {
     explore(
-        THREE,
+        TWO,
         &[
             (running, walk::<BroadcastPerTable>),
             (elsewhere, leave::<BroadcastPerTable>),
-            (elsewhere, leave_for_a_third::<BroadcastPerTable>),
+            (elsewhere, claim_and_reuse),
         ],
     );
 }
