@@ -160,7 +160,7 @@ fn read(register: u32) -> u32 {
 
 fn write(register: u32, value: u32) {
     if is_x2apic() {
-        // SAFETY: as in `read`; EOI and the spurious vector concern this CPU only.
+        // SAFETY: as in `read`; the registers that are written so concern this CPU only.
         unsafe { Msr::new(msr_of(register)).write(u64::from(value)) };
     } else {
         xapic(register).write(value);

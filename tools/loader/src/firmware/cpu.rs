@@ -80,8 +80,8 @@ fn io_apic_write(register: u32, value: u32) {
 }
 
 fn io_apic_select(register: u32) {
-    // SAFETY: UEFI maps the first 4 GiB one to one, and no memory is where the I/O APIC is: where there
-    // is none, reads yield ones and writes are lost. The firmware's drivers, the only others to use
-    // it, are gone.
+    // SAFETY: Firmware of PCs maps the first 4 GiB one to one, and no memory is where the I/O APIC is:
+    // where there is none, reads yield ones and writes are lost. The firmware's drivers, the only others
+    // to use it, are gone.
     unsafe { IO_APIC_SELECT.write_volatile(register) };
 }
