@@ -62,8 +62,13 @@ impl Free {
     }
 }
 
-/// Takes over the memory map.
-pub fn init(hhdm: u64, regions: impl Iterator<Item = Region>) {
+/// Takes over the memory map. Returns the physical address of a page below 1 MiB that is set aside, for code that starts in
+/// real mode.
+///
+/// # Panics
+///
+/// If there is none.
+pub fn init(hhdm: u64, regions: impl Iterator<Item = Region>) -> u64 {
     // Relaxed: the other CPUs start later, by an interrupt.
     HHDM.store(hhdm, Ordering::Relaxed);
     let mut free = FREE.lock();
@@ -79,6 +84,8 @@ pub fn init(hhdm: u64, regions: impl Iterator<Item = Region>) {
         }
     }
     drop(free);
+    let low = set_aside(PAGE_SIZE);
+    assert!(low < 1 << 20, "no free memory below 1 MiB to start the other CPUs from");
     let count = (end / PAGE_SIZE) as usize;
     let pages = make(count, Page::free);
     let is_frame = make(count, || AtomicBool::new(false));
@@ -87,6 +94,7 @@ pub fn init(hhdm: u64, regions: impl Iterator<Item = Region>) {
     }
     PAGES.call_once(|| pages);
     IS_FRAME.call_once(|| is_frame);
+    low
 }
 
 /// So many of something, for good.
@@ -100,42 +108,26 @@ fn make<T>(count: usize, new: impl Fn() -> T) -> &'static [T] {
     unsafe { core::slice::from_raw_parts(first, count) }
 }
 
-/// Memory for good, from the low end, that is no frame: its physical address, a multiple of the page size. `None` if there
-/// is none.
-fn set_aside(bytes: u64) -> Option<u64> {
-    let first = FREE.lock().take_low(bytes)?.0;
+/// Memory for good, from the low end, that is no frame: its physical address, a multiple of the page size.
+pub fn set_aside(bytes: u64) -> u64 {
+    let taken = FREE.lock().take_low(bytes);
+    let Frame(first) = taken.unwrap_or_else(|| crate::exit::no_memory(bytes));
     if let Some(is_frame) = IS_FRAME.get() {
         let range = index(first)..index((first + bytes).next_multiple_of(PAGE_SIZE));
         // Relaxed: what reaches the memory in another way learns of it from this caller.
         is_frame[range].iter().for_each(|flag| flag.store(false, Ordering::Relaxed));
     }
-    Some(first)
+    first
 }
 
-/// Memory for good, mapped, contents undefined.
+/// The same, by where it is mapped. Its contents are undefined.
 pub fn carve(bytes: u64) -> *mut u8 {
-    address_of(carve_physical(bytes))
-}
-
-/// The same, by its physical address.
-pub fn carve_physical(bytes: u64) -> u64 {
-    set_aside(bytes).unwrap_or_else(|| crate::exit::no_memory(bytes))
+    address_of(set_aside(bytes))
 }
 
 /// The bytes that were never handed out.
 pub fn untouched() -> u64 {
     FREE.lock().untouched.iter().map(|(first, end)| end - first).sum()
-}
-
-/// A page below 1 MiB, for code that starts in real mode: its physical address.
-///
-/// # Panics
-///
-/// If there is none.
-pub fn carve_below_1_mib() -> u64 {
-    let page = set_aside(PAGE_SIZE).expect("no memory at all");
-    assert!(page < 1 << 20, "no free memory below 1 MiB to start the other CPUs from");
-    page
 }
 
 /// Allocates.

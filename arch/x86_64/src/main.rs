@@ -59,8 +59,7 @@ extern "C" fn _start() -> ! {
     let boot = BOOT.call_once(boot::info);
     log::info!("gupsync {}", env!("CARGO_PKG_VERSION"));
     serial::line(format_args!("{}{} {}", report::LOADER, boot.bootloader, boot.version));
-    frames::init(boot.hhdm, boot::regions());
-    TRAMPOLINE.call_once(frames::carve_below_1_mib);
+    TRAMPOLINE.call_once(|| frames::init(boot.hhdm, boot::regions()));
     paging::init(boot, boot::regions());
     let heap = frames::carve(HEAP_BYTES as u64);
     // SAFETY: `carve` gave this memory to no other caller, for good.

@@ -166,7 +166,7 @@ pub fn map_physical(base: u64, length: u64) {
 
 /// Maps stack number `index`. Below its lower end nothing is mapped.
 pub fn map_stack(index: u64) {
-    let (physical, bottom) = (frames::carve_physical(STACK_BYTES), stack_top(index) - STACK_BYTES);
+    let (physical, bottom) = (frames::set_aside(STACK_BYTES), stack_top(index) - STACK_BYTES);
     for offset in (0..STACK_BYTES).step_by(PAGE_SIZE as usize) {
         map_new(bottom + offset, physical + offset, DATA);
     }
