@@ -81,8 +81,11 @@ impl Entry {
         tag == Self::tag_of(va) || tag == Self::PRIVATE_TAG | mm.word()
     }
 
+    /// Differs for the 62 ranges before and after, and for the ranges in the same place of the 63 tables before and after,
+    /// which is where a walker reads, whichever table it is in.
     fn tag_of(va: VirtAddr) -> u64 {
-        (va.0 / HUGE_SIZE) & (Self::PRIVATE_TAG - 1)
+        let range = va.0 / HUGE_SIZE;
+        (range + range / ENTRIES as u64) & (Self::PRIVATE_TAG - 1)
     }
 }
 

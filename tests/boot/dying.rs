@@ -116,8 +116,16 @@ const WAYS: &[Way] = &[
         qemu: "begin; first | sed 's/\"seed\":1/\"seed\":2/'; echo '@begin gather-posted'; second; exit 65",
         arguments: "",
         code: 1,
-        rows: [Died, Violation],
+        rows: [Violation, Violation],
         reason: "a row that answers another question: seed=2 where seed=1 was asked for; it was violation",
+    },
+    Way {
+        name: "a_panic_after_a_finding",
+        qemu: "begin; first; echo '@begin gather-posted'; echo '@caught a walker'; echo '@fatal panic: boom'; exit 71",
+        arguments: "",
+        code: 1,
+        rows: [Violation, Violation],
+        reason: "unshare gather-posted invlpgb=on: violation: a walker; then panic: panic: boom",
     },
     Way {
         name: "a_panic",

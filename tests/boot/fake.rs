@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use gupsync_bench::row::{MmName, Status};
+use gupsync_bench::row::{Counts, MmName, Status};
 use gupsync_bench::{Row, Spec};
 use gupsync_host::document::Document;
 use tempfile::TempDir;
@@ -33,8 +33,9 @@ impl Fake {
         let work = tempfile::tempdir()?;
         let spec: Spec = ASKED.parse().map_err(anyhow::Error::msg)?;
         let row = |index: usize| -> Result<String> {
+            let counts = Counts { ops: Some(3), ..Counts::default() };
             let row = Row::new(&spec, spec.policy[index], MmName::Total, 8, Status::Violation);
-            Ok(serde_json::to_string(&row)?)
+            Ok(serde_json::to_string(&Row { counts, ..row })?)
         };
         let path = work.path().join("qemu-system-x86_64");
         let text = format!(

@@ -1,14 +1,12 @@
 //! Boots under real Limine, BIOS and UEFI, wherever one is found.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use gupsync::policy;
 use gupsync_host::image::{Bootloader, Choice};
 use gupsync_host::qemu::{Firmware, Machine};
 use libtest_mimic::Trial;
 
-use crate::{boot_under, endings, judge, machine, spec, trial};
+use crate::{endings, judge, machine, posture, spec, trial};
 
 pub fn trials() -> Vec<Trial> {
     let found = Bootloader::find(&Choice::Auto);
@@ -39,7 +37,7 @@ pub fn trials() -> Vec<Trial> {
 fn boots(limine: &Bootloader, firmware: Firmware) -> Result<()> {
     let specs = ["invlpgb=off", "invlpgb=on"].map(|words| spec(&format!("{words} ops=40")));
     let machine = Machine { firmware, ..machine(8) };
-    let outcome = boot_under(limine, &machine, &specs, Duration::from_secs(100))?;
+    let outcome = posture::boot(limine, &machine, &specs)?;
     ensure!(
         outcome.loader.as_deref().is_some_and(|loader| loader.starts_with("Limine ")),
         "{:?}",

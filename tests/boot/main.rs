@@ -14,6 +14,7 @@ mod membership;
 mod mixed;
 mod piggyback;
 mod policies;
+mod posture;
 mod product;
 mod refused;
 mod start;
@@ -57,6 +58,7 @@ fn main() {
         cli::trials(),
         refused::trials(),
         start::trials(),
+        posture::trials(),
         dying::trials(),
         limine::trials(),
     ];

@@ -64,6 +64,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ("compare --preempted 1", "--preempted 1:", "--flush hypercall"),
     ("compare --preempted 4 --flush hypercall", "--preempted 4:", "use --mm-cpus 5 or more"),
     ("compare --policy pending,broadcast,pending", "--policy pending,broadcast,pending:", "name each once"),
+    ("compare --operations unmap,protect,unmap", "--operations unmap,protect,unmap:", "name each once"),
     ("compare --workload unmap,protect,unmap", "invalid value", "name each once"),
     ("compare --icount --accel tcg-multi", "--icount:", "leave out --accel tcg-multi"),
     ("compare --limine builtin --firmware bios", "--firmware bios:", "name a Limine folder by --limine"),

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use gupsync::cpumask::CpuSet;
+use gupsync::mm::page_table::Entry;
 use gupsync::mm::shared_table::{Attempt, Dropped, SharedTable};
-use gupsync::types::{CpuId, Frame, MmId, VirtAddr};
+use gupsync::ops::unshare::TABLE_SIZE;
+use gupsync::types::{CpuId, ENTRIES, Frame, HUGE_SIZE, MmId, VirtAddr};
 use proptest::prelude::*;
 
 const CPUS: usize = 8;
@@ -104,5 +106,23 @@ proptest! {
     #[test]
     fn a_shared_table_is_that_of_the_reference(steps in prop::collection::vec(step(), 1..200)) {
         follow(&steps)?;
+    }
+}
+
+/// A walker in a table that has become another shared table sees it, at whatever place it reads; so does one in a PTE table
+/// that maps another range.
+#[test]
+fn item_11_neighbouring_tables_have_different_tags() {
+    let is_of = |tagged, walked| Entry::to(Frame(0), VirtAddr(tagged)).is_of(VirtAddr(walked), MmId::new(1));
+    for place in (0..ENTRIES as u64).map(|index| index * HUGE_SIZE) {
+        for other in 1..64 {
+            let first = 3 * TABLE_SIZE + place;
+            assert!(is_of(first, first));
+            assert!(!is_of(first + other * TABLE_SIZE, first), "{other} shared tables on, at {place:#x}");
+            assert!(
+                other == 63 || !is_of(first + other * HUGE_SIZE, first),
+                "{other} ranges on, at {place:#x}"
+            );
+        }
     }
 }

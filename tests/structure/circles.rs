@@ -10,6 +10,7 @@ use crate::tree::{self, Crate, Files};
 
 const FOLDERS: &[&str] = &[
     "arch/invlpgb/src",
+    "arch/pc/src",
     "arch/x86_64/src",
     "tools/bench/src",
     "tools/checker/src",

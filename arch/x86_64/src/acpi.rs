@@ -1,10 +1,10 @@
-//! How many CPUs there are: the local APICs that ACPI's MADT lists as enabled.
+//! How many CPUs there are: those that ACPI's MADT lists as enabled.
 //!
 //! Only this is read. The crates that read ACPI need a nightly compiler.
 
 use core::ptr::read_unaligned;
 
-use gupsync::types::Frame;
+use gupsync_pc::madt;
 
 use crate::{frames, paging};
 
@@ -14,24 +14,13 @@ const HEADER: u64 = 36;
 ///
 /// # Panics
 ///
-/// If `rsdp` does not lead to a MADT.
+/// If `rsdp` does not lead to a MADT that can be read.
 pub fn count_cpus(rsdp: u64) -> usize {
     let madt = find(rsdp, b"APIC").expect("ACPI has no MADT");
-    let end = madt + u64::from(read::<u32>(madt + 4));
-    // The entries follow the address of the APIC and a word of flags.
-    let mut at = madt + HEADER + 8;
-    let mut cpus = 0;
-    while at + 2 <= end {
-        let (kind, length): (u8, u8) = (read(at), read(at + 1));
-        let flags: u32 = match kind {
-            0 => read(at + 4),
-            9 => read(at + 8),
-            _ => 0,
-        };
-        cpus += usize::from(flags & 1 != 0);
-        at += u64::from(length.max(2));
+    match madt::enabled_cpus(bytes(madt, u64::from(read::<u32>(madt + 4)))) {
+        Ok(cpus) => cpus.len(),
+        Err(malformed) => panic!("{malformed}"),
     }
-    cpus
 }
 
 /// The physical address of the table with that signature.
@@ -47,10 +36,17 @@ fn find(rsdp: u64, signature: &[u8; 4]) -> Option<u64> {
         .find(|table| &read::<[u8; 4]>(*table) == signature)
 }
 
-/// Plain data from physical memory.
-fn read<T: Copy>(at: u64) -> T {
+/// Physical memory that firmware has filled.
+fn bytes(at: u64, length: u64) -> &'static [u8] {
     // Some firmware keeps its tables in memory that it calls reserved: no allocation comes from there.
-    paging::map_physical(at, size_of::<T>() as u64);
-    // SAFETY: just mapped; `T` is used with integers and arrays of bytes only, which any bits are.
-    unsafe { read_unaligned(frames::address(Frame(at)).cast::<T>()) }
+    paging::map_physical(at, length);
+    // SAFETY: just mapped, for good, and no code of this kernel writes to firmware's tables.
+    unsafe { core::slice::from_raw_parts(frames::address_of(at), length as usize) }
+}
+
+/// Plain data from there.
+fn read<T: Copy>(at: u64) -> T {
+    let bytes = bytes(at, size_of::<T>() as u64);
+    // SAFETY: so many bytes; `T` is used with integers and arrays of bytes only, which any bits are.
+    unsafe { read_unaligned(bytes.as_ptr().cast::<T>()) }
 }

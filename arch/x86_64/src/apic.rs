@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use gupsync::types::CpuId;
+use gupsync_pc::apic_mode;
 use volatile::VolatilePtr;
 use x86_64::instructions::interrupts;
 use x86_64::registers::model_specific::Msr;
@@ -29,8 +30,6 @@ impl Command {
 }
 
 const APIC_BASE: Msr = Msr::new(0x1b);
-const BASE_X2APIC: u64 = 1 << 10;
-const BASE_ENABLED: u64 = 1 << 11;
 const CPUID_X2APIC: u32 = 1 << 21;
 
 /// Registers, by their xAPIC offset.
@@ -70,9 +69,10 @@ pub fn enable(id: CpuId) {
     let mut base_msr = APIC_BASE;
     // SAFETY: every x86-64 CPU has this register.
     let base = unsafe { base_msr.read() };
-    let mode = if is_x2apic() { BASE_X2APIC | BASE_ENABLED } else { BASE_ENABLED };
-    // SAFETY: from off or xAPIC to the mode that CPUID reports; the address stays.
-    unsafe { base_msr.write(base | mode) };
+    for value in apic_mode::writes(base, is_x2apic()) {
+        // SAFETY: a step that the manual allows, to a mode that CPUID reports; the address stays.
+        unsafe { base_msr.write(value) };
+    }
     write(SPURIOUS, SOFTWARE_ENABLE | u32::from(vector::SPURIOUS));
     let apic_id = if is_x2apic() { read(ID) } else { read(ID) >> 24 };
     APIC_IDS[id.0].store(apic_id, Ordering::Relaxed);
@@ -122,7 +122,8 @@ fn send_raw(apic_id: u32, command: u32) {
         // SAFETY: likewise.
         unsafe { core::arch::x86_64::_mm_lfence() };
         let mut icr = Msr::new(msr_of(ICR_LOW));
-        // SAFETY: an interrupt to a CPU of this kernel, which handles every vector sent.
+        // SAFETY: a fixed vector or an NMI, which every CPU of this kernel handles; or INIT and start-up, to CPUs that run
+        // nothing yet.
         unsafe { icr.write(u64::from(apic_id) << 32 | u64::from(command)) };
     } else {
         // Both halves go together.
@@ -143,7 +144,8 @@ fn msr_of(register: u32) -> u32 {
 fn xapic(register: u32) -> VolatilePtr<'static, u32> {
     let address = XAPIC.load(Ordering::Relaxed) + u64::from(register);
     let pointer = NonNull::new(address as *mut u32).expect("the xAPIC is mapped");
-    // SAFETY: `init` has mapped the page of registers for good, uncached; each is a 32-bit word.
+    // SAFETY: `init` has mapped the page of registers for good, uncached; `register` is one of the constants above, each the
+    // place of a 32-bit word in it.
     unsafe { VolatilePtr::new(pointer) }
 }
 
@@ -158,7 +160,7 @@ fn read(register: u32) -> u32 {
 
 fn write(register: u32, value: u32) {
     if is_x2apic() {
-        // SAFETY: as in `read`; EOI and the spurious vector concern this CPU only.
+        // SAFETY: as in `read`; the registers that are written so concern this CPU only.
         unsafe { Msr::new(msr_of(register)).write(u64::from(value)) };
     } else {
         xapic(register).write(value);

@@ -101,7 +101,8 @@ fn cmdline() -> &'static CStr {
     FILE.get_response().expect("no kernel file").file().string()
 }
 
-/// Memory that is RAM or holds tables: what the kernel's own HHDM maps.
+/// Memory that is RAM or holds tables: what the kernel's own HHDM maps. The kernel itself is not among it: its code and its
+/// read-only data would be writable there.
 ///
 /// # Panics
 ///
@@ -111,7 +112,6 @@ pub fn regions() -> impl Iterator<Item = Region> + Clone {
     let wanted = [
         EntryType::USABLE,
         EntryType::BOOTLOADER_RECLAIMABLE,
-        EntryType::EXECUTABLE_AND_MODULES,
         EntryType::ACPI_RECLAIMABLE,
         EntryType::ACPI_NVS,
     ];

@@ -1,6 +1,7 @@
 //! Which CPU this is, and how many maskable interrupts it has taken.
 
 use core::arch::asm;
+use core::sync::atomic::AtomicU64;
 
 use gupsync::types::CpuId;
 use x86_64::VirtAddr;
@@ -10,13 +11,14 @@ use x86_64::registers::model_specific::GsBase;
 #[repr(C)]
 pub struct PerCpu {
     id: usize,
-    interrupts: u64,
+    /// Atomic, because an interrupt handler adds to it while the interrupted code reads it.
+    interrupts: AtomicU64,
 }
 
 impl PerCpu {
     /// Of the CPU of that number.
     pub fn new(id: CpuId) -> Self {
-        PerCpu { id: id.0, interrupts: 0 }
+        PerCpu { id: id.0, interrupts: AtomicU64::new(0) }
     }
 }
 
@@ -35,8 +37,8 @@ pub fn get() -> CpuId {
 
 /// Counts a maskable interrupt, in its handler.
 pub fn count_interrupt() {
-    // SAFETY: GS points to this CPU's `PerCpu`, which no other CPU touches and which is reached by these instructions alone;
-    // one instruction, though nothing else can be counting here.
+    // SAFETY: GS points to this CPU's `PerCpu`, and the word is atomic: no other CPU touches it, and one instruction cannot be
+    // interrupted half-way.
     unsafe { asm!("inc qword ptr gs:[8]", options(nostack)) };
 }
 

@@ -85,7 +85,8 @@ pub fn set_pcid(cpu: CpuId, pcid: u64) {
 ///
 /// If the instruction would fault.
 pub fn try_instruction(frame: &mut TrapFrame) -> bool {
-    // SAFETY: the bytes were just executed, so they can be read: the kernel's text is readable.
+    // SAFETY: the CPU fetched from there, and nothing but the kernel's code is executable (`posture`), which is readable, and
+    // followed by its read-only data: three bytes can be read wherever in it the instruction lies.
     let bytes = unsafe { (frame.rip as *const [u8; 3]).read_unaligned() };
     let me = cpu_id::get();
     match bytes {

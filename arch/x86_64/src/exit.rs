@@ -26,6 +26,12 @@ pub fn no_memory(bytes: u64) -> ! {
     exit(ExitCode::Memory)
 }
 
+/// Ends a run whose machine is not in the posture that it must be in.
+pub fn breach(what: &dyn core::fmt::Display) -> ! {
+    serial::emergency(format_args!("boot posture: {what}"));
+    exit(ExitCode::Panic)
+}
+
 /// Ends a run that an exception has struck.
 pub fn exception(what: core::fmt::Arguments<'_>) -> ! {
     serial::emergency(format_args!("exception on CPU {}: {what}", cpu_id::get_or_boot().0));

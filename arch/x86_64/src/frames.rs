@@ -2,8 +2,11 @@
 //!
 //! Small frames are taken from the low end of the memory map, huge ones from the high end; what comes back goes
 //! on a list that runs through the frames themselves.
+//!
+//! A frame is reached as atomic words, by every CPU at once ([`words`]). Memory that is used in another way, as heap, stack or
+//! descriptor, is set aside ([`set_aside`]), and is no frame from then on.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 use gupsync::atomic::AtomicU64 as Word;
@@ -17,6 +20,8 @@ use crate::boot::Region;
 static HHDM: AtomicU64 = AtomicU64::new(0);
 static FREE: Mutex<Free> = Mutex::new(Free::new());
 static PAGES: Once<&'static [Page]> = Once::new();
+/// By frame: whether it is one of this allocator's.
+static IS_FRAME: Once<&'static [AtomicBool]> = Once::new();
 
 struct Free {
     /// What was never handed out, as (first, end).
@@ -57,8 +62,13 @@ impl Free {
     }
 }
 
-/// Takes over the memory map.
-pub fn init(hhdm: u64, regions: impl Iterator<Item = Region>) {
+/// Takes over the memory map. Returns the physical address of a page below 1 MiB that is set aside, for code that starts in
+/// real mode.
+///
+/// # Panics
+///
+/// If there is none.
+pub fn init(hhdm: u64, regions: impl Iterator<Item = Region>) -> u64 {
     // Relaxed: the other CPUs start later, by an interrupt.
     HHDM.store(hhdm, Ordering::Relaxed);
     let mut free = FREE.lock();
@@ -74,40 +84,50 @@ pub fn init(hhdm: u64, regions: impl Iterator<Item = Region>) {
         }
     }
     drop(free);
+    let low = set_aside(PAGE_SIZE);
+    assert!(low < 1 << 20, "no free memory below 1 MiB to start the other CPUs from");
     let count = (end / PAGE_SIZE) as usize;
-    let descriptors = carve((count * size_of::<Page>()) as u64).cast::<Page>();
-    for index in 0..count {
-        // SAFETY: `carve` gave memory for `count` descriptors to this caller alone.
-        unsafe { descriptors.wrapping_add(index).write(Page::free()) };
+    let pages = make(count, Page::free);
+    let is_frame = make(count, || AtomicBool::new(false));
+    for (first, end) in &FREE.lock().untouched {
+        is_frame[index(*first)..index(*end)].iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
     }
-    // SAFETY: the loop has written all of them, and no other code has the memory.
-    PAGES.call_once(|| unsafe { core::slice::from_raw_parts(descriptors, count) });
+    PAGES.call_once(|| pages);
+    IS_FRAME.call_once(|| is_frame);
+    low
 }
 
-/// Memory for good, mapped, contents undefined.
-///
-/// # Panics
-///
-/// If there is none.
+/// So many of something, for good.
+fn make<T>(count: usize, new: impl Fn() -> T) -> &'static [T] {
+    let first = carve((count * size_of::<T>()) as u64).cast::<T>();
+    for index in 0..count {
+        // SAFETY: `carve` gave page-aligned memory for `count` of them to this caller alone.
+        unsafe { first.wrapping_add(index).write(new()) };
+    }
+    // SAFETY: the loop has written all of them, and no other code has the memory.
+    unsafe { core::slice::from_raw_parts(first, count) }
+}
+
+/// Memory for good, from the low end, that is no frame: its physical address, a multiple of the page size.
+pub fn set_aside(bytes: u64) -> u64 {
+    let taken = FREE.lock().take_low(bytes);
+    let Frame(first) = taken.unwrap_or_else(|| crate::exit::no_memory(bytes));
+    if let Some(is_frame) = IS_FRAME.get() {
+        let range = index(first)..index((first + bytes).next_multiple_of(PAGE_SIZE));
+        // Relaxed: what reaches the memory in another way learns of it from this caller.
+        is_frame[range].iter().for_each(|flag| flag.store(false, Ordering::Relaxed));
+    }
+    first
+}
+
+/// The same, by where it is mapped. Its contents are undefined.
 pub fn carve(bytes: u64) -> *mut u8 {
-    let Some(frame) = FREE.lock().take_low(bytes) else { crate::exit::no_memory(bytes) };
-    address(frame)
+    address_of(set_aside(bytes))
 }
 
 /// The bytes that were never handed out.
 pub fn untouched() -> u64 {
     FREE.lock().untouched.iter().map(|(first, end)| end - first).sum()
-}
-
-/// A frame below 1 MiB, for code that starts in real mode.
-///
-/// # Panics
-///
-/// If there is none.
-pub fn alloc_below_1_mib() -> Frame {
-    let frame = FREE.lock().take_low(PAGE_SIZE).expect("no memory at all");
-    assert!(frame.0 < 1 << 20, "no free memory below 1 MiB to start the other CPUs from");
-    frame
 }
 
 /// Allocates.
@@ -147,21 +167,31 @@ pub fn free(frame: Frame, size: FrameSize) {
     free.in_use -= bytes(size);
 }
 
-/// Where a frame is mapped.
-pub fn address(frame: Frame) -> *mut u8 {
-    (HHDM.load(Ordering::Relaxed) + frame.0) as *mut u8
+/// Where physical memory is mapped.
+pub fn address_of(physical: u64) -> *mut u8 {
+    (HHDM.load(Ordering::Relaxed) + physical) as *mut u8
 }
 
 /// The words of a frame.
+///
+/// # Panics
+///
+/// If it is none of this allocator's.
+#[inline]
 pub fn words(frame: Frame) -> &'static [Word; ENTRIES] {
-    assert!(page_index(frame) < pages().len(), "{frame:?} is not memory");
-    // SAFETY: the frame is RAM (checked), mapped in the HHDM for good. Frames of this allocator are only ever
-    // accessed as atomic words, so no access conflicts.
-    unsafe { &*address(frame).cast::<[Word; ENTRIES]>() }
+    let is_frame = IS_FRAME.get().expect("memory was taken over").get(index(frame.0));
+    // Relaxed: a CPU that has the frame was given it after its flag was set.
+    let is_frame = is_frame.is_some_and(|flag| flag.load(Ordering::Relaxed));
+    assert!(is_frame && frame.0.is_multiple_of(PAGE_SIZE), "{frame:?} is no frame");
+    // SAFETY: free memory that `init` took over and that was not set aside (checked): a whole page, mapped for good, first by
+    // the bootloader and then by `paging`. Its memory is reached through references like this one alone, of which there may
+    // be many, because the words are atomic; and by the MMU, as a table or as what a table maps.
+    unsafe { &*address_of(frame.0).cast::<[Word; ENTRIES]>() }
 }
 
-fn page_index(frame: Frame) -> usize {
-    (frame.0 / PAGE_SIZE) as usize
+/// Which frame physical memory is in.
+fn index(physical: u64) -> usize {
+    (physical / PAGE_SIZE) as usize
 }
 
 fn pages() -> &'static [Page] {
@@ -170,7 +200,7 @@ fn pages() -> &'static [Page] {
 
 /// The descriptor of a frame.
 pub fn page(frame: Frame) -> &'static Page {
-    &pages()[page_index(frame)]
+    &pages()[index(frame.0)]
 }
 
 /// Copies a frame.

@@ -11,10 +11,11 @@ use gupsync::page::Page;
 use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, Range, VirtAddr};
 use gupsync_bench::counters::Counters;
 use gupsync_bench::machine::{Bench, Spin};
+use gupsync_bench::report;
 use x86_64::instructions::interrupts;
 
 use crate::apic::Command;
-use crate::{apic, cpu_id, emulate, frames, paging, tlb, vector};
+use crate::{apic, cpu_id, emulate, frames, paging, serial, tlb, vector};
 
 static CPUS: AtomicU64 = AtomicU64::new(0);
 
@@ -164,7 +165,7 @@ impl Machine for Hw {
     }
 
     fn caught(&self, violation: &Violation) {
-        log::warn!("caught: {violation:x?}");
+        serial::line(format_args!("{}{violation:x?}", report::CAUGHT));
     }
 }
 

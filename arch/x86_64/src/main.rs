@@ -24,6 +24,8 @@ mod frames;
 mod hw;
 mod paging;
 mod percpu;
+mod pit;
+mod posture;
 mod run;
 mod serial;
 mod smp;
@@ -46,8 +48,10 @@ static HEAP: LockedHeap = LockedHeap::empty();
 const HEAP_BYTES: usize = 16 << 20;
 
 static BOOT: Once<BootInfo> = Once::new();
+/// The page from which the other CPUs start.
+static TRAMPOLINE: Once<u64> = Once::new();
 
-/// Where the bootloader enters, on a stack of its own.
+/// Where the bootloader enters, on a stack of its own, which has no guard.
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
     serial::init();
@@ -55,23 +59,12 @@ extern "C" fn _start() -> ! {
     let boot = BOOT.call_once(boot::info);
     log::info!("gupsync {}", env!("CARGO_PKG_VERSION"));
     serial::line(format_args!("{}{} {}", report::LOADER, boot.bootloader, boot.version));
-    frames::init(boot.hhdm, boot::regions());
-    let trampoline = frames::alloc_below_1_mib();
+    TRAMPOLINE.call_once(|| frames::init(boot.hhdm, boot::regions()));
     paging::init(boot, boot::regions());
     let heap = frames::carve(HEAP_BYTES as u64);
     // SAFETY: `carve` gave this memory to no other caller, for good.
     unsafe { HEAP.lock().init(heap, HEAP_BYTES) };
-
-    let cpus = acpi::count_cpus(boot.rsdp);
-    assert!(cpus <= apic::MAX_CPUS, "{cpus} CPUs; this kernel runs at most {}", apic::MAX_CPUS);
-    (0..cpus).map(CpuId).for_each(percpu::map_stacks);
-    emulate::init(cpus);
-    apic::init();
-    set_up(CpuId(0));
-    smp::start_others(cpus, trampoline, start_other);
-    hw::set_cpus(cpus);
-    let mode = if apic::is_x2apic() { "x2APIC" } else { "xAPIC" };
-    log::info!("{cpus} CPUs online, {mode}, {} MiB free", frames::untouched() >> 20);
+    percpu::map_stacks(CpuId(0));
     enter_on(percpu::stack_top(CpuId(0)), main)
 }
 
@@ -95,10 +88,24 @@ extern "C" fn start_other(id: usize) -> ! {
 
 /// The first CPU, on its own stack.
 extern "C" fn main() -> ! {
+    let boot = BOOT.get().expect("booted");
+    let cpus = acpi::count_cpus(boot.rsdp);
+    assert!(cpus <= apic::MAX_CPUS, "{cpus} CPUs; this kernel runs at most {}", apic::MAX_CPUS);
+    (1..cpus).map(CpuId).for_each(percpu::map_stacks);
+    emulate::init(cpus);
+    apic::init();
+    set_up(CpuId(0));
+    smp::start_others(cpus, *TRAMPOLINE.get().expect("set aside"), start_other);
+    hw::set_cpus(cpus);
+    let mode = if apic::is_x2apic() { "x2APIC" } else { "xAPIC" };
+    log::info!("{cpus} CPUs online, {mode}, {} MiB free", frames::untouched() >> 20);
+    match posture::check() {
+        Ok(posture) => log::info!("{posture}"),
+        Err(breach) => exit::breach(&breach),
+    }
     x86_64::instructions::interrupts::enable();
-    let cmdline = BOOT.get().expect("booted").cmdline;
-    log::info!("command line: {cmdline}");
-    exit::exit(run::all(cmdline))
+    log::info!("command line: {}", boot.cmdline);
+    exit::exit(run::all(boot.cmdline))
 }
 
 /// Leaves the current stack for good.

@@ -1,21 +1,26 @@
 //! The kernel's own page tables: physical memory, the kernel's sections with their rights, stacks and devices.
 //!
+//! # Guarantee
+//!
+//! No page is writable and executable, what the kernel may not write is mapped writable nowhere, and a page is mapped once:
+//! [`map`] refuses what is mapped. `posture` looks whether all of that is so.
+//!
+//! # Mechanism
+//!
 //! Physical memory is mapped by 4 KiB pages. An `invlpg` inside a large page that was touched makes QEMU flush
 //! the whole TLB, and would hide the missing flush that a test wants to see.
 //!
-//! All of it is done before the first mm is made: mms share the upper half by copying its top level.
+//! All of it is done by the first CPU, before the first mm is made: mms share the upper half by copying its top level.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, compiler_fence};
 
-use gupsync::mm::page_table::Entry;
-use gupsync::types::{Frame, FrameSize, PAGE_SIZE};
-use spin::{Mutex, Once};
+use gupsync::atomic::AtomicU64 as Word;
+use gupsync::mm::page_table::index;
+use gupsync::types::{ENTRIES, Frame, FrameSize, PAGE_SIZE, VirtAddr};
+use spin::Once;
+use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr3Flags, Cr4, Cr4Flags, Efer, EferFlags};
-use x86_64::structures::paging::mapper::MapToError;
-use x86_64::structures::paging::{
-    FrameAllocator, Mapper, OffsetPageTable, Page, PageTable, PageTableFlags as Flags, PhysFrame, Size4KiB,
-};
-use x86_64::{PhysAddr, VirtAddr};
+use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
 use crate::boot::{BootInfo, Region};
 use crate::frames;
@@ -23,12 +28,16 @@ use crate::frames;
 /// Where stacks are mapped, each above an unmapped page.
 const STACKS: u64 = 0xffff_e000_0000_0000;
 const STACK_PAGES: u64 = 16;
+/// The size of a stack.
+pub const STACK_BYTES: u64 = STACK_PAGES * PAGE_SIZE;
 /// Where device registers are mapped.
 const DEVICES: u64 = 0xffff_e800_0000_0000;
 
+const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE);
 const DATA: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::NO_EXECUTE);
+/// The bits of an entry that say where it leads.
+pub const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-static TABLES: Once<Mutex<OffsetPageTable<'static>>> = Once::new();
 static ROOT: Once<Frame> = Once::new();
 
 unsafe extern "C" {
@@ -40,37 +49,32 @@ unsafe extern "C" {
     static __data_end: u8;
 }
 
-struct Frames;
+/// The part of the kernel that may be executed, and the part that may only be read: first address, and the end.
+pub fn read_only_parts() -> [(u64, u64); 2] {
+    [
+        (&raw const __text_start as u64, &raw const __text_end as u64),
+        (&raw const __rodata_start as u64, &raw const __rodata_end as u64),
+    ]
+}
 
-// SAFETY: `frames::alloc` hands each frame out once.
-unsafe impl FrameAllocator<Size4KiB> for Frames {
-    fn allocate_frame(&mut self) -> Option<PhysFrame> {
-        frames::alloc(FrameSize::Small).map(|frame| PhysFrame::containing_address(PhysAddr::new(frame.0)))
-    }
+/// What is mapped where something was to be mapped.
+#[derive(Clone, Copy, Debug)]
+pub struct AlreadyMapped {
+    physical: u64,
 }
 
 /// Builds the tables and goes over to them.
 pub fn init(boot: &BootInfo, regions: impl Iterator<Item = Region>) {
-    let root = frames::alloc(FrameSize::Small).expect("memory for the root");
-    frames::words(root).iter().for_each(|slot| slot.store(Entry(0).0, Ordering::Relaxed));
-    // SAFETY: the frame is this function's own and zeroed; from here on only `TABLES` writes to it.
-    let level_4 = unsafe { &mut *frames::address(root).cast::<PageTable>() };
-    // SAFETY: the bootloader maps all memory at `boot.hhdm`, and so will these tables.
-    let tables = unsafe { OffsetPageTable::new(level_4, VirtAddr::new(boot.hhdm)) };
-    ROOT.call_once(|| root);
-    TABLES.call_once(|| Mutex::new(tables));
-
+    ROOT.call_once(new_table);
     for region in regions {
         map_physical(region.base, region.length);
     }
-    let parts = [
-        (&raw const __text_start, &raw const __text_end, Flags::PRESENT),
-        (&raw const __rodata_start, &raw const __rodata_end, Flags::PRESENT | Flags::NO_EXECUTE),
-        (&raw const __data_start, &raw const __data_end, DATA),
-    ];
-    for (start, end, flags) in parts {
-        for at in (start as u64..end as u64).step_by(PAGE_SIZE as usize) {
-            map(at, at.wrapping_add(boot.kernel_offset), flags);
+    let [text, rodata] = read_only_parts();
+    let data = (&raw const __data_start as u64, &raw const __data_end as u64);
+    let parts = [(text, Flags::PRESENT), (rodata, Flags::PRESENT | Flags::NO_EXECUTE), (data, DATA)];
+    for ((start, end), flags) in parts {
+        for at in (start..end).step_by(PAGE_SIZE as usize) {
+            map_new(at, at.wrapping_add(boot.kernel_offset), flags);
         }
     }
     enter();
@@ -98,31 +102,73 @@ pub fn root() -> Frame {
     *ROOT.get().expect("the kernel has tables")
 }
 
-fn map(at: u64, physical: u64, flags: Flags) {
-    let page = Page::<Size4KiB>::containing_address(VirtAddr::new(at));
-    let frame = PhysFrame::containing_address(PhysAddr::new(physical));
-    let mut tables = TABLES.get().expect("tables").lock();
-    // SAFETY: called with memory of the memory map, for the HHDM; the kernel's sections, with the rights they were
-    // linked for; frames just allocated; device registers. None of it breaks what Rust knows about.
-    match unsafe { tables.map_to(page, frame, flags, &mut Frames) } {
-        Ok(flush) => flush.flush(),
-        Err(MapToError::PageAlreadyMapped(_)) => {}
-        Err(error) => panic!("cannot map {at:#x}: {error:?}"),
+fn new_table() -> Frame {
+    let table = frames::alloc(FrameSize::Small).unwrap_or_else(|| crate::exit::no_memory(PAGE_SIZE));
+    // Relaxed, here and below: the other CPUs load a root after all of this, started by an interrupt.
+    frames::words(table).iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
+    table
+}
+
+/// The entry of the last level for `at` below `root`, with every table above it made if need be.
+fn entry(root: Frame, at: u64) -> &'static Word {
+    let mut table = root;
+    for level in (2..=4).rev() {
+        let slot = &frames::words(table)[index(VirtAddr(at), level)];
+        let found = slot.load(Ordering::Relaxed);
+        table = if found & Flags::PRESENT.bits() != 0 {
+            Frame(found & ADDRESS)
+        } else {
+            let new = new_table();
+            slot.store(new.0 | TABLE.bits(), Ordering::Relaxed);
+            new
+        };
+    }
+    &frames::words(table)[index(VirtAddr(at), 1)]
+}
+
+/// Maps the page `at` below `root`. No flush is due: what was not present is in no TLB.
+///
+/// # Errors
+///
+/// What is mapped there already; it stays.
+pub fn map(root: Frame, at: u64, physical: u64, flags: Flags) -> Result<(), AlreadyMapped> {
+    let slot = entry(root, at);
+    let found = slot.load(Ordering::Relaxed);
+    if found & Flags::PRESENT.bits() != 0 {
+        return Err(AlreadyMapped { physical: found & ADDRESS });
+    }
+    slot.store(physical | flags.bits(), Ordering::Relaxed);
+    // The compiler does not know that what is done at the address depends on the entry.
+    compiler_fence(Ordering::SeqCst);
+    Ok(())
+}
+
+/// Maps what is not mapped yet.
+fn map_new(at: u64, physical: u64, flags: Flags) {
+    if let Err(AlreadyMapped { physical: found }) = map(root(), at, physical, flags) {
+        panic!("{at:#x} was to lead to {physical:#x}, and leads to {found:#x}");
     }
 }
 
-/// Maps physical memory where the HHDM has it. For memory that no allocation comes from: firmware's tables.
+/// Maps physical memory where the HHDM has it: what the memory map names, and firmware's tables, which no allocation comes
+/// from. They may begin and end within the same page.
 pub fn map_physical(base: u64, length: u64) {
-    for at in (base & !(PAGE_SIZE - 1)..base + length).step_by(PAGE_SIZE as usize) {
-        map(frames::address(Frame(at)) as u64, at, DATA);
+    for physical in (base & !(PAGE_SIZE - 1)..base + length).step_by(PAGE_SIZE as usize) {
+        let at = frames::address_of(physical) as u64;
+        match map(root(), at, physical, DATA) {
+            Err(AlreadyMapped { physical: found }) if found != physical => {
+                panic!("{at:#x} was to lead to {physical:#x}, and leads to {found:#x}")
+            }
+            _ => {}
+        }
     }
 }
 
 /// Maps stack number `index`. Below its lower end nothing is mapped.
 pub fn map_stack(index: u64) {
-    for page in 1..=STACK_PAGES {
-        let frame = frames::alloc(FrameSize::Small).expect("memory for a stack");
-        map(stack_top(index) - page * PAGE_SIZE, frame.0, DATA);
+    let (physical, bottom) = (frames::set_aside(STACK_BYTES), stack_top(index) - STACK_BYTES);
+    for offset in (0..STACK_BYTES).step_by(PAGE_SIZE as usize) {
+        map_new(bottom + offset, physical + offset, DATA);
     }
 }
 
@@ -140,18 +186,18 @@ pub fn is_stack_guard(at: u64) -> bool {
 /// Maps a page of device registers, uncached.
 pub fn map_device(physical: u64) -> u64 {
     let at = DEVICES + (physical & 0xffff_f000);
-    map(at, physical, DATA | Flags::NO_CACHE | Flags::WRITE_THROUGH);
+    map_new(at, physical, DATA | Flags::NO_CACHE | Flags::WRITE_THROUGH);
     at
 }
 
-/// Runs `body` while the page at `frame` is mapped at its own physical address, executable: for code that turns
-/// paging on.
-pub fn with_identity_page(frame: Frame, body: impl FnOnce()) {
-    map(frame.0, frame.0, Flags::PRESENT | Flags::WRITABLE);
-    body();
-    let page = Page::<Size4KiB>::containing_address(VirtAddr::new(frame.0));
-    let mut tables = TABLES.get().expect("tables").lock();
-    let (_, flush) = tables.unmap(page).expect("it was mapped above");
-    flush.flush();
-    // The upper tables of the lower half stay, and map nothing; mms have a lower half of their own.
+/// A root for code that turns paging on: the kernel's half, and in the lower half the page at `physical` alone, at its own
+/// address, to be executed and not to be written. It stays, for a CPU that stays there. The kernel's own root has no lower
+/// half.
+pub fn root_with_identity_page(physical: u64) -> Frame {
+    let new = new_table();
+    for (slot, kernel) in frames::words(new).iter().zip(frames::words(root())).skip(ENTRIES / 2) {
+        slot.store(kernel.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+    map(new, physical, physical, Flags::PRESENT).expect("its lower half is empty");
+    new
 }

@@ -2,8 +2,10 @@
 //! their own, in order whatever has happened to the one in use.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use gupsync::types::CpuId;
+use spin::Mutex;
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
 use x86_64::instructions::tables::load_tss;
@@ -22,6 +24,9 @@ pub const FAULT_STACK: u16 = 1;
 /// Ordinary, NMI and double fault.
 const STACKS: u64 = 3;
 
+/// What every CPU that was set up has loaded.
+static LOADED: Mutex<Vec<(CpuId, &'static TaskStateSegment)>> = Mutex::new(Vec::new());
+
 /// Maps the stacks of a CPU that is about to start.
 pub fn map_stacks(id: CpuId) {
     for which in 0..STACKS {
@@ -32,6 +37,16 @@ pub fn map_stacks(id: CpuId) {
 /// The upper end of a CPU's ordinary stack.
 pub fn stack_top(id: CpuId) -> u64 {
     paging::stack_top(id.0 as u64 * STACKS)
+}
+
+/// The upper ends of the stacks in use, and what each is for: of every CPU that was set up, as its TSS has them.
+pub fn stacks() -> Vec<(CpuId, &'static str, u64)> {
+    let of_cpu = |(id, tss): &(CpuId, &'static TaskStateSegment)| {
+        let own = |index: u16| tss.interrupt_stack_table[usize::from(index)].as_u64();
+        [("", stack_top(*id)), (" for NMIs", own(NMI_STACK)), (" for double faults", own(FAULT_STACK))]
+            .map(|(what, top)| (*id, what, top))
+    };
+    LOADED.lock().iter().flat_map(of_cpu).collect()
 }
 
 /// Sets up this CPU, whose stacks are mapped.
@@ -57,5 +72,6 @@ pub fn init(id: CpuId) {
     }
     // SAFETY: `task` is the descriptor of a TSS that is never freed.
     unsafe { load_tss(task) };
+    LOADED.lock().push((id, tss));
     cpu_id::set(Box::leak(Box::new(PerCpu::new(id))));
 }

@@ -25,26 +25,26 @@ static PHASE: AtomicU64 = AtomicU64::new(0);
 /// CPUs that have seen the end of the last run.
 static BACK: AtomicU64 = AtomicU64::new(0);
 
-fn current() -> Option<&'static Run<Hw>> {
+/// Has `body` work with the run under way, if there is one.
+fn with_current(body: impl FnOnce(&Run<Hw>)) {
     // Acquire: pairs with the Release in `with_run`.
     let run = CURRENT.load(Ordering::Acquire);
-    // SAFETY: null, or a run that `with_run` keeps until every CPU has reported back. A CPU reports back outside
-    // of interrupt handlers and roles, the only places that hold on to it.
-    unsafe { run.as_ref() }
+    // SAFETY: null, or a run that `with_run` keeps until every CPU has reported back, to which there are shared references
+    // only. This one ends with `body`, in an interrupt handler, a role, or the lead of the first CPU. A CPU that reports back
+    // is in none of them, and as it has seen the phase end, it finds null here from then on, in handlers too.
+    if let Some(run) = unsafe { run.as_ref() } {
+        body(run);
+    }
 }
 
 /// A flush or sync interrupt has arrived.
 pub fn interrupt(cpu: CpuId) {
-    if let Some(run) = current() {
-        run.world.interrupt(cpu);
-    }
+    with_current(|run| run.world.interrupt(cpu));
 }
 
 /// This CPU has taken an interrupt that is no request.
 pub fn count_taken(event: Event) {
-    if let Some(run) = current() {
-        run.world.machine.note(cpu_id::get(), MmId::KERNEL, event, 1);
-    }
+    with_current(|run| run.world.machine.note(cpu_id::get(), MmId::KERNEL, event, 1));
 }
 
 fn kick_all() {
@@ -61,8 +61,8 @@ pub fn serve(cpu: CpuId) -> ! {
         if seen % 2 == 0 {
             // Release: pairs with the Acquire in `with_run`.
             BACK.fetch_add(1, Ordering::Release);
-        } else if let Some(run) = current() {
-            run.follow(cpu);
+        } else {
+            with_current(|run| run.follow(cpu));
         }
     }
 }
@@ -70,22 +70,26 @@ pub fn serve(cpu: CpuId) -> ! {
 /// Makes `run` the current one while `body` works with it, on the first CPU.
 fn with_run(run: Run<Hw>, body: impl FnOnce(&Run<Hw>) -> Vec<Row>) -> Vec<Row> {
     let run = Box::into_raw(Box::new(run));
+    let mut rows = Vec::new();
     BACK.store(0, Ordering::Relaxed);
-    // Release: pairs with the Acquire in `current`.
+    // Release: pairs with the Acquire in `with_current`.
     CURRENT.store(run, Ordering::Release);
     // Release: pairs with the Acquire in `serve`.
     PHASE.fetch_add(1, Ordering::Release);
     kick_all();
-    let rows = body(current().expect("just set"));
+    with_current(|run| rows = body(run));
+    // Before the phase ends: a CPU that has seen it end, and reports back, may still be interrupted, by the kick below if by
+    // nothing else. No CPU waits for an answer any more.
+    CURRENT.store(ptr::null_mut(), Ordering::Relaxed);
+    // Release: pairs with the Acquire in `serve`.
     PHASE.fetch_add(1, Ordering::Release);
     kick_all();
     // Acquire: pairs with the Release in `serve`.
     while BACK.load(Ordering::Acquire) != hw::cpus() as u64 - 1 {
         core::hint::spin_loop();
     }
-    CURRENT.store(ptr::null_mut(), Ordering::Relaxed);
-    // SAFETY: it came from `Box::into_raw` above. All other CPUs have reported back since it ended, and this one
-    // no longer uses it.
+    // SAFETY: it came from `Box::into_raw` above. All other CPUs have reported back since it ended, and neither they nor this
+    // one can get at it any more.
     drop(unsafe { Box::from_raw(run) });
     rows
 }

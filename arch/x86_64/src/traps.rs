@@ -52,7 +52,8 @@ fn address(stub: extern "C" fn()) -> VirtAddr {
 }
 
 fn set<F>(entry: &mut Entry<F>, stub: extern "C" fn()) -> &mut x86_64::structures::idt::EntryOptions {
-    // SAFETY: the stub saves and restores all registers, and leaves by `iretq`.
+    // SAFETY: the stub saves and restores all registers that this target uses, which are no vector registers, and leaves by
+    // `iretq`.
     unsafe { entry.set_handler_addr(address(stub)) }
 }
 
@@ -61,7 +62,8 @@ static EARLY: LazyLock<InterruptDescriptorTable> = LazyLock::new(table);
 static IDT: LazyLock<InterruptDescriptorTable> = LazyLock::new(|| {
     let mut idt = table();
     let nmi = set(&mut idt.non_maskable_interrupt, stub::<NMI>);
-    // SAFETY: the NMI has this stack to itself: no NMI arrives before the last one has returned.
+    // SAFETY: the NMI has this stack to itself: no NMI arrives before the last one has returned by `iretq`, and its handler
+    // executes nothing that traps, whose own `iretq` would let the next one in.
     unsafe { nmi.set_stack_index(percpu::NMI_STACK) };
     let double_fault = set(&mut idt.double_fault, stub_with_error::<DOUBLE_FAULT>);
     // SAFETY: a double fault does not return.

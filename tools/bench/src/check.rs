@@ -91,9 +91,8 @@ impl Spec {
         if self.policy.is_empty() {
             return self.refuse("policy", "name at least one".to_owned());
         }
-        if let Some(twice) = (1..self.policy.len()).find(|at| self.policy[..*at].contains(&self.policy[*at])) {
-            return self.refuse("policy", format!("names {} twice; name each once", self.policy[twice]));
-        }
+        self.check_twice("policy", &self.policy)?;
+        self.check_twice("operations", &self.operations)?;
         self.check_preempted()?;
         if self.is_piggyback() && self.mm_cpus < 3 {
             let remedy = "a piggyback needs a mutator, a walker and a sibling; use mm_cpus=3 or more";
@@ -106,6 +105,13 @@ impl Spec {
             return self.refuse(key, format!("{said}; give the machine cpus={need}, or lower it"));
         }
         Ok(())
+    }
+
+    fn check_twice<T: PartialEq + fmt::Display>(&self, key: &'static str, names: &[T]) -> Result<(), Refusal> {
+        match (1..names.len()).find(|at| names[..*at].contains(&names[*at])) {
+            Some(twice) => self.refuse(key, format!("names {} twice; name each once", names[twice])),
+            None => Ok(()),
+        }
     }
 
     fn check_preempted(&self) -> Result<(), Refusal> {
@@ -168,12 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn item_11_a_policy_is_named_once() {
-        let spec: Spec = "policy=pending,broadcast,pending".parse().expect("a spec");
-        let refusal = spec.check(8).expect_err("twice");
-        assert_eq!(
-            refusal.to_string(),
-            "policy=pending,broadcast,pending: names pending twice; name each once"
-        );
+    fn item_11_a_policy_and_an_operation_are_named_once() {
+        for (words, name) in
+            [("policy=pending,broadcast,pending", "pending"), ("operations=unmap,protect,unmap", "unmap")]
+        {
+            let spec: Spec = words.parse().expect("a spec");
+            let refusal = spec.check(8).expect_err("twice").to_string();
+            assert_eq!(refusal, format!("{words}: names {name} twice; name each once"));
+        }
     }
 }

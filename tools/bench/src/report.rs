@@ -8,6 +8,8 @@ pub const BEGIN: &str = "@begin ";
 pub const PROGRESS: &str = "@progress ";
 /// How many progress lines there are in a row, about.
 pub const PROGRESS_STEPS: u64 = 20;
+/// Before what a detector has found in it, as it is found: the row may never be finished.
+pub const CAUGHT: &str = "@caught ";
 /// Before a finished row, as JSON.
 pub const ROW: &str = "@row ";
 /// Before the reason of an early end.

@@ -83,6 +83,17 @@ impl LongestGap {
     }
 }
 
+/// How a row ended. A violation is never hidden by what else went wrong.
+fn status(has_caught: bool, has_no_memory: bool, is_restless: bool) -> Status {
+    let ends = [
+        (has_caught, Status::Violation),
+        (has_no_memory, Status::Memory),
+        (is_restless, Status::Unsettled),
+        (true, Status::Ok),
+    ];
+    ends.into_iter().find_map(|(is_so, status)| is_so.then_some(status)).expect("the last is so")
+}
+
 impl<M: Bench> Run<M> {
     /// A run of `policy`, ready to start. `None` if there is no memory for it.
     pub fn new(machine: M, spec: &Spec, policy: PolicyName) -> Option<Self> {
@@ -146,12 +157,8 @@ impl<M: Bench> Run<M> {
 
     /// The rows: one for each team's mm if there are several, and one for all. No other CPU is at work.
     pub(crate) fn rows(&self) -> Vec<Row> {
-        let status = match &self.phases {
-            phases if phases.has_no_memory() => Status::Memory,
-            _ if self.world.findings.has_caught() => Status::Violation,
-            phases if phases.is_restless() => Status::Unsettled,
-            _ => Status::Ok,
-        };
+        let (phases, findings) = (&self.phases, &self.world.findings);
+        let status = status(findings.has_caught(), phases.has_no_memory(), phases.is_restless());
         let row = |mm, mms: &[MmId], tallies: &[Tally]| {
             let row = Row::new(&self.spec, self.policy, mm, self.world.machine.cpus(), status);
             if status == Status::Memory {
@@ -218,5 +225,20 @@ impl<M: Bench> Run<M> {
             sync_violations: self.world.findings.sync_violations(),
             stale_translations: self.world.findings.stale_translations(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn item_10_a_violation_is_never_hidden_by_another_status() {
+        for others in 0..4 {
+            assert_eq!(status(true, others & 1 != 0, others & 2 != 0), Status::Violation);
+        }
+        assert_eq!(status(false, true, true), Status::Memory);
+        assert_eq!(status(false, false, true), Status::Unsettled);
+        assert_eq!(status(false, false, false), Status::Ok);
     }
 }

@@ -134,8 +134,9 @@ impl<'a> Executable<'a> {
         self.segments.iter().map(end).max().unwrap_or_default()
     }
 
-    /// Writes the segments' data into a zeroed `image` of the executable's size.
+    /// Writes every byte of `image`, which has the executable's size: the segments' data, to the byte, and zero elsewhere.
     pub fn load(&self, image: &mut [u8]) {
+        image.fill(0);
         for segment in &self.segments {
             let start = self.offset(segment);
             image[start..start + segment.data.len()].copy_from_slice(segment.data);

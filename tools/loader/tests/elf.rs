@@ -71,6 +71,29 @@ fn segments_are_placed_and_the_rest_is_left_zero() {
 }
 
 #[test]
+fn item_10_sizes_that_are_no_multiple_of_a_word_are_loaded_to_the_byte() {
+    for (size, more) in (1..=17).flat_map(|size| [0, 1, 3, 8, 0x1003].map(|more| (size, more))) {
+        for place in [0_u64, 1, 7] {
+            // Bytes of 0x10 of the text, then bytes of 0x20 beside it in memory, both with other bytes after them in the file.
+            let text = (1, RX, 0x1010 + place, BASE + 0x10 + place, size, size);
+            let data = (1, RW, 0x2010 + place, BASE + 0x2010 + place, size, size + more);
+            let mut file = file(&[text, data]);
+            file[24..32].copy_from_slice(&(BASE + 0x10 + place).to_le_bytes());
+            let executable = Executable::parse(&file).unwrap();
+            let mut expected = vec![0; executable.size as usize];
+            for (at, byte) in [(0x10, 0x10), (0x2010, 0x20)] {
+                expected[at + place as usize..][..size as usize].fill(byte);
+            }
+            // What was in the memory before is not left in it.
+            let mut image = vec![0xaa; executable.size as usize];
+            executable.load(&mut image);
+            assert!(image == expected, "{size} and {more} bytes at {place}");
+            assert_eq!(executable.data_size() as u64, 0x2010 + place + size);
+        }
+    }
+}
+
+#[test]
 fn an_image_starts_at_the_page_of_its_lowest_segment() {
     let file = file(&[(1, RX, 0x1008, BASE + 8, 0x20, 0x20)]);
     let executable = Executable::parse(&file).unwrap();

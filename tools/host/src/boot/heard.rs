@@ -4,6 +4,9 @@
 //!
 //! A line costs at most the row that it is about: one that cannot be read, or answers another question, is a row of status
 //! `died` that says so, and the rows around it stay.
+//!
+//! What a detector has found is heard as it is found. From then on the row is a violation, whatever comes of it: a panic, a
+//! hang, a row that cannot be read, or one that says nothing of it.
 
 use std::ops::ControlFlow;
 
@@ -28,6 +31,8 @@ pub struct Heard<'s> {
     begun: usize,
     rows: Vec<Row>,
     loader: Option<String>,
+    /// The first finding in the current question.
+    caught: Option<String>,
     fatal: Option<String>,
     refusal: Option<String>,
     console: Console,
@@ -37,8 +42,8 @@ impl<'s> Heard<'s> {
     /// Nothing yet.
     pub fn new(questions: Vec<Question<'s>>) -> Self {
         let console = Console::default();
-        let (rows, loader, fatal, refusal) = (Vec::new(), None, None, None);
-        Heard { questions, current: 0, came: 0, begun: 0, rows, loader, fatal, refusal, console }
+        let (rows, loader, caught, fatal, refusal) = (Vec::new(), None, None, None, None);
+        Heard { questions, current: 0, came: 0, begun: 0, rows, loader, caught, fatal, refusal, console }
     }
 
     /// Hears a line. Breaks off after a bootloader's refusal.
@@ -51,6 +56,8 @@ impl<'s> Heard<'s> {
         } else if let Some(json) = line.strip_prefix(report::ROW) {
             self.row(json);
             listen(Word::Row(self.rows.last().expect("just pushed")));
+        } else if let Some(caught) = line.strip_prefix(report::CAUGHT) {
+            self.caught.get_or_insert_with(|| caught.to_owned());
         } else if let Some(loader) = line.strip_prefix(report::LOADER) {
             self.loader = Some(console::plain(loader));
         } else if let Some(reason) = line.strip_prefix(report::FATAL) {
@@ -81,9 +88,25 @@ impl<'s> Heard<'s> {
     fn give_up(&mut self, reason: &str) {
         let question = &self.questions[self.current];
         if self.came < question.len() {
-            self.rows.push(question.failed(question.len() - 1, Status::Died, reason.to_owned()));
+            self.rows.push(self.failed(question.len() - 1, Status::Died, reason));
         }
-        (self.current, self.came) = (self.current + 1, 0);
+        self.go_on();
+    }
+
+    /// To the next question.
+    fn go_on(&mut self) {
+        (self.current, self.came, self.caught) = (self.current + 1, 0, None);
+    }
+
+    /// What the current question has in place of a row.
+    fn failed(&self, place: usize, status: Status, reason: &str) -> Row {
+        let question = &self.questions[self.current];
+        match &self.caught {
+            Some(caught) => {
+                question.failed(place, Status::Violation, format!("{caught}; then {status}: {reason}"))
+            }
+            None => question.failed(place, status, reason.to_owned()),
+        }
     }
 
     fn row(&mut self, json: &str) {
@@ -93,12 +116,12 @@ impl<'s> Heard<'s> {
         let (place, row) = match serde_json::from_str::<Row>(json) {
             Ok(row) => {
                 let place = question.place_of(&row, self.came);
-                (place, answer(question, place, row))
+                (place, self.answer(place, row))
             }
             Err(error) => {
                 let shown: String = json.chars().take(SHOWN).collect();
                 let reason = format!("a row that cannot be read: {error}: {shown}");
-                (self.came, question.failed(self.came, Status::Died, reason))
+                (self.came, self.failed(self.came, Status::Died, &reason))
             }
         };
         // What ends early has a row of all mms only.
@@ -106,8 +129,24 @@ impl<'s> Heard<'s> {
         self.rows.extend(lost.map(|lost| question.failed(lost, Status::Died, "no row came".to_owned())));
         self.rows.push(row);
         self.came = place + 1;
-        if self.came == question.len() {
-            (self.current, self.came) = (self.current + 1, 0);
+        if self.came == self.questions[self.current].len() {
+            self.go_on();
+        }
+    }
+
+    /// `row`, if it answers the current question in this place; else a failed one that says what it was.
+    fn answer(&self, place: usize, row: Row) -> Row {
+        let fault = self.questions[self.current].check(place, &row);
+        let said = || row.detail.as_ref().map_or(String::new(), |detail| format!(", {detail}"));
+        match (fault, row.status, &self.caught) {
+            (Ok(()), Status::Violation, _) | (Ok(()), _, None) => row,
+            (Ok(()), status, Some(_)) => self.failed(place, status, "the row does not say so"),
+            (Err(fault), status, _) => {
+                let reason = format!("a row that answers another question: {fault}; it was {status}{}", said());
+                // One that was caught stays so, though what was caught is not known.
+                let status = if status == Status::Violation { status } else { Status::Died };
+                self.failed(place, status, &reason)
+            }
         }
     }
 
@@ -144,17 +183,80 @@ impl<'s> Heard<'s> {
 
     fn fill(mut self, status: Status, reason: &str, end: End) -> Outcome {
         let finished = self.rows.len();
-        let missing = self.questions[self.current.min(self.questions.len())..].iter();
-        self.rows
-            .extend(missing.map(|question| question.failed(question.len() - 1, status, reason.to_owned())));
+        while self.current < self.questions.len() {
+            let last = self.questions[self.current].len() - 1;
+            self.rows.push(self.failed(last, status, reason));
+            self.go_on();
+        }
         Outcome { rows: self.rows, finished, has_begun: self.begun > 0, loader: self.loader, end }
     }
 }
 
-/// `row`, if it answers the question in this place; else a failed one that says what it was.
-fn answer(question: &Question<'_>, place: usize, row: Row) -> Row {
-    let Err(fault) = question.check(place, &row) else { return row };
-    let said = row.detail.map_or(String::new(), |detail| format!(", {detail}"));
-    let reason = format!("a row that answers another question: {fault}; it was {}{said}", row.status);
-    question.failed(place, Status::Died, reason)
+#[cfg(test)]
+mod tests {
+    use gupsync_bench::Spec;
+    use gupsync_bench::row::Counts;
+
+    use super::*;
+
+    const BEGIN: &str = "@begin pending";
+    const CAUGHT: &str = "@caught InsideReusedTable";
+
+    fn spec() -> Spec {
+        "policy=pending,broadcast ops=40".parse().expect("a spec")
+    }
+
+    /// The rows of a boot that said this, and then ended.
+    fn rows(spec: &Spec, lines: &[&str], end: End) -> Vec<Row> {
+        let mut heard = Heard::new(Question::all(spec, 8));
+        for line in lines {
+            let _ = heard.line(line, &mut |_| ());
+        }
+        heard.outcome(end, "").rows
+    }
+
+    fn row(spec: &Spec, status: Status) -> String {
+        let counts = Counts { ops: Some(40), ..Counts::default() };
+        let row = Row { counts, ..Row::without_counts(spec, spec.policy[0], 8, status) };
+        format!("{}{}", report::ROW, serde_json::to_string(&row).expect("plain data"))
+    }
+
+    #[test]
+    fn item_10_a_violation_is_not_hidden_by_what_comes_of_it() {
+        let spec = spec();
+        let panic = End::Kernel(ExitCode::Panic);
+        let ways: [(&str, End, &str); 6] = [
+            ("@fatal panic on CPU 1: boom", panic, "then panic: panic on CPU 1: boom"),
+            ("", End::Timeout, "then timeout: "),
+            ("", End::Cut, "then died: "),
+            ("@begin broadcast", End::Kernel(ExitCode::Done), "then died: no row came, and the next was begun"),
+            ("@row {", End::Timeout, "then died: a row that cannot be read"),
+            (&row(&spec, Status::Ok), End::Timeout, "then ok: the row does not say so"),
+        ];
+        for (line, end, said) in ways {
+            let rows = rows(&spec, &[BEGIN, CAUGHT, "@caught another", line], end);
+            let detail = rows[0].detail.as_deref().expect("a reason");
+            assert!(detail.starts_with("InsideReusedTable; ") && detail.contains(said), "{detail}");
+            assert_eq!((rows[0].status, rows.len()), (Status::Violation, 2), "{line}");
+            assert!(rows[0].judge().is_err());
+            // Of the next question nothing is known.
+            assert_ne!(rows[1].status, Status::Violation, "{line}");
+        }
+    }
+
+    #[test]
+    fn item_10_a_violation_that_answers_another_question_is_one() {
+        let other = Spec { seed: 2, ..spec() };
+        let rows = rows(&spec(), &[BEGIN, &row(&other, Status::Violation)], End::Timeout);
+        let detail = rows[0].detail.as_deref().expect("a reason");
+        assert!(rows[0].status == Status::Violation && detail.contains("seed=2 where seed=1"), "{detail}");
+    }
+
+    #[test]
+    fn item_10_what_a_row_was_caught_at_is_not_said_of_the_next() {
+        let spec = spec();
+        let lines = [BEGIN, CAUGHT, &row(&spec, Status::Violation), "@begin broadcast"];
+        let rows = rows(&spec, &lines, End::Timeout);
+        assert_eq!([rows[0].status, rows[1].status], [Status::Violation, Status::Timeout]);
+    }
 }

@@ -55,7 +55,10 @@ const FLAGS: u64 = 2;
 /// map and the kernel; the transition root must also map the code that runs now where it runs.
 pub unsafe fn enter(machine: Machine) -> ! {
     // SAFETY: By the contract above, each instruction is mapped when it is fetched, before and
-    // after each change of tables; no memory is used but the new stack, which nothing else uses.
+    // after each change of tables. On the final tables memory is used at direct map addresses only:
+    // written on the new stack, which nothing else uses, and read in the GDT, whose descriptors are
+    // marked accessed, so that the CPU does not write to them. No fault comes meanwhile that would
+    // need a handler, and no interrupt: they are off.
     unsafe {
         asm!(
             // The tables have NX bits, which are reserved without EFER.NXE.

@@ -35,8 +35,8 @@ pub fn builder(regions: &[Region], kernel: [Range<u64>; 2]) -> Builder {
 
 /// Ends the boot services and adds the final memory map to `builder`.
 pub fn leave_firmware(builder: &mut Builder) {
-    // SAFETY: No protocol is open any more, and neither the heap nor any other boot service is
-    // used from here on.
+    // SAFETY: No protocol is open any more. Neither the heap nor any other boot service is used from
+    // here on: `builder` has taken its memory, and what the caller still holds is never dropped.
     let map = unsafe { boot::exit_boot_services(None) };
     for descriptor in map.entries() {
         builder.add(region(descriptor));
