@@ -7,13 +7,16 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use gupsync::policy;
 use gupsync_bench::row::Status;
-use gupsync_bench::spec::PolicyName;
+use gupsync_bench::spec::{PolicyName, Workload};
 use gupsync_host::artifacts::Tree;
-use gupsync_host::document::Document;
+use gupsync_host::document::{self, Document};
 use gupsync_host::ending::Ending;
+use gupsync_host::flat;
 use libtest_mimic::Trial;
 
+use crate::fake::Fake;
 use crate::trial;
 
 pub fn trials() -> Vec<Trial> {
@@ -21,6 +24,11 @@ pub fn trials() -> Vec<Trial> {
         trial("cli::no_qemu", no_qemu),
         trial("cli::every_command_has_help_with_examples", help),
         trial("cli::a_stress_of_no_minutes_is_one_boot", stresses),
+        trial("cli::item_17_names_are_in_help_and_completion", names),
+        trial("cli::item_17_a_dry_run_prints_two_command_lines_and_boots_nothing", dry_run),
+        trial("cli::item_17_doctor_names_what_is_missing", doctor),
+        trial("cli::item_17_the_console_is_logged_and_shown", console),
+        trial("cli::item_17_csv_is_json", csv),
         trial("cli::a_comparison_is_printed_and_written_down", compares),
         trial("cli::a_qemu_killed_half_way_keeps_the_rows_before", killed_qemu),
         trial("cli::a_killed_host_leaves_no_qemu_behind", killed_host),
@@ -35,14 +43,17 @@ pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).trim().to_owned()
 }
 
+/// The host program itself, which installs nothing, as the start script would.
+fn host() -> Result<PathBuf> {
+    let host = std::env::current_exe()?.ancestors().nth(2).context("target")?.join("gupsync-host");
+    Ok(if host.exists() { host } else { Tree::own().root.join("target/release/gupsync-host") })
+}
+
 fn no_qemu() -> Result<()> {
-    // The host program itself, with nothing on its path: the start script would install what is missing.
     let output = gupsync().arg("--version").output()?;
     ensure!(output.status.success(), "{}", said(&output));
-    let host = std::env::current_exe()?.ancestors().nth(2).context("target")?.join("gupsync-host");
-    let host = if host.exists() { host } else { Tree::own().root.join("target/release/gupsync-host") };
     for command in ["compare", "stress", "run"] {
-        let output = Command::new(&host).arg(command).env("PATH", "/nonexistent").output()?;
+        let output = Command::new(host()?).arg(command).env("PATH", "/nonexistent").output()?;
         let said = said(&output);
         ensure!(
             output.status.code() == Some(3) && said.contains("qemu-system-x86_64") && said.lines().count() == 1,
@@ -53,7 +64,7 @@ fn no_qemu() -> Result<()> {
 }
 
 fn help() -> Result<()> {
-    for command in ["compare", "stress", "iso", "run", "test", "prove"] {
+    for command in ["compare", "stress", "iso", "run", "test", "prove", "doctor", "completions"] {
         let output = gupsync().args([command, "--help"]).output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         ensure!(output.status.success() && text.contains("Examples:"), "{command}: {text}");
@@ -70,6 +81,106 @@ fn stresses() -> Result<()> {
     for words in ["boots 1, scenarios ", "violations 0, lost acks 0", " seconds"] {
         ensure!(totals.contains(words) && totals.lines().count() == 1, "{totals}");
     }
+    Ok(())
+}
+
+fn printed(command: &mut Command) -> Result<String> {
+    let output = command.output()?;
+    ensure!(output.status.success(), "{}: {}", output.status, said(&output));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn names() -> Result<()> {
+    let help = printed(gupsync().args(["compare", "--help"]))?;
+    let help: String = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for names in [Workload::all_names().join(", "), policy::NAMES.join(", ")] {
+        ensure!(help.contains(&format!("possible values: {names}]")), "{names}: {help}");
+    }
+    let script = printed(gupsync().args(["completions", "bash"]))?;
+    ensure!(script.contains("COMPLETE=\"bash\"") && script.contains("/tools/gupsync"), "{script}");
+    // As bash asks: the words so far, and which of them is completed.
+    let asked = |words: &[&str]| {
+        let mut gupsync = gupsync();
+        gupsync.env("COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string());
+        gupsync.env("_CLAP_IFS", "\n").arg("--").args(words);
+        printed(&mut gupsync)
+    };
+    let offered = asked(&["gupsync", "compare", "--policy", "pending,tar"])?;
+    let lines: Vec<_> = offered.lines().collect();
+    ensure!(lines == ["pending,targeted", "pending,targeted-posted"], "{offered}");
+    let offered = asked(&["gupsync", "compare", "--flush", ""])?;
+    ensure!(offered.lines().eq(["ipi", "hypercall"]), "{offered}");
+    Ok(())
+}
+
+/// A QEMU that can only say its version, and writes down that it was started otherwise.
+fn no_boot() -> Result<Fake> {
+    Fake::new("echo started >>\"$(dirname \"$0\")/started\"")
+}
+
+fn dry_run() -> Result<()> {
+    let fake = no_boot()?;
+    let arguments = "--dry-run --cpus 12 --cpu-model EPYC-v4 --qemu-arg -device --qemu-arg nec-usb-xhci --ovmf tools/gupsync,README.md";
+    let printed = printed(fake.command(arguments)?.current_dir(Tree::own().root))?;
+    let lines: Vec<_> = printed.lines().collect();
+    let &[kernel, qemu] = lines.as_slice() else { anyhow::bail!("{printed}") };
+    ensure!(kernel.starts_with("kernel: workload=unshare policy=never,gather-posted invlpgb=on"), "{kernel}");
+    for part in [
+        "qemu: qemu-system-x86_64 ",
+        " -smp 12 ",
+        " -cpu EPYC-v4 ",
+        ",unit=0,readonly=on,file=tools/gupsync ",
+        ",unit=1,snapshot=on,file=README.md ",
+    ] {
+        ensure!(qemu.contains(part), "{part}: {qemu}");
+    }
+    ensure!(qemu.ends_with(" -cdrom gupsync.iso -device nec-usb-xhci"), "{qemu}");
+    ensure!(!fake.work.path().join("started").exists() && !fake.json.exists() && fake.left()? == 0);
+    Ok(())
+}
+
+fn doctor() -> Result<()> {
+    let output = Command::new(host()?).arg("doctor").env("PATH", "/nonexistent").output()?;
+    let text = String::from_utf8(output.stdout.clone())?;
+    ensure!(output.status.code() == Some(3) && said(&output).lines().count() == 1, "{}", said(&output));
+    for (what, remedy) in [
+        ("qemu-system-x86_64", "apt-get install qemu-system-x86"),
+        ("xorriso", "apt-get install xorriso"),
+        ("mcopy", "apt-get install mtools"),
+        ("x86_64-unknown-uefi", "rustup target add x86_64-unknown-uefi"),
+    ] {
+        let line = text.lines().find(|line| line.starts_with(&format!("missing  {what} "))).context(what)?;
+        ensure!(line.contains(remedy), "{line}");
+    }
+    // All is here that the tests themselves need.
+    let text = printed(gupsync().arg("doctor"))?;
+    ensure!(text.lines().filter(|line| line.starts_with("ok ")).count() == text.lines().count() - 1, "{text}");
+    Ok(())
+}
+
+fn console() -> Result<()> {
+    let fake = Fake::new("begin; first; second; echo 'a last \u{1b}[31mword'; exit 33")?;
+    let log = fake.work.path().join("log");
+    let output = fake.command("--verbose")?.arg("--log").arg(&log).output()?;
+    let (log, said) = (fs::read_to_string(&log)?, said(&output));
+    for line in ["invlpgb=on: @loader fake 1", "invlpgb=on: @begin never"] {
+        ensure!(
+            log.lines().any(|logged| logged == line) && said.lines().any(|shown| shown == line),
+            "{log}{said}"
+        );
+    }
+    ensure!(log.contains("a last \u{1b}[31mword"), "{log}");
+    ensure!(said.contains("invlpgb=on: a last word"), "{said}");
+    Ok(())
+}
+
+fn csv() -> Result<()> {
+    let fake = Fake::new("begin; first; second; exit 33")?;
+    let output = fake.command("--format csv")?.output()?;
+    let text = String::from_utf8(output.stdout.clone())?;
+    let document = fake.document()?;
+    ensure!(text.trim_end() == flat::render(&document.rows)? && text.lines().count() == 3, "{text}");
+    ensure!(said(&output).contains(&document.footer()), "{}", said(&output));
     Ok(())
 }
 
@@ -92,6 +203,15 @@ fn compares() -> Result<()> {
         ensure!(table.lines().filter(of_policy).count() == 2, "{policy}: {table}");
     }
     let document = read(&json)?;
+    // Item 17: no line is longer than a terminal, and the last ones say where it comes from.
+    ensure!(table.lines().all(|line| line.len() <= 80), "{table}");
+    let (commit, dirty) = document::revision(&Tree::own().root);
+    ensure!(document.revision == commit && document.dirty == dirty, "{commit}");
+    ensure!(document.command.starts_with("tools/gupsync compare --ops 20 --cpus 4 "), "{}", document.command);
+    let footer = table.rsplit("\n\n").next().context("a footer")?;
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    ensure!(words(footer) == words(&document.footer()), "{footer}");
+    ensure!(footer.contains(&commit.chars().take(12).collect::<String>()), "{footer}");
     ensure!(
         document.schema == 1
             && document.rows.len() == 2 * safe.len()

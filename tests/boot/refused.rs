@@ -68,7 +68,12 @@ const BAD: &[(&str, &str, &str)] = &[
     ("compare --workload unmap,protect,unmap", "invalid value", "name each once"),
     ("compare --icount --accel tcg-multi", "--icount:", "leave out --accel tcg-multi"),
     ("compare --limine builtin --firmware bios", "--firmware bios:", "name a Limine folder by --limine"),
+    ("compare --firmware bios --ovmf tools/gupsync", "invalid value", "name CODE or CODE,VARS"),
     // Names that there are not.
+    ("compare --format yaml", "invalid value 'yaml' for '--format", "possible values: table, markdown, csv"),
+    ("completions dosh", "invalid value 'dosh' for '<SHELL>'", "possible values: bash"),
+    ("completions", "the following required arguments were not provided: <SHELL>", "see `--help`"),
+    ("test xyzzy::never", "xyzzy::never: no test has this in its name", "`tools/gupsync test --list`"),
     ("compare --policy broadcast,sometimes", "invalid value", "`sometimes` is no policy; use some of"),
     ("compare --workload expand", "invalid value", "`expand` is no workload; use one of"),
     ("compare --workload unmap,expand", "invalid value", "`expand` is no workload; use one of"),
@@ -86,6 +91,14 @@ const BAD: &[(&str, &str, &str)] = &[
     ("run --cmdline turbo=on", "--cmdline: `turbo` is no key", "see `limine.conf`"),
     ("run --cmdline asids=5000", "--cmdline: asids=5000:", "use 0 to 4080"),
     // Places.
+    ("compare --log /nonexistent/log", "--log /nonexistent/log: cannot be written", "name a file"),
+    ("stress --log /", "--log /: cannot be written", "name a file"),
+    (
+        "compare --ovmf /nonexistent/CODE",
+        "invalid value '/nonexistent/CODE' for '--ovmf",
+        "name CODE or CODE,VARS",
+    ),
+    ("doctor --limine", "a value is required for '--limine", "see `--help`"),
     (
         "compare --json /nonexistent/rows.json",
         "--json /nonexistent/rows.json: cannot be written",

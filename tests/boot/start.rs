@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("cli::item_12_checkouts_that_share_a_target_folder_are_built_apart", shared),
         trial("cli::item_12_a_relative_target_folder_and_an_unset_home", relative),
+        trial("cli::item_17_a_cargo_without_rustup_is_told_what_lacks", distribution),
         trial("cli::item_15_the_start_script_ends_with_3", fails),
     ]
 }
@@ -100,12 +101,36 @@ fn fails() -> Result<()> {
     let checkout = Checkout::new("exit 101")?;
     let output = checkout.start("")?.output()?;
     ensure!(output.status.code() == Some(3), "{}", output.status);
-    ensure!(said(&output) == "error: the host program does not build", "{}", said(&output));
+    let told = said(&output);
+    ensure!(told.lines().last() == Some("error: the host program does not build"), "{told}");
+    ensure!(told.lines().count() == 2 && told.starts_with("first build: the host program, about"), "{told}");
     // A folder that cannot be made: cargo says why, and the script how it ends.
     let own = Command::new(Tree::own().root.join("tools/gupsync"))
         .arg("--version")
         .env("CARGO_TARGET_DIR", "/proc/nothing")
         .output()?;
     ensure!(own.status.code() == Some(3), "{}: {}", own.status, said(&own));
+    ensure!(
+        said(&own).ends_with("cannot be written; name a folder that can be by CARGO_TARGET_DIR"),
+        "{}",
+        said(&own)
+    );
+    Ok(())
+}
+
+/// Item 17: without rustup, what it would install is not there.
+fn distribution() -> Result<()> {
+    let checkout = Checkout::new(BUILDS)?;
+    fs::remove_dir(checkout.0.path().join("sysroot/lib/rustlib/x86_64-unknown-uefi"))?;
+    // All programs but rustup, from where the system has them.
+    let path = format!("{}:/usr/bin:/bin", checkout.0.path().join("bin").display());
+    let output = checkout.start("")?.env("PATH", path).env_remove("HOME").output()?;
+    ensure!(output.status.code() == Some(3), "{}", output.status);
+    let told = said(&output);
+    ensure!(
+        told.contains("/bin/cargo is not rustup's") && told.ends_with("install rustup from https://rustup.rs"),
+        "{told}"
+    );
+    ensure!(told.lines().count() == 1, "{told}");
     Ok(())
 }

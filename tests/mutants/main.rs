@@ -18,7 +18,7 @@ use gupsync_host::artifacts::Tree;
 use gupsync_host::boot;
 use gupsync_host::image::Bootloader;
 use gupsync_host::mutants::{self, Mutant};
-use gupsync_host::qemu::{Accel, Firmware, Machine};
+use gupsync_host::qemu::{Accel, Firmware, Machine, Tuning};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// So many mutants are made and run at a time. Each place has a tree and a target folder of its own, which its next mutant
@@ -95,6 +95,7 @@ fn rows(tree: &Tree, words: &str, runs: u64) -> Result<Vec<Row>> {
         cpus,
         memory: 512,
         firmware: Firmware::Uefi,
+        tuning: Tuning::default(),
         trace: None,
     };
     let outcome = boot::run(tree, &Bootloader::Builtin, &machine, &specs, Duration::from_secs(200), |_| ())?;

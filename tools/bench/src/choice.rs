@@ -176,6 +176,11 @@ impl Workload {
     /// Names that stand for several workloads.
     const GROUPS: [(&str, &[Workload]); 2] = [("piggyback", Self::PIGGYBACK), ("all", Self::ALL)];
 
+    /// What names one workload or several.
+    pub fn all_names() -> Vec<&'static str> {
+        Self::NAMES.iter().copied().chain(Self::GROUPS.map(|(group, _)| group)).collect()
+    }
+
     /// The workloads of that name: one, or all of a group.
     ///
     /// # Errors

@@ -100,6 +100,8 @@ pub enum When {
 pub enum Show {
     /// In a table's column: its header, its place among the columns, and when.
     Column(&'static str, u8, When),
+    /// In the column of the narrow table too, where its rows differ.
+    Narrow,
     /// In the sum that `stress` prints.
     Sum,
 }
@@ -122,7 +124,7 @@ impl Counter {
     pub fn column(&self) -> Option<(&'static str, u8, When)> {
         self.shows.iter().find_map(|show| match show {
             Show::Column(header, place, when) => Some((*header, *place, *when)),
-            Show::Sum => None,
+            Show::Narrow | Show::Sum => None,
         })
     }
 }
@@ -162,15 +164,15 @@ counters! {
     /// Operations done, but taken back: a page was pinned.
     ops_failed = Of(|m| Some(m.failed)), Exact, [];
     /// Flush requests sent.
-    flush_ipis = Happened(Event::FlushIpi), Exact, [Column("flush IPIs", 20, Always), Sum];
+    flush_ipis = Happened(Event::FlushIpi), Exact, [Column("flush IPIs", 20, Always), Narrow, Sum];
     /// Sync requests sent.
-    sync_ipis = Happened(Event::SyncIpi), Exact, [Column("sync IPIs", 30, Always), Sum];
+    sync_ipis = Happened(Event::SyncIpi), Exact, [Column("sync IPIs", 30, Always), Narrow, Sum];
     /// Requests sent for another reason: a kernel-range flush, a call of every CPU.
-    other_ipis = Happened(Event::OtherIpi), Exact, [Column("other", 40, IfAny), Sum];
+    other_ipis = Happened(Event::OtherIpi), Exact, [Column("other", 40, IfAny), Narrow, Sum];
     /// Syncs asked for.
     syncs_asked = Happened(Event::SyncAsked), Exact, [Sum];
     /// Syncs that needed no interrupt.
-    syncs_skipped = Happened(Event::SyncSkipped), Exact, [Column("skipped", 50, Always), Sum];
+    syncs_skipped = Happened(Event::SyncSkipped), Exact, [Column("skipped", 50, Always), Narrow, Sum];
     /// Syncs that interrupted.
     syncs_sent = Happened(Event::SyncSent), Exact, [Sum];
     /// Syncs whose tables a policy handed out on its own argument: their tickets were not redeemed.
@@ -180,9 +182,9 @@ counters! {
     /// Tickets that were pending when counting ended.
     pending_after = Of(|m| Some(m.after.set - m.after.cleared)), Exact, [];
     /// Tickets taken.
-    set = Happened(Event::Set), Exact, [Column("set", 60, IfAny), Sum];
+    set = Happened(Event::Set), Exact, [Column("set", 60, IfAny), Narrow, Sum];
     /// Tickets covered by a real interrupt.
-    cleared = Of(|m| Some(m.after.cleared - m.before.cleared)), Exact, [Column("cleared", 70, IfAny), Sum];
+    cleared = Of(|m| Some(m.after.cleared - m.before.cleared)), Exact, [Column("cleared", 70, IfAny), Narrow, Sum];
     /// Tickets covered by the flush of their own operation.
     cleared_by_own_flush = Happened(Event::ClearedByOwnFlush), Exact, [];
     /// Tickets covered by a sync.
@@ -192,13 +194,13 @@ counters! {
     /// Tickets covered by an interrupt that was neither a flush nor a sync.
     cleared_by_other_ipi = Happened(Event::ClearedByOtherIpi), Exact, [];
     /// INVLPGB instructions executed.
-    invlpgb_ops = Happened(Event::Invlpgb), Exact, [Column("INVLPGB", 110, IfAny)];
+    invlpgb_ops = Happened(Event::Invlpgb), Exact, [Column("INVLPGB", 110, IfAny), Narrow];
     /// TLBSYNC instructions executed.
     tlbsyncs = Happened(Event::Tlbsync), Exact, [];
     /// NMIs by which the emulator carried out an INVLPGB on another CPU.
     emulation_nmis = Happened(Event::EmulationNmi), Exact, [];
     /// Flushes left to the hypervisor, because a vCPU was preempted.
-    hypercalls = Happened(Event::Hypercall), Exact, [Column("hypercalls", 120, IfAny)];
+    hypercalls = Happened(Event::Hypercall), Exact, [Column("hypercalls", 120, IfAny), Narrow];
     /// Wake-ups sent by the bench itself.
     kicks = Happened(Event::Kick), Timing, [];
     /// Flush, sync and other interrupts taken; one may serve several requests.
@@ -218,7 +220,7 @@ counters! {
     /// CPUs counted in `walking_at_sync` whose walk began before the table was unlinked.
     at_risk = Happened(Event::AtRisk), Timing, [Column("at risk", 100, Always)];
     /// Unlinks while a walker was held inside its walk.
-    held_at_unlink = Happened(Event::HeldAtUnlink), Exact, [Column("held", 150, Always)];
+    held_at_unlink = Happened(Event::HeldAtUnlink), Exact, [Column("held", 150, Always), Narrow];
     /// Walks completed.
     walks = Happened(Event::WalkEnd), Timing, [Column("walks", 160, Always), Sum];
     /// Walks that pinned a page of 4 KiB.

@@ -50,6 +50,8 @@ pub struct Setting {
     pub join: &'static str,
     /// The form of its values, for help.
     pub form: fn() -> String,
+    /// The names that a value has or lists; none if it is a number.
+    pub names: fn() -> Vec<&'static str>,
     /// Its value.
     pub get: fn(&Spec) -> String,
     /// Gives it the value that a text says, or says in one line why not.
@@ -148,6 +150,7 @@ macro_rules! settings {
                 marks: &[$($mark),*],
                 join: <$type as Value>::JOIN,
                 form: <$type as Value>::form,
+                names: <$type as Value>::names,
                 get: |spec| spec.$key.to_string(),
                 set: |spec, text| <$type as Value>::read(text).map(|value| spec.$key = value),
             }),+]

@@ -3,8 +3,11 @@
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
+
+use gupsync::policy;
 
 use crate::choice::{Backend, Fail, Flush, Kind, Mutator, Toggle, UnshareFlush, Workload};
 use crate::text::{Every, List, Maybe, OrMixed, OrNone, PolicyName};
@@ -32,6 +35,9 @@ pub trait Value: fmt::Display + Sized {
     /// What can be given, in the form that help uses: `off|on`, `N`.
     fn form() -> String;
 
+    /// The names of its values, or of those in a list of them; none if they are numbers.
+    fn names() -> Vec<&'static str>;
+
     /// Reads it.
     ///
     /// # Errors
@@ -43,15 +49,19 @@ pub trait Value: fmt::Display + Sized {
     fn in_row(&self, about: &About<'_>) -> Self::InRow;
 }
 
-/// A type a line: its form, its join, how it is read, and what a row keeps.
+/// A type a line: its form, its names, its join, how it is read, and what a row keeps.
 macro_rules! values {
-    ($([$($generics:tt)*] $type:ty: $form:expr, $join:expr, $read:path, $in_row:ty = $keep:expr;)+) => {$(
+    ($([$($generics:tt)*] $type:ty: $form:expr, $names:expr, $join:expr, $read:path, $in_row:ty = $keep:expr;)+) => {$(
         impl<$($generics)*> Value for $type {
             type InRow = $in_row;
             const JOIN: &'static str = $join;
 
             fn form() -> String {
                 $form
+            }
+
+            fn names() -> Vec<&'static str> {
+                $names
             }
 
             fn read(text: &str) -> Result<Self, String> {
@@ -67,26 +77,34 @@ macro_rules! values {
 }
 
 values! {
-    [] u64: "N".to_owned(), " ", number, Self = |value, _| *value;
-    [] usize: "N".to_owned(), " ", number, Self = |value, _| *value;
-    [] Workload: Workload::NAMES.join("|"), "=", str::parse, Self = |value, _| *value;
-    [] Toggle: Toggle::NAMES.join("|"), "=", str::parse, Self = |value, _| *value;
-    [] Mutator: Mutator::NAMES.join("|"), "=", str::parse, Self = |value, _| *value;
-    [] UnshareFlush: UnshareFlush::NAMES.join("|"), "=", str::parse, Self = |value, _| *value;
-    [] Fail: Fail::NAMES.join("|"), "=", str::parse, Self = |value, _| *value;
-    [] Every: "every:N".to_owned(), " ", str::parse, Self = |value, _| *value;
+    [] u64: "N".to_owned(), Vec::new(), " ", number, Self = |value, _| *value;
+    [] usize: "N".to_owned(), Vec::new(), " ", number, Self = |value, _| *value;
+    [] Workload: Workload::NAMES.join("|"), Workload::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
+    [] Toggle: Toggle::NAMES.join("|"), Toggle::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
+    [] Mutator: Mutator::NAMES.join("|"), Mutator::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
+    [] UnshareFlush: UnshareFlush::NAMES.join("|"), UnshareFlush::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
+    [] Fail: Fail::NAMES.join("|"), Fail::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
+    [] Every: "every:N".to_owned(), Vec::new(), " ", str::parse, Self = |value, _| *value;
     [T: Value + Copy + FromStr<Err = String>] Maybe<T>:
-        format!("off|{}", T::form()), T::JOIN, str::parse, Self = |value, _| *value;
+        format!("off|{}", T::form()), or_off(T::names()), T::JOIN, str::parse, Self = |value, _| *value;
     // A row without INVLPGB has no backend.
-    [] Backend: Backend::NAMES.join("|"), "=", str::parse, OrNone<Backend> =
+    [] Backend: Backend::NAMES.join("|"), Backend::NAMES.to_vec(), "=", str::parse, OrNone<Backend> =
         |value, about| OrNone(about.invlpgb.is_on().then_some(*value));
     // The mms of `mixed` are flushed in different ways, whatever was given.
-    [] Flush: Flush::NAMES.join("|"), "=", str::parse, OrMixed<Flush> =
+    [] Flush: Flush::NAMES.join("|"), Flush::NAMES.to_vec(), "=", str::parse, OrMixed<Flush> =
         |value, about| OrMixed((about.workload != Workload::Mixed).then_some(*value));
     // A row is about one policy.
-    [] List<PolicyName>: "p,p,...".to_owned(), "=", str::parse, PolicyName = |_, about| about.policy;
+    [] List<PolicyName>: "p,p,...".to_owned(), policy::NAMES.to_vec(), "=", str::parse, PolicyName = |_, about| about.policy;
     // A row has the operations that its workload does.
-    [] List<Kind>: "op,op,...".to_owned(), "=", str::parse, Self = |_, about| List(about.kinds.to_vec());
+    [] List<Kind>: "op,op,...".to_owned(), Kind::NAMES.to_vec(), "=", str::parse, Self = |_, about| List(about.kinds.to_vec());
+}
+
+/// `off`, and other names if there are some.
+fn or_off(mut names: Vec<&'static str>) -> Vec<&'static str> {
+    if !names.is_empty() {
+        names.insert(0, "off");
+    }
+    names
 }
 
 fn number<N: FromStr>(text: &str) -> Result<N, String> {

@@ -3,12 +3,15 @@
 mod bounds;
 mod error;
 mod machine;
+mod named;
 mod settings;
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::env::Shells;
 use gupsync_bench::spec::{Toggle, Workload};
 
 use crate::ending::Ending;
@@ -16,7 +19,8 @@ use crate::image::Choice;
 pub use bounds::in_flags;
 use bounds::number;
 pub use error::explain;
-pub use machine::MachineArgs;
+pub use machine::{ConsoleArgs, MachineArgs};
+use named::{Named, in_list};
 pub use settings::Settings;
 
 /// Help that ends with the exit statuses.
@@ -55,7 +59,9 @@ Examples:
   tools/gupsync compare --workload mixed --cpus 16 --switchers 1 --flushers 1 --isolated 1 --invlpgb on
   tools/gupsync compare --workload unshare --sharers 4 --tables 4 --policy broadcast,pending
   tools/gupsync compare --workload protect,unmap --mm-cpus 1 --lazy 3
-  tools/gupsync compare --workload piggyback"))]
+  tools/gupsync compare --workload all                          on as many CPUs as the largest needs
+  tools/gupsync compare --format markdown --wide
+  tools/gupsync compare --dry-run --cpu-model EPYC-v4           QEMU's command line, nothing is run"))]
     Compare(Box<CompareArgs>),
     /// Run scenarios drawn at random, and make the first that fails as simple as it can be.
     #[command(
@@ -104,26 +110,88 @@ Examples:
   tools/gupsync prove --table                    what each ordering pairs with, into tests/orderings.md
   tools/gupsync prove shared::                   only what has this in its name"))]
     Prove(ProveArgs),
+    /// Say of everything that is needed whether it is there, and how to get what is not.
+    #[command(after_help = with_statuses("\
+Examples:
+  tools/gupsync doctor
+  tools/gupsync doctor --limine /path/to/limine-8.2-binary"))]
+    Doctor(DoctorArgs),
+    /// Print what makes a shell complete the arguments of tools/gupsync, names in comma lists included.
+    #[command(after_help = with_statuses("\
+Examples:
+  source <(tools/gupsync completions bash)
+  tools/gupsync completions fish | source"))]
+    Completions(CompletionsArgs),
+}
+
+/// Arguments of `doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Which bootloader: Limine if found (LIMINE_DIR, the system's folders) else the built-in one, or a folder.
+    #[arg(long, value_name = "auto|builtin|DIR", default_value = "auto")]
+    pub limine: Choice,
+}
+
+/// Arguments of `completions`.
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArgs {
+    /// For which shell.
+    #[arg(value_name = "SHELL", value_parser = PossibleValuesParser::new(Shells::builtins().names()))]
+    pub shell: String,
 }
 
 /// Arguments of `compare`.
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
     /// What is done: workloads, separated by commas; `piggyback` is all three of its kind, `all` is everything.
-    #[arg(long, value_name = "w,w,...", default_value = "collapse")]
+    #[arg(
+        long,
+        value_name = "w,w,...",
+        default_value = "collapse",
+        value_parser = Named { names: Workload::all_names(), read: str::parse::<Workloads> },
+        add = in_list(Workload::all_names())
+    )]
     pub workload: Workloads,
     /// Whether INVLPGB is used; by default both ways, in a boot each.
-    #[arg(long, value_name = "off|on")]
+    #[arg(
+        long,
+        value_name = "off|on",
+        hide_possible_values = true,
+        value_parser = Named { names: Toggle::NAMES.to_vec(), read: str::parse::<Toggle> }
+    )]
     pub invlpgb: Option<Toggle>,
     /// All other settings.
     #[command(flatten)]
     pub settings: Settings,
+    /// How the rows are printed: tables for people, or every field of every row.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Show every column, in lines as long as that takes; else at most 80 characters, and what all rows share in the title.
+    #[arg(long)]
+    pub wide: bool,
     /// Where to write the rows as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Print the kernel's command line and QEMU's for each boot, and run nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What is seen of it.
+    #[command(flatten)]
+    pub console: ConsoleArgs,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
+}
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table for each workload and setting of INVLPGB.
+    Table,
+    /// The same tables in Markdown.
+    Markdown,
+    /// Every field of JSON's rows; what the figures come from is on standard error.
+    Csv,
 }
 
 /// Workloads, in order.
@@ -151,6 +219,9 @@ pub struct StressArgs {
     /// Draws the scenarios.
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = number::<0, { u64::MAX }>)]
     pub seed: u64,
+    /// What is seen of it.
+    #[command(flatten)]
+    pub console: ConsoleArgs,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -173,6 +244,9 @@ pub struct RunArgs {
     /// The kernel's command line, as in limine.conf.
     #[arg(long, value_name = "key=value ...", default_value = "")]
     pub cmdline: String,
+    /// Print the kernel's command line and QEMU's, and run nothing.
+    #[arg(long)]
+    pub dry_run: bool,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -222,6 +296,9 @@ pub struct TestArgs {
     /// Make every mistake of tests/mutants too, and see each of them caught.
     #[arg(long)]
     pub mutants: bool,
-    /// Run only the tests whose names contain this.
+    /// List the tests, and run none.
+    #[arg(long)]
+    pub list: bool,
+    /// Run only the tests whose names contain this, and build only what they need.
     pub filter: Option<String>,
 }

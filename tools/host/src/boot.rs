@@ -14,6 +14,7 @@ use gupsync_bench::Spec;
 use crate::artifacts::Tree;
 use crate::image::{self, Bootloader};
 use crate::qemu::Machine;
+use crate::say;
 use heard::Heard;
 pub use outcome::{Outcome, Word};
 use question::Question;
@@ -36,6 +37,18 @@ pub fn run(
     let config = image::one_entry(&image::menu(tree)?, &cmdline(specs));
     image::write(tree, bootloader, &config, &iso)?;
     iso_of(specs, &iso, machine, timeout, listen)
+}
+
+/// Prints what a boot of `specs` would be: the kernel's command line, and QEMU's.
+///
+/// # Errors
+///
+/// If there is no such machine here.
+pub fn show(machine: &Machine, specs: &[Spec]) -> Result<()> {
+    let line = machine.line(Path::new("gupsync.iso"))?;
+    say::out(format_args!("kernel: {}", cmdline(specs)));
+    say::out(format_args!("qemu: {line}"));
+    Ok(())
 }
 
 /// Boots an ISO that was written for `specs`.

@@ -6,33 +6,35 @@ use anyhow::Result;
 use gupsync_bench::Spec;
 use gupsync_bench::spec::{Toggle, Workload};
 
-use crate::args::{self, CompareArgs};
+use crate::args::{self, CompareArgs, Format};
 use crate::artifacts::Tree;
-use crate::boot::{self, Outcome};
+use crate::boot::{self, Outcome, Word};
 use crate::document::{self, Document, SCHEMA};
+use crate::ears::Ears;
 use crate::ending::{Ending, Usage};
 use crate::image::Bootloader;
 use crate::progress::Progress;
 use crate::qemu::{self, Accel, Machine};
 use crate::sink::Sink;
+use crate::table::{self, Look};
 use crate::verdict::Verdict;
-use crate::{say, table};
+use crate::{flat, say};
 
-/// What the arguments ask for: the specs of each boot, one for each workload.
+/// What the arguments ask for: how many CPUs, and the specs of each boot, one for each workload.
 ///
 /// # Errors
 ///
 /// One line that names the flag and the remedy.
-pub fn specs(args: &CompareArgs) -> Result<Vec<Vec<Spec>>, Usage> {
+pub fn specs(args: &CompareArgs) -> Result<(usize, Vec<Vec<Spec>>), Usage> {
     let settings = args.invlpgb.map_or(vec![Toggle::Off, Toggle::On], |toggle| vec![toggle]);
-    let boot = |invlpgb| args.workload.0.iter().map(|workload| spec(args, *workload, invlpgb)).collect();
-    settings.into_iter().map(boot).collect()
-}
-
-fn spec(args: &CompareArgs, workload: Workload, invlpgb: Toggle) -> Result<Spec, Usage> {
-    let spec = args.settings.spec(workload, invlpgb, args.machine.accel);
-    spec.check(args.machine.cpus).map_err(|refusal| args::in_flags(&refusal))?;
-    Ok(spec)
+    let spec = |workload: &Workload, invlpgb| args.settings.spec(*workload, invlpgb, args.machine.accel);
+    let boot = |invlpgb| args.workload.0.iter().map(|workload| spec(workload, invlpgb)).collect();
+    let boots: Vec<Vec<_>> = settings.into_iter().map(boot).collect();
+    let cpus = args.machine.cpus_for(&boots.concat());
+    for spec in boots.iter().flatten() {
+        spec.check(cpus).map_err(|refusal| args::in_flags(&refusal))?;
+    }
+    Ok((cpus, boots))
 }
 
 /// Runs the comparison, writes it down, prints it; says how it ended.
@@ -41,37 +43,52 @@ fn spec(args: &CompareArgs, workload: Workload, invlpgb: Toggle) -> Result<Spec,
 ///
 /// If it cannot be begun, or its results cannot be handed over.
 pub fn run(args: &CompareArgs) -> Result<Ending> {
-    let boots = specs(args)?;
-    let machine = args.machine.machine()?;
+    let (cpus, boots) = specs(args)?;
+    let machine = args.machine.machine(cpus)?;
     let bootloader = args.machine.bootloader()?;
+    if args.dry_run {
+        boots.iter().try_for_each(|specs| boot::show(&machine, specs))?;
+        return Ok(Ending::AsPromised);
+    }
     let sink = args.json.as_deref().map(Sink::open).transpose()?;
     let qemu = qemu::version()?;
+    let ears = Ears::open(&args.console)?;
     let tree = Tree::own();
     // Asked before anything is written into the checkout.
     let (revision, dirty) = document::revision(&tree.root);
     // Built once, before the boots that share it.
     tree.kernel()?;
-    let outcomes = boot_all(args, &tree, &bootloader, &machine, &boots);
+    let outcomes = boot_all(args, &ears, &tree, &bootloader, &machine, &boots);
 
     let verdict = Verdict::of(&outcomes);
     let loader = outcomes.iter().find_map(|outcome| outcome.loader.clone());
     let qemu = loader.as_ref().map(|_| qemu);
-    let mut text: Vec<_> =
-        outcomes.iter().flat_map(|outcome| table::groups(&outcome.rows)).map(table::render).collect();
-    if let (Some(loader), Some(qemu)) = (&loader, &qemu) {
-        text.push(format!("booted by {loader}, QEMU {qemu}, {}", machine.accel));
-    }
+    let document = Document {
+        schema: SCHEMA,
+        revision,
+        dirty,
+        qemu,
+        accel: machine.accel.to_string(),
+        loader,
+        command: document::command(),
+        date: document::date(),
+        rows: outcomes.into_iter().flat_map(|outcome| outcome.rows).collect(),
+    };
+    let look = Look { is_wide: args.wide, is_markdown: args.format == Format::Markdown };
+    let text = match args.format {
+        Format::Csv => flat::render(&document.rows)?,
+        Format::Table | Format::Markdown => table::document(&document, look),
+    };
     let is_stdout = sink.as_ref().is_some_and(Sink::is_stdout);
     // First of all: what is printed may find no reader.
-    let written = sink.map_or(Ok(()), |sink| {
-        let rows = outcomes.into_iter().flat_map(|outcome| outcome.rows).collect();
-        let accel = machine.accel.to_string();
-        sink.write(&Document { schema: SCHEMA, revision, dirty, qemu, accel, loader, rows })
-    });
+    let written = sink.map_or(Ok(()), |sink| sink.write(&document));
     if is_stdout {
-        say::err(text.join("\n\n"))
+        say::err(text)
     } else {
-        say::out(text.join("\n\n"))
+        say::out(text)
+    }
+    if args.format == Format::Csv {
+        say::err(document.footer());
     }
     for fault in verdict.faults {
         say::err(format_args!("error: {fault}"));
@@ -83,15 +100,22 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
 /// Boots all specs; two at a time where one thread serves a whole machine. What cannot be booted costs no other boot.
 fn boot_all(
     args: &CompareArgs,
+    ears: &Ears,
     tree: &Tree,
     bootloader: &Bootloader,
     machine: &Machine,
     boots: &[Vec<Spec>],
 ) -> Vec<Outcome> {
-    let progress = Progress::new();
+    let progress = Progress::new(!ears.is_verbose());
     let one = |specs: &Vec<Spec>| {
         let shown = progress.boot(&specs[0]);
-        boot::run(tree, bootloader, machine, specs, args.machine.timeout(), |word| shown.hear(word))
+        let listen = |word: Word<'_>| {
+            if let Word::Line(line) = word {
+                ears.line(shown.label(), line);
+            }
+            shown.hear(word);
+        };
+        boot::run(tree, bootloader, machine, specs, args.machine.timeout(), listen)
             .unwrap_or_else(|error| boot::none(specs, machine, &format!("{error:#}")))
     };
     if machine.accel != Accel::TcgSingle {

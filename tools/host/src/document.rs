@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::SystemTime;
 
 use gupsync_bench::Row;
 use serde::{Deserialize, Serialize};
@@ -24,8 +25,41 @@ pub struct Document {
     pub accel: String,
     /// The bootloader, if it has booted a kernel.
     pub loader: Option<String>,
+    /// The command that produced it.
+    #[serde(default)]
+    pub command: String,
+    /// When it had done so, in UTC.
+    #[serde(default)]
+    pub date: String,
     /// The results.
     pub rows: Vec<Row>,
+}
+
+impl Document {
+    /// What the results come from, in a line.
+    pub fn footer(&self) -> String {
+        let commit: String = self.revision.chars().take(COMMIT).collect();
+        let dirty = if self.dirty { "-dirty" } else { "" };
+        let mut parts = vec![self.command.clone(), format!("{commit}{dirty}"), self.date.clone()];
+        parts.extend(self.qemu.as_ref().map(|qemu| format!("QEMU {qemu}, {}", self.accel)));
+        parts.extend(self.loader.as_ref().map(|loader| format!("booted by {loader}")));
+        parts.join(" | ")
+    }
+}
+
+/// So much of a commit's name is shown to people.
+const COMMIT: usize = 12;
+
+/// The command line of this process, as a shell reads it.
+pub fn command() -> String {
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let quoted = words.map(|word| shlex::try_quote(&word).map_or(word.clone(), |quoted| quoted.into_owned()));
+    ["tools/gupsync".to_owned()].into_iter().chain(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// Now, to the second.
+pub fn date() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
 /// Folders of the checkout from which something is built: a file there counts before git knows it.
@@ -107,6 +141,26 @@ mod tests {
             assert_eq!(missing, None, "{text}");
             assert_eq!(serde_json::from_str::<Row>(&text).expect("a row"), row);
         }
+    }
+
+    #[test]
+    fn item_17_the_footer_says_what_was_run_of_which_revision_and_when() {
+        let mut document = Document {
+            schema: SCHEMA,
+            revision: "0123456789abcdef0123".to_owned(),
+            dirty: false,
+            qemu: Some("10.0".to_owned()),
+            accel: "kvm".to_owned(),
+            loader: Some("loader 1".to_owned()),
+            command: "tools/gupsync compare".to_owned(),
+            date: "2026-01-02T03:04:05Z".to_owned(),
+            rows: Vec::new(),
+        };
+        let footer =
+            "tools/gupsync compare | 0123456789ab | 2026-01-02T03:04:05Z | QEMU 10.0, kvm | booted by loader 1";
+        assert_eq!(document.footer(), footer);
+        document.dirty = true;
+        assert!(document.footer().contains(" | 0123456789ab-dirty | "), "{}", document.footer());
     }
 
     /// A repository with one commit, and the commit.

@@ -4,6 +4,7 @@
 //! reads the rows from the serial port, [`compare`] does it for every setting, and [`table`], [`document`] and [`verdict`]
 //! say what came out; [`once`] only shows it. [`stress`] does it for scenarios drawn at random, until one fails. [`prove`]
 //! runs the model checkers on the library, and on every one of [`mutants`], which are [`patches`] for a copy of the tree.
+//! [`doctor`] says what is missing, and [`completions`] serves shells.
 
 #![forbid(unsafe_code)]
 // They panic where the reader has left: see `say`.
@@ -14,8 +15,12 @@ pub mod artifacts;
 pub mod boot;
 pub mod child;
 pub mod compare;
+pub mod completions;
 pub mod document;
+pub mod doctor;
+pub mod ears;
 pub mod ending;
+pub mod flat;
 pub mod image;
 pub mod limine;
 pub mod mutants;

@@ -10,9 +10,14 @@ use gupsync_host::args::{self, Cli, Command, IsoArgs};
 use gupsync_host::artifacts::Tree;
 use gupsync_host::ending::Ending;
 use gupsync_host::image::{self, Bootloader};
-use gupsync_host::{compare, once, prove, say, stop, stress, suite};
+use gupsync_host::{compare, completions, doctor, once, prove, say, stop, stress, suite};
 
 fn main() -> ExitCode {
+    match completions::answer() {
+        Ok(false) => {}
+        Ok(true) => return Ending::AsPromised.into(),
+        Err(error) => return args::explain(&error).into(),
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return args::explain(&error).into(),
@@ -34,6 +39,8 @@ fn run(command: &Command) -> Result<Ending> {
         Command::Iso(args) => iso(args),
         Command::Run(args) => once::run(args),
         Command::Prove(args) => prove::run(args).map(Ending::of),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Completions(args) => completions::print(&args.shell).map(|()| Ending::AsPromised),
         Command::Test(args) => suite::run(args).map(Ending::of),
     }
 }

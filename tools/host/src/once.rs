@@ -18,12 +18,14 @@ use crate::{qemu, say};
 pub fn run(args: &RunArgs) -> Result<Ending> {
     let refused = |error: String| Usage(format!("--cmdline: {error}"));
     let specs = spec::parse_all(&args.cmdline).map_err(refused)?;
-    specs
-        .iter()
-        .try_for_each(|spec| spec.check(args.machine.cpus))
-        .map_err(|error| refused(error.to_string()))?;
-    let machine = args.machine.machine()?;
+    let cpus = args.machine.cpus_for(&specs);
+    specs.iter().try_for_each(|spec| spec.check(cpus)).map_err(|error| refused(error.to_string()))?;
+    let machine = args.machine.machine(cpus)?;
     let bootloader = args.machine.bootloader()?;
+    if args.dry_run {
+        boot::show(&machine, &specs)?;
+        return Ok(Ending::AsPromised);
+    }
     qemu::version()?;
     let listen = |word: Word<'_>| {
         if let Word::Line(line) = word {

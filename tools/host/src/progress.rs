@@ -16,16 +16,16 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// On standard error.
-    pub fn new() -> Self {
-        Progress { bars: std::io::stderr().is_terminal().then(MultiProgress::new) }
+    /// On standard error: bars if `may_draw` there and it is a terminal.
+    pub fn new(may_draw: bool) -> Self {
+        Progress { bars: (may_draw && std::io::stderr().is_terminal()).then(MultiProgress::new) }
     }
 
     /// The progress of one boot.
     pub fn boot(&self, spec: &Spec) -> BootProgress {
         let label = format!("invlpgb={}", spec.invlpgb);
         let bar = self.bars.as_ref().map(|bars| {
-            let style = ProgressStyle::with_template("{prefix:12} {msg:36} [{bar:40}] {pos}/{len}");
+            let style = ProgressStyle::with_template("{prefix:11} {msg:35} [{bar:10}] {pos}/{len}");
             let bar = bars.add(ProgressBar::new(spec.ops));
             bar.set_style(style.expect("the template is right").progress_chars("=> "));
             bar.set_prefix(label.clone());
@@ -37,12 +37,6 @@ impl Progress {
     }
 }
 
-impl Default for Progress {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// The progress of one boot.
 pub struct BootProgress {
     label: String,
@@ -50,6 +44,11 @@ pub struct BootProgress {
 }
 
 impl BootProgress {
+    /// What tells this boot from the others.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
     /// Shows what the kernel says.
     pub fn hear(&self, word: Word<'_>) {
         match (&self.bar, word) {

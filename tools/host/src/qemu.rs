@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -19,7 +20,8 @@ use crate::child;
 
 pub use end::End;
 
-const PROGRAM: &str = "qemu-system-x86_64";
+/// What is run.
+pub const PROGRAM: &str = "qemu-system-x86_64";
 
 /// Where distributions keep OVMF: code and variables.
 const OVMF: &[(&str, &str)] = &[
@@ -72,8 +74,62 @@ pub struct Machine {
     pub memory: u64,
     /// Firmware.
     pub firmware: Firmware,
+    /// What replaces or follows QEMU's usual arguments.
+    pub tuning: Tuning,
     /// Where to write a trace of interrupts taken and APIC registers written.
     pub trace: Option<PathBuf>,
+}
+
+/// What replaces or follows QEMU's usual arguments.
+#[derive(Clone, Debug, Default)]
+pub struct Tuning {
+    /// The CPU model; by default all that the accelerator has.
+    pub cpu_model: Option<String>,
+    /// OVMF's code and variables; by default those of the system.
+    pub ovmf: Option<Ovmf>,
+    /// What is appended.
+    pub args: Vec<String>,
+}
+
+/// OVMF's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ovmf {
+    /// The code.
+    pub code: PathBuf,
+    /// The variables, if they are not in the same file.
+    pub vars: Option<PathBuf>,
+}
+
+impl FromStr for Ovmf {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (code, vars) = text.split_once(',').map_or((text, None), |(code, vars)| (code, Some(vars)));
+        let file = |name: &str| {
+            let path = Path::new(name);
+            let is_there = path.is_file();
+            is_there
+                .then(|| path.to_owned())
+                .ok_or_else(|| format!("`{name}` is no file; name CODE or CODE,VARS"))
+        };
+        Ok(Ovmf { code: file(code)?, vars: vars.map(file).transpose()? })
+    }
+}
+
+impl Ovmf {
+    /// That of the system.
+    ///
+    /// # Errors
+    ///
+    /// If there is none where distributions keep it.
+    pub fn of_system() -> Result<Self> {
+        let is_there = |(code, vars): &&(&str, &str)| Path::new(code).is_file() && Path::new(vars).is_file();
+        let (code, vars) = OVMF
+            .iter()
+            .find(is_there)
+            .context("no OVMF firmware found; install it: apt-get install ovmf; or name it by --ovmf")?;
+        Ok(Ovmf { code: code.into(), vars: Some(vars.into()) })
+    }
 }
 
 /// The version of the QEMU that is installed.
@@ -109,6 +165,18 @@ impl Machine {
         Running::start(self.command(iso)?.process_group(0)).with_context(missing)?.wait(timeout, on_line)
     }
 
+    /// The command line that boots `iso`, as a shell reads it.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such machine here.
+    pub fn line(&self, iso: &Path) -> Result<String> {
+        let command = self.command(iso)?;
+        let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
+        let from = words.iter().position(|word| word == PROGRAM).context("it is QEMU that is run")?;
+        Ok(shlex::try_join(words[from..].iter().map(|word| &**word))?)
+    }
+
     fn command(&self, iso: &Path) -> Result<Command> {
         // Ends QEMU with this process, however that ends.
         let mut command = Command::new("setpriv");
@@ -119,11 +187,12 @@ impl Machine {
         command.args(["-nodefaults", "-machine", "q35", "-display", "none", "-serial", "stdio", "-no-reboot"]);
         command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-boot", "menu=on,splash-time=0"]);
         command.args(["-smp", &self.cpus.to_string(), "-m", &self.memory.to_string()]);
-        command.args(match self.accel {
-            Accel::TcgSingle => ["-accel", "tcg,thread=single", "-cpu", "max"],
-            Accel::TcgMulti => ["-accel", "tcg,thread=multi", "-cpu", "max"],
-            Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
-        });
+        let (accel, model) = match self.accel {
+            Accel::TcgSingle => ("tcg,thread=single", "max"),
+            Accel::TcgMulti => ("tcg,thread=multi", "max"),
+            Accel::Kvm => ("kvm", "host"),
+        };
+        command.args(["-accel", accel, "-cpu", self.tuning.cpu_model.as_deref().unwrap_or(model)]);
         if self.icount {
             command.args(["-icount", "shift=3,sleep=off"]);
         }
@@ -131,14 +200,17 @@ impl Machine {
             command.args(["-trace", "apic_mem_writel", "-d", "int", "-D"]).arg(trace);
         }
         if self.firmware == Firmware::Uefi {
-            let found = OVMF.iter().find(|(code, vars)| Path::new(code).is_file() && Path::new(vars).is_file());
-            let Some((code, vars)) = found else {
-                bail!("no OVMF firmware found; install it: apt-get install ovmf")
-            };
-            command.args(["-drive", &format!("if=pflash,format=raw,unit=0,readonly=on,file={code}")]);
-            command.args(["-drive", &format!("if=pflash,format=raw,unit=1,snapshot=on,file={vars}")]);
+            let ovmf = self.tuning.ovmf.clone().map_or_else(Ovmf::of_system, Ok)?;
+            // Writable, if it holds the variables too: QEMU drops what is written.
+            let mode = if ovmf.vars.is_some() { "readonly=on" } else { "snapshot=on" };
+            let code = ovmf.code.display();
+            command.args(["-drive", &format!("if=pflash,format=raw,unit=0,{mode},file={code}")]);
+            if let Some(vars) = ovmf.vars {
+                let vars = vars.display();
+                command.args(["-drive", &format!("if=pflash,format=raw,unit=1,snapshot=on,file={vars}")]);
+            }
         }
-        command.arg("-cdrom").arg(iso);
+        command.arg("-cdrom").arg(iso).args(&self.tuning.args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(command)
     }

@@ -116,6 +116,8 @@ mod tests {
             qemu: None,
             accel: "kvm".into(),
             loader: None,
+            command: String::new(),
+            date: String::new(),
             rows: vec![],
         }
     }

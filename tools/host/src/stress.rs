@@ -16,6 +16,7 @@ use indicatif::ProgressBar;
 use crate::args::StressArgs;
 use crate::artifacts::Tree;
 use crate::boot::{self, Outcome, Word};
+use crate::ears::Ears;
 use crate::ending::Ending;
 use crate::image::Bootloader;
 use crate::qemu::{self, End, Machine};
@@ -34,6 +35,7 @@ struct Bench<'a> {
     tree: Tree,
     bootloader: Bootloader,
     machine: Machine,
+    ears: Ears,
     bar: ProgressBar,
 }
 
@@ -50,16 +52,17 @@ struct Failure {
 ///
 /// If a boot cannot be begun.
 pub fn run(args: &StressArgs) -> Result<Ending> {
-    let machine = args.machine.machine()?;
+    let cpus = args.machine.cpus_for(&[]);
+    let machine = args.machine.machine(cpus)?;
     let bootloader = args.machine.bootloader()?;
     qemu::version()?;
     let tree = Tree::own();
+    let ears = Ears::open(&args.console)?;
     tree.kernel()?;
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
-    let bench = Bench { args, tree, bootloader, machine, bar };
-    let (began, mut draw, mut totals) =
-        (Instant::now(), Draw::new(args.seed, args.machine.cpus), Totals::default());
+    let bench = Bench { args, tree, bootloader, machine, ears, bar };
+    let (began, mut draw, mut totals) = (Instant::now(), Draw::new(args.seed, cpus), Totals::default());
     let ending = loop {
         let specs = draw.boot();
         let name = format!("boot {}", totals.boots + 1);
@@ -88,10 +91,12 @@ impl Bench<'_> {
     /// Boots `specs`. Shows what is under way on a terminal, and one line at the end elsewhere.
     fn boot(&self, name: &str, specs: &[Spec]) -> Result<Outcome> {
         let began = Instant::now();
-        let listen = |word: Word<'_>| {
-            if let Word::Begin(spec, policy) = word {
+        let listen = |word: Word<'_>| match word {
+            Word::Line(line) => self.bar.suspend(|| self.ears.line(name, line)),
+            Word::Begin(spec, policy) => {
                 self.bar.set_message(format!("{name}: {} {policy}", spec.workload));
             }
+            _ => {}
         };
         let timeout = self.args.machine.timeout();
         let outcome = boot::run(&self.tree, &self.bootloader, &self.machine, specs, timeout, listen)?;

@@ -1,5 +1,7 @@
 //! `test`: every test there is, in an order that fails early.
 
+mod names;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -9,13 +11,18 @@ use anyhow::{Context, Result};
 
 use crate::args::{ProveArgs, TestArgs};
 use crate::artifacts::Tree;
-use crate::{child, prove, say};
+use crate::ending::demand;
+use crate::{child, mutants, prove, say};
+use names::Names;
 
 /// A call of cargo.
 struct Step {
     name: &'static str,
     args: &'static [&'static str],
     kind: Kind,
+    /// How the names of its tests come from its sources, and which those are.
+    names: Names,
+    sources: &'static [&'static str],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,15 +34,54 @@ enum Kind {
     Mutants,
 }
 
+const fn step(
+    name: &'static str,
+    args: &'static [&'static str],
+    kind: Kind,
+    names: Names,
+    sources: &'static [&'static str],
+) -> Step {
+    Step { name, args, kind, names, sources }
+}
+
+/// Where the library and the host program lie.
+const LIBRARIES: &[&str] = &["src", "arch/invlpgb", "tools/bench/src", "tools/checker/src", "tools/host/src"];
+const MODELS: &[&str] = &["tests/models"];
+const MUTANTS: &[&str] = &["tests/mutants"];
+
 const STEPS: &[Step] = &[
-    Step { name: "loader", args: &["--package", "gupsync-loader", "--tests"], kind: Kind::Ordinary },
-    Step { name: "structure", args: &["--release", "--test", "structure"], kind: Kind::Ordinary },
-    Step { name: "library and host", args: &["--release", "--lib", "--bins"], kind: Kind::Ordinary },
-    Step { name: "histories", args: &["--release", "--test", "histories"], kind: Kind::Ordinary },
-    Step { name: "examples", args: &["--release", "--test", "examples"], kind: Kind::Ordinary },
-    Step { name: "documentation", args: &["--release", "--doc"], kind: Kind::Documentation },
-    Step { name: "boots", args: &["--release", "--test", "boot"], kind: Kind::Ordinary },
-    Step { name: "mutants in the kernel", args: &["--release", "--test", "mutants"], kind: Kind::Mutants },
+    step(
+        "loader",
+        &["--package", "gupsync-loader", "--tests"],
+        Kind::Ordinary,
+        Names::Functions,
+        &["tools/loader"],
+    ),
+    step(
+        "structure",
+        &["--release", "--test", "structure"],
+        Kind::Ordinary,
+        Names::Functions,
+        &["tests/structure"],
+    ),
+    step("library and host", &["--release", "--lib", "--bins"], Kind::Ordinary, Names::Functions, LIBRARIES),
+    step(
+        "histories",
+        &["--release", "--test", "histories"],
+        Kind::Ordinary,
+        Names::Functions,
+        &["tests/histories"],
+    ),
+    step(
+        "examples",
+        &["--release", "--test", "examples"],
+        Kind::Ordinary,
+        Names::Functions,
+        &["tests/examples"],
+    ),
+    step("documentation", &["--release", "--doc"], Kind::Documentation, Names::Text, &["src"]),
+    step("boots", &["--release", "--test", "boot"], Kind::Ordinary, Names::Text, &["tests/boot"]),
+    step("mutants in the kernel", &["--release", "--test", "mutants"], Kind::Mutants, Names::Text, MUTANTS),
 ];
 
 /// A rustdoc that compares error codes. The stable one takes any error of a `compile_fail` for the one that was expected.
@@ -48,37 +94,98 @@ fn rustdoc(tree: &Tree) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Runs them; says whether all passed.
+impl Step {
+    fn cargo(&self, tree: &Tree) -> Result<Command> {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(&tree.root).args(["test", "--locked"]).args(self.args);
+        if self.kind == Kind::Documentation {
+            cargo.env("RUSTDOC", rustdoc(tree)?);
+        }
+        Ok(cargo)
+    }
+
+    /// Whether a test has `filter` in its name. Nothing is built where the sources say that none has.
+    fn has(&self, tree: &Tree, filter: Option<&str>) -> Result<bool> {
+        let Some(filter) = filter else { return Ok(true) };
+        let may = self.names.may_have(&tree.root, self.sources, filter)?;
+        if !may || self.names == Names::Functions {
+            return Ok(may);
+        }
+        let output = child::output(self.cargo(tree)?.args(["--", filter, "--list"]))?;
+        // What does not build is said where it is run.
+        let said = String::from_utf8_lossy(&output.stdout);
+        Ok(!output.status.success() || said.lines().any(|line| line.ends_with(": test")))
+    }
+}
+
+/// Runs those that `args` ask for; says whether all passed.
 ///
 /// # Errors
 ///
-/// If cargo cannot be run.
+/// If cargo cannot be run, or there is no such test.
 pub fn run(args: &TestArgs) -> Result<bool> {
     let tree = Tree::own();
+    let filter = args.filter.as_deref();
+    let of_models = filter.map_or(Ok(true), |filter| {
+        let in_models = Names::Functions.may_have(&tree.root, MODELS, filter)?;
+        Ok::<_, anyhow::Error>(
+            in_models || (args.mutants && mutants::all()?.iter().any(|mutant| mutant.name.contains(filter))),
+        )
+    })?;
+    let mut steps = Vec::new();
+    for step in STEPS.iter().filter(|step| step.kind != Kind::Mutants || args.mutants) {
+        if step.has(&tree, filter)? {
+            steps.push(step);
+        }
+    }
+    let filter_name = filter.unwrap_or_default();
+    demand(of_models || !steps.is_empty(), || {
+        format!("{filter_name}: no test has this in its name; `tools/gupsync test --list` says which there are")
+    })?;
+    if args.list {
+        return list(&tree, of_models, &steps, filter);
+    }
+    if of_models && !is_proved(args)? {
+        say::err("error: a property did not hold, or a mistake was not caught");
+        return Ok(false);
+    }
+    for step in steps {
+        say::out(format_args!("== {}", step.name));
+        let mut cargo = step.cargo(&tree)?;
+        if let Some(filter) = filter {
+            cargo.args(["--", filter]);
+        }
+        if !child::status(&mut cargo)?.success() {
+            say::err(format_args!("error: {}: a test failed", step.name));
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn is_proved(args: &TestArgs) -> Result<bool> {
     say::out(format_args!("== {}", if args.mutants { "proof" } else { "models" }));
-    let proof = ProveArgs {
+    prove::run(&ProveArgs {
         properties: !args.mutants,
         orderings: args.mutants,
         filter: args.filter.clone(),
         is_part: true,
         ..ProveArgs::default()
-    };
-    if !prove::run(&proof)? {
-        say::err("error: a property did not hold, or a mistake was not caught");
-        return Ok(false);
+    })
+}
+
+/// Prints the names of tests, and runs none.
+fn list(tree: &Tree, of_models: bool, steps: &[&Step], filter: Option<&str>) -> Result<bool> {
+    if of_models {
+        say::out("== models");
+        let names = Names::listed(&tree.root, MODELS)?;
+        names.iter().filter(|name| filter.is_none_or(|filter| name.contains(filter))).for_each(say::out);
     }
-    for step in STEPS.iter().filter(|step| step.kind != Kind::Mutants || args.mutants) {
+    for step in steps {
         say::out(format_args!("== {}", step.name));
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(&tree.root).args(["test", "--locked"]).args(step.args);
-        if step.kind == Kind::Documentation {
-            cargo.env("RUSTDOC", rustdoc(&tree)?);
-        }
-        if let Some(filter) = &args.filter {
-            cargo.args(["--", filter]);
-        }
+        let mut cargo = step.cargo(tree)?;
+        cargo.args(["--quiet", "--"]).args(filter).arg("--list");
         if !child::status(&mut cargo)?.success() {
-            say::err(format_args!("error: {}: a test failed", step.name));
             return Ok(false);
         }
     }

@@ -2,9 +2,27 @@
 
 use comfy_table::{CellAlignment, ColumnConstraint, Table, Width, presets};
 use gupsync::policy::Broadcast;
-use gupsync_bench::counts::{COUNTERS, Counter, When};
+use gupsync_bench::counts::{COUNTERS, Counter, Show, When};
 use gupsync_bench::spec::{Mark, MmName, PolicyName, SETTINGS, Setting};
 use gupsync_bench::{Row, Spec};
+
+use crate::document::Document;
+
+/// So many columns of a terminal a narrow table takes at most.
+const WIDTH: usize = 80;
+/// So many of them are free after each column of a table.
+const BETWEEN: usize = 2;
+/// A space at which no line is broken.
+const UNBROKEN: &str = "\u{a0}";
+
+/// How tables look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Look {
+    /// All columns in lines as long as they are; else what fits.
+    pub is_wide: bool,
+    /// As Markdown.
+    pub is_markdown: bool,
+}
 
 /// A number with its thousands apart, or a dash for what was not counted.
 pub fn number(value: Option<u64>) -> String {
@@ -61,28 +79,78 @@ pub fn groups(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
     rows.chunk_by(|a, b| a.workload == b.workload && a.invlpgb == b.invlpgb)
 }
 
-/// A column: its header, when it is shown, and what stands there in the line of a row.
-type Column<'a> = (&'a str, When, Box<dyn Fn(&Row) -> String + 'a>);
+/// A column: its header, when it is shown, whether in the narrow table, and what stands there in the line of a row.
+struct Column<'a> {
+    header: &'a str,
+    when: When,
+    is_narrow: bool,
+    show: Box<dyn Fn(&Row) -> String + 'a>,
+}
+
+impl Column<'_> {
+    /// Whether it says of which row a line is, or how that ended.
+    fn is_name(&self) -> bool {
+        ["policy", "mm", "status"].contains(&self.header)
+    }
+
+    /// What all rows say, if it is the same.
+    fn shared(&self, rows: &[Row]) -> Option<String> {
+        let first = (self.show)(rows.first()?);
+        rows.iter().all(|row| (self.show)(row) == first).then_some(first)
+    }
+
+    fn width(&self, rows: &[Row]) -> usize {
+        rows.iter().map(|row| (self.show)(row).len()).fold(self.header.len(), usize::max) + BETWEEN
+    }
+}
 
 /// All columns. Each counter's is in its place.
 fn columns(rows: &[Row]) -> Vec<Column<'_>> {
     let several = mms(rows).len() > 1;
     let mm = move |row: &Row| if several { row.mm.to_string() } else { "-".to_owned() };
-    let mut columns: Vec<Column<'_>> = vec![
-        ("policy", When::Always, Box::new(|row: &Row| row.policy.to_string())),
-        ("mm", When::IfAny, Box::new(mm)),
+    let named = |header, when, show| Column { header, when, is_narrow: true, show };
+    let mut columns = vec![
+        named("policy", When::Always, Box::new(|row: &Row| row.policy.to_string())),
+        named("mm", When::IfAny, Box::new(mm)),
     ];
     let column = |counter: &'static Counter| Some((counter, counter.column()?));
     let mut counters: Vec<_> = COUNTERS.iter().filter_map(column).collect();
     counters.sort_by_key(|(_, (_, place, _))| *place);
     for (counter, (header, _, when)) in counters {
-        columns.push((header, when, Box::new(|row| number((counter.get)(&row.counts)))));
+        let is_narrow = counter.shows.contains(&Show::Narrow);
+        let show = Box::new(|row: &Row| number((counter.get)(&row.counts)));
+        columns.push(Column { header, when, is_narrow, show });
         if counter.key == "sync_ipis" {
-            columns.push(("/broadcast", When::IfAny, Box::new(|row| to_broadcast(rows, row))));
+            columns.push(named("/broadcast", When::IfAny, Box::new(|row| to_broadcast(rows, row))));
         }
     }
-    columns.push(("status", When::Always, Box::new(|row| row.status.to_string())));
+    columns.push(named("status", When::Always, Box::new(|row| row.status.to_string())));
     columns
+}
+
+/// Takes out of `columns` what a narrow table has no line for, and returns what of it the title says: figures that are the
+/// same in all rows. Figures that differ and do not fit are in the wide table.
+fn narrow(columns: &mut Vec<Column<'_>>, rows: &[Row]) -> String {
+    let mut said = String::new();
+    columns.retain(|column| {
+        // Of a single row, what is not of the narrow table.
+        let is_movable = !column.is_name() && (rows.len() > 1 || !column.is_narrow);
+        match column.shared(rows).filter(|_| is_movable) {
+            Some(value) => {
+                if value != "-" {
+                    let item = format!("{} {value}", column.header);
+                    said += &format!(", {}", item.replace(' ', UNBROKEN));
+                }
+                false
+            }
+            None => column.is_narrow,
+        }
+    });
+    while columns.iter().map(|column| column.width(rows)).sum::<usize>() > WIDTH + BETWEEN {
+        let Some(last) = columns.iter().rposition(|column| !column.is_name()) else { break };
+        columns.remove(last);
+    }
+    said
 }
 
 /// The sync IPIs of a row, as a ratio to the sync IPIs of `broadcast` for the same mm.
@@ -96,27 +164,43 @@ fn to_broadcast(rows: &[Row], row: &Row) -> String {
 }
 
 /// A table of the rows of one workload: the rows of an mm stand together, the rows of all mms last.
-pub fn render(rows: &[Row]) -> String {
+pub fn render(rows: &[Row], look: Look) -> String {
     let Some(first) = rows.iter().find(|row| row.mm == MmName::Total) else { return String::new() };
-    let says = |cell: &String| cell != "-" && cell != "0";
+    let says = |cell: String| cell != "-" && cell != "0";
     let mut columns = columns(rows);
-    columns.retain(|(_, when, show)| *when == When::Always || rows.iter().map(show).any(|cell| says(&cell)));
+    columns.retain(|column| column.when == When::Always || rows.iter().map(&column.show).any(says));
+    let mut title = title(rows, first);
+    if !look.is_wide {
+        let all = format!("{title}{}", narrow(&mut columns, rows));
+        title = textwrap::fill(&all, WIDTH).replace(UNBROKEN, " ");
+    }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table.set_header(columns.iter().map(|(name, ..)| *name));
+    table.load_preset(if look.is_markdown { presets::ASCII_MARKDOWN } else { presets::NOTHING });
+    table.set_header(columns.iter().map(|column| column.header));
     for mm in mms(rows) {
         for row in rows.iter().filter(|row| row.mm == mm) {
-            table.add_row(columns.iter().map(|(.., show)| show(row)));
+            table.add_row(columns.iter().map(|column| (column.show)(row)));
         }
     }
-    for (column, (name, ..)) in table.column_iter_mut().zip(&columns) {
-        let left = ["policy", "mm", "status"].contains(name);
-        column.set_cell_alignment(if left { CellAlignment::Left } else { CellAlignment::Right });
-        column.set_padding((0, 2));
-        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(0)));
+    for (drawn, column) in table.column_iter_mut().zip(&columns) {
+        drawn.set_cell_alignment(if column.is_name() { CellAlignment::Left } else { CellAlignment::Right });
+        if !look.is_markdown {
+            drawn.set_padding((0, BETWEEN as u16));
+        }
+        drawn.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(0)));
     }
     let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    format!("{}\n{}", title(rows, first), lines.join("\n"))
+    // A paragraph and a table are kept apart by an empty line there.
+    let end = if look.is_markdown { "\n\n" } else { "\n" };
+    format!("{title}{end}{}", lines.join("\n"))
+}
+
+/// All of a document: its tables, and what they come from.
+pub fn document(document: &Document, look: Look) -> String {
+    let mut text: Vec<_> = groups(&document.rows).map(|rows| render(rows, look)).collect();
+    let footer = document.footer();
+    text.push(if look.is_wide { footer } else { textwrap::fill(&footer, WIDTH) });
+    text.join("\n\n")
 }
 
 #[cfg(test)]
@@ -144,7 +228,7 @@ mod tests {
 
     #[test]
     fn columns_stand_in_their_order() {
-        let headers: Vec<_> = columns(&[]).into_iter().map(|(header, ..)| header).collect();
+        let headers: Vec<_> = columns(&[]).into_iter().map(|column| column.header).collect();
         let expected = "policy,mm,ops,flush IPIs,sync IPIs,/broadcast,other,skipped,set,cleared,foreign,walking,at risk,\
                         INVLPGB,hypercalls,isolated,gap,held,walks,status";
         assert_eq!(headers.join(","), expected);
@@ -158,7 +242,7 @@ mod tests {
                 rows.push(row(&format!("workload=mixed policy={policy}"), mm, sync_ipis));
             }
         }
-        let rendered = render(&rows);
+        let rendered = render(&rows, Look { is_wide: true, ..Look::default() });
         let cells: Vec<Vec<_>> =
             rendered.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
         assert!(rendered.starts_with("mixed, 16 CPUs, 2 mms,"), "{rendered}");
@@ -166,5 +250,61 @@ mod tests {
         assert!(cells[2].starts_with(&["pending", "global"]) && cells[2].contains(&"0.100"), "{rendered}");
         assert!(cells[4].starts_with(&["pending", "ipi"]) && cells[4].contains(&"0.250"), "{rendered}");
         assert!(cells[6].starts_with(&["pending", "total"]) && cells[6].contains(&"0.200"), "{rendered}");
+    }
+
+    /// Rows of several policies, each with these sync IPIs and walks, on so many CPUs.
+    fn policies(counts: &[(&str, u64, u64)]) -> Vec<Row> {
+        let of = |(policy, sync_ipis, walks): &(&str, u64, u64)| {
+            let mut row = row(&format!("policy={policy}"), MmName::Total, *sync_ipis);
+            (row.counts.ops, row.counts.held_at_unlink) = (Some(1000), Some(250));
+            row.counts.walks = Some(*walks);
+            row
+        };
+        counts.iter().map(of).collect()
+    }
+
+    #[test]
+    fn item_17_what_is_the_same_in_all_rows_is_in_the_title_and_nothing_that_differs() {
+        let rows = policies(&[("broadcast", 7000, 5), ("pending", 3000, 5), ("rcu", 7000, 6)]);
+        let rendered = render(&rows, Look::default());
+        let lines: Vec<_> = rendered.lines().collect();
+        let title = lines[..lines.len() - 4].join(" ");
+        assert!(title.contains(", ops 1,000, held 250") && !title.contains("sync IPIs"), "{rendered}");
+        assert!(!title.contains("walks") && !lines[lines.len() - 4].contains("ops"), "{rendered}");
+        let cells: Vec<_> = lines[lines.len() - 2].split_whitespace().collect();
+        assert_eq!(cells, ["pending", "3,000", "0.429", "ok"], "{rendered}");
+    }
+
+    #[test]
+    fn item_17_a_single_row_keeps_its_figures() {
+        let rendered = render(&policies(&[("pending", 3000, 5)]), Look::default());
+        let last: Vec<_> = rendered.lines().last().expect("a line").split_whitespace().collect();
+        assert!(last.starts_with(&["pending"]) && last.contains(&"3,000"), "{rendered}");
+        assert!(rendered.contains("ops 1,000"), "{rendered}");
+    }
+
+    #[test]
+    fn item_17_no_line_is_longer_than_80_whatever_is_counted() {
+        let mut rows = policies(&[("broadcast", u64::MAX, 5), ("pending+targeted", 1 << 60, 5)]);
+        for (row, factor) in rows.iter_mut().zip([1, 2]) {
+            let most = Some(u64::MAX / factor);
+            (row.counts.flush_ipis, row.counts.syncs_skipped, row.counts.set) = (most, most, most);
+            row.status = Status::Violation;
+        }
+        let narrow = render(&rows, Look::default());
+        assert!(narrow.lines().all(|line| line.len() <= 80), "{narrow}");
+        assert!(narrow.contains("flush IPIs") && narrow.contains("violation"), "{narrow}");
+        let wide = render(&rows, Look { is_wide: true, ..Look::default() });
+        assert!(wide.lines().any(|line| line.len() > 80) && wide.contains("skipped"), "{wide}");
+    }
+
+    #[test]
+    fn item_17_markdown_has_a_bar_between_all_cells() {
+        let rows = policies(&[("broadcast", 7000, 5), ("pending", 3000, 5)]);
+        let rendered = render(&rows, Look { is_markdown: true, ..Look::default() });
+        let lines: Vec<_> = rendered.lines().skip_while(|line| !line.starts_with('|')).collect();
+        assert_eq!(lines.len(), 4, "{rendered}");
+        assert!(lines[1].starts_with("|--") && lines[3].contains("| pending "), "{rendered}");
+        assert!(lines.iter().all(|line| line.matches('|').count() == lines[0].matches('|').count()));
     }
 }

@@ -2,8 +2,10 @@
 
 use std::io;
 
+use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::Cli;
 use crate::ending::Ending;
 use crate::say;
 
@@ -18,9 +20,12 @@ pub fn explain(error: &clap::Error) -> Ending {
             _ => Ending::AsPromised,
         },
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            say::err(
-                "error: no command; use one of compare, stress, iso, run, test, prove; see `tools/gupsync --help`",
-            );
+            let cli = Cli::command();
+            let names: Vec<_> = cli.get_subcommands().map(|command| command.get_name()).collect();
+            say::err(format_args!(
+                "error: no command; use one of {}; see `tools/gupsync --help`",
+                names.join(", ")
+            ));
             Ending::Usage
         }
         _ => {

@@ -1,20 +1,22 @@
 //! The machine that a command boots.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use gupsync_bench::Spec;
 
 use super::bounds::number;
 use crate::ending::{Usage, demand};
 use crate::image::{Bootloader, Choice};
-use crate::qemu::{Accel, Firmware, Machine};
+use crate::qemu::{Accel, Firmware, Machine, Ovmf, Tuning};
 
 /// The machine to boot.
 #[derive(Clone, Debug, Args)]
 pub struct MachineArgs {
-    /// How many CPUs the machine has.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = parse_cpus)]
-    pub cpus: usize,
+    /// How many CPUs the machine has; by default 8, or more if the settings need more.
+    #[arg(long, value_name = "N", value_parser = parse_cpus)]
+    pub cpus: Option<usize>,
     /// What executes the guest: tcg-single to count, tcg-multi to race, kvm if asked for.
     #[arg(long, value_enum, default_value_t = Accel::TcgSingle)]
     pub accel: Accel,
@@ -33,38 +35,68 @@ pub struct MachineArgs {
     /// What the machine starts with.
     #[arg(long, value_enum, default_value_t = Firmware::Uefi)]
     pub firmware: Firmware,
+    /// The files of OVMF to start with: its code, and its variables if they are in a file of their own.
+    #[arg(long, value_name = "CODE[,VARS]")]
+    pub ovmf: Option<Ovmf>,
+    /// QEMU's CPU model, in place of `max` (tcg) or `host` (kvm).
+    #[arg(long, value_name = "MODEL")]
+    pub cpu_model: Option<String>,
+    /// An argument that is appended to QEMU's command line; may be given several times.
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    pub qemu_arg: Vec<String>,
+}
+
+/// What is seen of a boot while it runs.
+#[derive(Clone, Debug, Args)]
+pub struct ConsoleArgs {
+    /// Print every line of the serial port on standard error while the machine runs.
+    #[arg(long)]
+    pub verbose: bool,
+    /// Write every line of the serial port there, as it came.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
 }
 
 /// The most CPUs: 255 is no xAPIC ID.
 const MAX_CPUS: u64 = 255;
+/// As many as there are usually.
+const USUAL_CPUS: usize = 8;
 
 fn parse_cpus(text: &str) -> Result<usize, String> {
     number::<1, MAX_CPUS>(text).map(|cpus| cpus as usize)
 }
 
 impl MachineArgs {
-    /// Firmware, kernel and workload take this much, in MiB, as measured with OVMF.
-    fn least_memory(&self) -> u64 {
-        72 + self.cpus as u64 / 2
+    /// As many CPUs as were asked for; else as there are usually, or more if `specs` need more.
+    pub fn cpus_for(&self, specs: &[Spec]) -> usize {
+        let can_run = |cpus: &usize| specs.iter().all(|spec| spec.check(*cpus).is_ok());
+        let least = || (USUAL_CPUS..=MAX_CPUS as usize).find(can_run).unwrap_or(USUAL_CPUS);
+        self.cpus.unwrap_or_else(least)
     }
 
-    /// The machine.
+    /// The machine, of so many CPUs.
     ///
     /// # Errors
     ///
     /// One line that names what does not go together.
-    pub fn machine(&self) -> Result<Machine, Usage> {
-        let least = self.least_memory();
+    pub fn machine(&self, cpus: usize) -> Result<Machine, Usage> {
+        // Firmware, kernel and workload take this much, in MiB, as measured with OVMF.
+        let least = 72 + cpus as u64 / 2;
         let memory = self.memory.unwrap_or(512.max(least));
         let too_little =
-            || format!("--memory {memory}: {} CPUs need at least {least} MiB; use --memory {least}", self.cpus);
+            || format!("--memory {memory}: {cpus} CPUs need at least {least} MiB; use --memory {least}");
         demand(memory >= least, too_little)?;
         let accel = self.accel;
         demand(!self.icount || accel == Accel::TcgSingle, || {
             format!("--icount: counts in tcg-single only; leave out --accel {accel} or --icount")
         })?;
-        let Self { accel, icount, cpus, firmware, .. } = *self;
-        Ok(Machine { accel, icount, cpus, memory, firmware, trace: None })
+        demand(self.ovmf.is_none() || self.firmware == Firmware::Uefi, || {
+            "--ovmf: is for UEFI; leave out --firmware bios or --ovmf".to_owned()
+        })?;
+        let tuning =
+            Tuning { cpu_model: self.cpu_model.clone(), ovmf: self.ovmf.clone(), args: self.qemu_arg.clone() };
+        let Self { accel, icount, firmware, .. } = *self;
+        Ok(Machine { accel, icount, cpus, memory, firmware, tuning, trace: None })
     }
 
     /// The bootloader, found.

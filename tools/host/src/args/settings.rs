@@ -5,6 +5,7 @@ use gupsync_bench::Spec;
 use gupsync_bench::spec::{Mark, SETTINGS, Setting, Toggle, Workload};
 
 use super::bounds;
+use super::named::{Named, in_list};
 use crate::qemu::Accel;
 
 /// Settings of which `compare` takes several values, in flags of its own.
@@ -19,11 +20,19 @@ fn flags() -> impl Iterator<Item = &'static Setting> {
 }
 
 fn flag(setting: &'static Setting) -> Arg {
-    let flag = Arg::new(setting.key)
+    let form = (setting.form)();
+    let is_list = form.ends_with(",...");
+    let names = (setting.names)();
+    let mut flag = Arg::new(setting.key)
         .long(setting.key.replace('_', "-"))
-        .value_name((setting.form)())
-        .value_parser(move |text: &str| bounds::read(setting, text))
+        // Else the form is the list of names.
+        .hide_possible_values(!is_list)
+        .value_name(form)
+        .value_parser(Named { names: names.clone(), read: move |text: &str| bounds::read(setting, text) })
         .hide(setting.is(Mark::Hidden));
+    if is_list {
+        flag = flag.add(in_list(names));
+    }
     let doc = setting.doc.trim().trim_end_matches('.');
     let default = (setting.get)(&Spec::default());
     let usual: Vec<_> = setting.usual().map(|(place, value)| format!(", for {place} {value}")).collect();

@@ -1,0 +1,116 @@
+//! `doctor`: whether all is there that boots and builds need, where, which version, and what to do about what is not.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::args::DoctorArgs;
+use crate::artifacts::Tree;
+use crate::ending::Ending;
+use crate::image::Bootloader;
+use crate::qemu::{self, Ovmf};
+use crate::{child, say};
+
+/// Programs: what they are for, the option that asks for a version, and Debian's package.
+const PROGRAMS: [(&str, &str, &str); 7] = [
+    (qemu::PROGRAM, "--version", "qemu-system-x86"),
+    ("setpriv", "--version", "util-linux"),
+    ("xorriso", "-version", "xorriso"),
+    ("mformat", "--version", "mtools"),
+    ("mmd", "--version", "mtools"),
+    ("mcopy", "--version", "mtools"),
+    ("git", "--version", "git"),
+];
+/// What kernel and loader are built for.
+const TARGETS: [&str; 2] = ["x86_64-unknown-none", "x86_64-unknown-uefi"];
+/// So much of a version is shown.
+const SHOWN: usize = 60;
+
+/// Looks at everything; says whether nothing is missing.
+///
+/// # Errors
+///
+/// None: what is missing is a line of what is printed.
+pub fn run(args: &DoctorArgs) -> Result<Ending> {
+    let mut found: Vec<_> =
+        PROGRAMS.map(|(name, option, package)| (name, program(name, option, package))).into();
+    found.push(("OVMF", Ovmf::of_system().map(|ovmf| ovmf.code.display().to_string())));
+    found.push(("rustc", rustc()));
+    found.extend(TARGETS.map(|name| (name, target(name))));
+    found.push(("bootloader", bootloader(args)));
+    found.push(("target folder", folder()));
+    for (name, state) in &found {
+        match state {
+            Ok(state) => say::out(format_args!("ok       {name:20} {state}")),
+            Err(remedy) => say::out(format_args!("missing  {name:20} {remedy:#}")),
+        }
+    }
+    let kvm =
+        if Path::new("/dev/kvm").exists() { "/dev/kvm, used by --accel kvm only" } else { "none, not needed" };
+    say::out(format_args!("-        {:20} {kvm}", "KVM"));
+    let missing = found.iter().filter(|(_, state)| state.is_err()).count();
+    if missing > 0 {
+        say::err(format_args!(
+            "error: {missing} of {} are missing; each line above says what to do",
+            found.len()
+        ));
+    }
+    Ok(if missing == 0 { Ending::AsPromised } else { Ending::NotRun })
+}
+
+/// Where a program lies.
+fn path_of(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// The first line that a program says of itself.
+fn first_line(command: &mut Command, most: usize) -> Result<String> {
+    let output = child::output(command)?;
+    ensure!(output.status.success(), "{}", output.status);
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let line = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("no version");
+    Ok(line.trim().chars().take(most).collect())
+}
+
+fn program(name: &str, option: &str, package: &str) -> Result<String> {
+    let remedy = || format!("run: apt-get install {package}");
+    let path = path_of(name).with_context(remedy)?;
+    let version = first_line(Command::new(&path).arg(option), SHOWN).with_context(remedy)?;
+    Ok(format!("{version} ({})", path.display()))
+}
+
+fn rustc() -> Result<String> {
+    first_line(Command::new("rustc").arg("--version").current_dir(Tree::own().root), SHOWN)
+        .context("install rustup from https://rustup.rs")
+}
+
+fn target(name: &str) -> Result<String> {
+    let remedy = || format!("run: rustup target add {name}");
+    let mut rustc = Command::new("rustc");
+    let sysroot = first_line(
+        rustc.args(["--print", "target-libdir", "--target", name]).current_dir(Tree::own().root),
+        usize::MAX,
+    );
+    let sysroot = PathBuf::from(sysroot.with_context(remedy)?);
+    if !sysroot.is_dir() {
+        bail!(remedy());
+    }
+    Ok(sysroot.display().to_string())
+}
+
+fn bootloader(args: &DoctorArgs) -> Result<String> {
+    Ok(Bootloader::find(&args.limine)?.to_string())
+}
+
+/// Where kernel and loader are built, which has to be writable.
+fn folder() -> Result<String> {
+    let folder = Tree::own().target_of("boot");
+    let remedy = || format!("{} cannot be written; name another folder by CARGO_TARGET_DIR", folder.display());
+    std::fs::create_dir_all(&folder).with_context(remedy)?;
+    tempfile::tempfile_in(&folder).with_context(remedy)?;
+    Ok(folder.display().to_string())
+}
