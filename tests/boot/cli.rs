@@ -107,7 +107,7 @@ fn names() -> Result<()> {
     };
     let offered = asked(&["gupsync", "compare", "--policy", "pending,tar"])?;
     let lines: Vec<_> = offered.lines().collect();
-    ensure!(lines == ["pending,targeted", "pending,targeted-posted"], "{offered}");
+    ensure!(lines == ["pending,targeted-posted", "pending,targeted"], "{offered}");
     let offered = asked(&["gupsync", "compare", "--flush", ""])?;
     ensure!(offered.lines().eq(["ipi", "hypercall"]), "{offered}");
     Ok(())

@@ -98,7 +98,6 @@ const BAD: &[(&str, &str, &str)] = &[
         "invalid value '/nonexistent/CODE' for '--ovmf",
         "name CODE or CODE,VARS",
     ),
-    ("doctor --limine", "a value is required for '--limine", "see `--help`"),
     (
         "compare --json /nonexistent/rows.json",
         "--json /nonexistent/rows.json: cannot be written",

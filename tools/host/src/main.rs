@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use gupsync_host::args::{self, Cli, Command, IsoArgs};
 use gupsync_host::artifacts::Tree;
 use gupsync_host::ending::Ending;
@@ -16,11 +16,11 @@ fn main() -> ExitCode {
     match completions::answer() {
         Ok(false) => {}
         Ok(true) => return Ending::AsPromised.into(),
-        Err(error) => return args::explain(&error).into(),
+        Err(error) => return args::explain(&Cli::command(), &error).into(),
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return args::explain(&error).into(),
+        Err(error) => return args::explain(&Cli::command(), &error).into(),
     };
     let result = run(&cli.command).and_then(|ending| say::check().map(|()| ending));
     let ending = result.unwrap_or_else(|error| {

@@ -2,15 +2,14 @@
 
 use std::io;
 
-use clap::CommandFactory;
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::Cli;
 use crate::ending::Ending;
 use crate::say;
 
 /// Says what clap has to say: help, or one line that names the argument and the remedy.
-pub fn explain(error: &clap::Error) -> Ending {
+pub fn explain(cli: &Command, error: &clap::Error) -> Ending {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
             Err(fault) if fault.kind() != io::ErrorKind::BrokenPipe => {
@@ -20,7 +19,6 @@ pub fn explain(error: &clap::Error) -> Ending {
             _ => Ending::AsPromised,
         },
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let cli = Cli::command();
             let names: Vec<_> = cli.get_subcommands().map(|command| command.get_name()).collect();
             say::err(format_args!(
                 "error: no command; use one of {}; see `tools/gupsync --help`",
