@@ -155,10 +155,22 @@ fn turn<P: Policy, M: Bench>(
 }
 
 fn open<M: Bench>(mutation: &Mutation<'_, M>, cpu: &mut Cpu<'_, M>, kind: Kind, activity: Activity) {
-    let turn = Turn { number: mutation.turn, va: layout::address(kind, mutation.turn), kind, activity };
+    let toucher = if activity == Activity::Walk { toucher_of(mutation) } else { None };
+    let turn =
+        Turn { number: mutation.turn, va: layout::address(kind, mutation.turn), kind, activity, toucher };
     // A turn without an operation races with nothing.
     let racing = mutation.run.spec.eager.is_on() && activity == Activity::Walk;
     mutation.team.open(cpu, turn, &mutation.held, racing, |cpu| kick_workers(mutation, cpu));
+}
+
+/// The worker that touches in this turn: each by turns, unless it is held. Workers that nap are all to be asleep.
+fn toucher_of<M: Bench>(mutation: &Mutation<'_, M>) -> Option<CpuId> {
+    let workers = mutation.cast.workers.clone();
+    if workers.is_empty() || mutation.run.spec.naps.is_on() {
+        return None;
+    }
+    let drawn = CpuId(workers.start + mutation.turn as usize % workers.len());
+    (!mutation.held.contains(&drawn)).then_some(drawn)
 }
 
 /// Every CPU leaves the mm, its ASID is given up, and every CPU comes back: a process has ended, and another begins.
