@@ -7,7 +7,7 @@
 
 use core::sync::atomic::Ordering;
 
-use gupsync::mm::page_table::Entry;
+use gupsync::mm::page_table::{self, Entry};
 use gupsync::types::{Frame, FrameSize, PAGE_SIZE};
 use spin::{Mutex, Once};
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr3Flags, Cr4, Cr4Flags, Efer, EferFlags};
@@ -23,6 +23,10 @@ use crate::frames;
 /// Where stacks are mapped, each above an unmapped page.
 const STACKS: u64 = 0xffff_e000_0000_0000;
 const STACK_PAGES: u64 = 16;
+/// The one page of the kernel's range that changes.
+pub const WINDOW: u64 = 0xffff_e400_0000_0000;
+/// The pages that are mapped there, in turn: an old one is not written again at once.
+const WINDOW_PAGES: usize = 4;
 /// Where device registers are mapped.
 const DEVICES: u64 = 0xffff_e800_0000_0000;
 
@@ -30,6 +34,7 @@ const DATA: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::NO_EXECUT
 
 static TABLES: Once<Mutex<OffsetPageTable<'static>>> = Once::new();
 static ROOT: Once<Frame> = Once::new();
+static WINDOW_FRAMES: Once<[Frame; WINDOW_PAGES]> = Once::new();
 
 unsafe extern "C" {
     static __text_start: u8;
@@ -73,7 +78,29 @@ pub fn init(boot: &BootInfo, regions: impl Iterator<Item = Region>) {
             map(at, at.wrapping_add(boot.kernel_offset), flags);
         }
     }
+    let window = WINDOW_FRAMES.call_once(|| {
+        core::array::from_fn(|_| frames::alloc(FrameSize::Small).expect("memory for the window"))
+    });
+    window.iter().for_each(|frame| frames::words(*frame)[0].store(0, Ordering::Relaxed));
+    map(WINDOW, window[0].0, DATA);
     enter();
+}
+
+/// Maps the page at [`WINDOW`] whose turn it is, holding `value`. Flushes nothing.
+///
+/// # Panics
+///
+/// Before [`init`].
+pub fn map_window(value: u64) {
+    let frame = WINDOW_FRAMES.get().expect("the window is mapped")[value as usize % WINDOW_PAGES];
+    frames::words(frame)[0].store(value, Ordering::Relaxed);
+    let at = gupsync::types::VirtAddr(WINDOW);
+    let below = |table, level| {
+        Entry(frames::words(table)[page_table::index(at, level)].load(Ordering::Relaxed)).frame()
+    };
+    let table = [4, 3, 2].into_iter().fold(root(), below);
+    // Release: a CPU that reads the new entry finds the page written.
+    frames::words(table)[page_table::index(at, 1)].store(frame.0 | DATA.bits(), Ordering::Release);
 }
 
 /// Loads the kernel's tables on this CPU, with the settings they rely on.
@@ -134,7 +161,7 @@ pub fn stack_top(index: u64) -> u64 {
 /// Whether an access to `at` has run over the lower end of a stack.
 pub fn is_stack_guard(at: u64) -> bool {
     let stride = (STACK_PAGES + 1) * PAGE_SIZE;
-    (STACKS..DEVICES).contains(&at) && (at - STACKS) % stride < PAGE_SIZE
+    (STACKS..WINDOW).contains(&at) && (at - STACKS) % stride < PAGE_SIZE
 }
 
 /// Maps a page of device registers, uncached.

@@ -15,7 +15,6 @@ use crate::team::{Next, Team};
 use crate::turns::{Activity, Expect, Turn};
 use gupsync::atomic::Ordering;
 use gupsync::detect::{Caught, Violation};
-use gupsync::flush;
 use gupsync::gup_fast::{self, Walked};
 use gupsync::mm::Mm;
 use gupsync::mm::page_table::Entry;
@@ -115,6 +114,7 @@ impl<M: Bench> Worker<'_, M> {
                 world.machine.spin(|| {
                     let is_last = is_ready && (is_over() || world.is_waited_for(off.id()));
                     self.look(off.id());
+                    self.run.window.looked();
                     if !core::mem::replace(&mut is_ready, true) {
                         team.turns.ready();
                     }
@@ -128,9 +128,11 @@ impl<M: Bench> Worker<'_, M> {
     /// Uses the translations of this turn once more, whatever they are by now.
     fn look(&self, cpu: CpuId) {
         let found = self.run.world.machine.touch(self.touched);
-        if found.is_some_and(is_mark) {
+        // One finding is enough: this worker looks as often as it can.
+        if found.is_some_and(is_mark) && !self.run.world.findings.has_caught() {
             self.caught(cpu, Caught::UsedAfterFree, self.touched, Frame(0));
         }
+        self.run.window.look(&self.run.world, cpu);
     }
 
     /// Walks before the operation, at least once to a page, if there is one to be reached; then, with luck, during it.
@@ -218,7 +220,7 @@ impl<M: Bench> Worker<'_, M> {
     fn run_errand<P: Policy>(&self, cpu: &mut Cpu<'_, M>, errand: Errand) -> Option<Box<Stepped>> {
         match errand {
             Errand::Step(job) => return Some(Box::new(job.step::<P, M>(cpu))),
-            Errand::Sibling(Workload::PiggybackKernel) => flush::kernel_range(cpu),
+            Errand::Sibling(Workload::PiggybackKernel) => self.run.window.remap(cpu),
             Errand::Sibling(Workload::PiggybackEveryone) => sync_round::call_everyone(cpu),
             Errand::Sibling(_) => self.protect_elsewhere::<P>(cpu),
         }
