@@ -15,6 +15,10 @@ pub enum Caught {
     PinnedAfterCopy,
     /// An access used a translation after its flush had completed.
     StaleTranslation,
+    /// An access has come to a page after it was freed: its translation should have been gone before.
+    UsedAfterFree,
+    /// A CPU has read the page that a kernel address led to before a flush of the kernel's range that is over.
+    StaleKernelMapping,
 }
 
 /// A finding: who, where and which ticket.
@@ -60,7 +64,9 @@ impl Findings {
     pub(crate) fn record(&self, violation: &Violation) {
         let count = match violation.kind {
             Caught::InsideReusedTable | Caught::PinnedAfterCopy => &self.sync_violations,
-            Caught::StaleTranslation => &self.stale_translations,
+            Caught::StaleTranslation | Caught::UsedAfterFree | Caught::StaleKernelMapping => {
+                &self.stale_translations
+            }
         };
         let [state, fields @ ..] = &self.first;
         // Relaxed: the claim orders nothing, WRITTEN does.
@@ -113,6 +119,10 @@ impl Findings {
         let what = match kind {
             kind if kind == Caught::InsideReusedTable as u64 => "a walker was inside a table taken out of use",
             kind if kind == Caught::PinnedAfterCopy as u64 => "a page was pinned after it had been copied away",
+            kind if kind == Caught::UsedAfterFree as u64 => "a page was used after it had been freed",
+            kind if kind == Caught::StaleKernelMapping as u64 => {
+                "a kernel mapping was used after the flush of the kernel's range"
+            }
             _ => "a translation was used after its flush had completed",
         };
         Some(format!("{what}: CPU {cpu}, mm {mm}, address {va:#x}, table {table:#x}, ticket {ticket}"))

@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 use gupsync::atomic::AtomicU64 as Word;
+use gupsync::mm::page_table::Entry;
 use gupsync::page::Page;
 use gupsync::types::{ENTRIES, Frame, FrameSize, HUGE_SIZE, PAGE_SIZE};
 use spin::{Mutex, Once};
@@ -158,10 +159,12 @@ pub fn in_use() -> u64 {
     FREE.lock().in_use
 }
 
-/// Gives back. The first word is not written: it says what became of the page.
+/// Gives back. Until it is reused, the first word is poison, as are all entries of a table taken out of use: what
+/// reads it has come here by a translation, or an entry, that should have been gone.
 pub fn free(frame: Frame, size: FrameSize) {
     let mut free = FREE.lock();
     let next = free.list(size).map_or(0, |frame| frame.0);
+    words(frame)[0].store(Entry::POISON.0, Ordering::Relaxed);
     words(frame)[1].store(next, Ordering::Relaxed);
     *free.list(size) = Some(frame);
     free.in_use -= bytes(size);

@@ -197,6 +197,12 @@ impl Bench for Hw {
         tlb::touch(va)
     }
 
+    const KERNEL_WINDOW: VirtAddr = VirtAddr(paging::WINDOW);
+
+    fn map_kernel_window(&self, value: u64) {
+        paging::map_window(value);
+    }
+
     fn write(&self, va: VirtAddr, value: u64) -> bool {
         tlb::write(va, value)
     }

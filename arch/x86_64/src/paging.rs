@@ -30,6 +30,10 @@ const STACKS: u64 = 0xffff_e000_0000_0000;
 const STACK_PAGES: u64 = 16;
 /// The size of a stack.
 pub const STACK_BYTES: u64 = STACK_PAGES * PAGE_SIZE;
+/// The one page of the kernel's range that changes.
+pub const WINDOW: u64 = 0xffff_e400_0000_0000;
+/// The pages that are mapped there, in turn: an old one is not written again at once.
+const WINDOW_PAGES: usize = 4;
 /// Where device registers are mapped.
 const DEVICES: u64 = 0xffff_e800_0000_0000;
 
@@ -39,6 +43,7 @@ const DATA: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::NO_EXECUT
 pub const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 static ROOT: Once<Frame> = Once::new();
+static WINDOW_FRAMES: Once<[Frame; WINDOW_PAGES]> = Once::new();
 
 unsafe extern "C" {
     static __text_start: u8;
@@ -77,7 +82,24 @@ pub fn init(boot: &BootInfo, regions: impl Iterator<Item = Region>) {
             map_new(at, at.wrapping_add(boot.kernel_offset), flags);
         }
     }
+    let window = WINDOW_FRAMES.call_once(|| {
+        core::array::from_fn(|_| frames::alloc(FrameSize::Small).expect("memory for the window"))
+    });
+    window.iter().for_each(|frame| frames::words(*frame)[0].store(0, Ordering::Relaxed));
+    map_new(WINDOW, window[0].0, DATA);
     enter();
+}
+
+/// Maps the page at [`WINDOW`] whose turn it is, holding `value`. Flushes nothing.
+///
+/// # Panics
+///
+/// Before [`init`].
+pub fn map_window(value: u64) {
+    let frame = WINDOW_FRAMES.get().expect("the window is mapped")[value as usize % WINDOW_PAGES];
+    frames::words(frame)[0].store(value, Ordering::Relaxed);
+    // Release: a CPU that reads the new entry finds the page written.
+    entry(root(), WINDOW).store(frame.0 | DATA.bits(), Ordering::Release);
 }
 
 /// Loads the kernel's tables on this CPU, with the settings they rely on.
@@ -180,7 +202,7 @@ pub fn stack_top(index: u64) -> u64 {
 /// Whether an access to `at` has run over the lower end of a stack.
 pub fn is_stack_guard(at: u64) -> bool {
     let stride = (STACK_PAGES + 1) * PAGE_SIZE;
-    (STACKS..DEVICES).contains(&at) && (at - STACKS) % stride < PAGE_SIZE
+    (STACKS..WINDOW).contains(&at) && (at - STACKS) % stride < PAGE_SIZE
 }
 
 /// Maps a page of device registers, uncached.

@@ -28,6 +28,8 @@ pub struct Measured<'a> {
     pub least_flushing: Option<u64>,
     /// Cycles spent in operations.
     pub cycles: u64,
+    /// Remaps of a kernel page that a worker on another CPU has read through; if the counts are about all mms.
+    pub remaps_read: Option<u64>,
     /// The tickets of the mms when counting began.
     pub before: Tickets,
     /// The same when counting ended.
@@ -239,6 +241,8 @@ counters! {
     least_switcher_walks = Of(|m| m.least_switching), Timing, [];
     /// Flushes of the flusher that has the fewest.
     least_flusher_flushes = Of(|m| m.least_flushing), Timing, [];
+    /// Kernel mappings changed and flushed while a worker on another CPU read through them, before and after.
+    remaps_read = Of(|m| m.remaps_read), Exact, [];
     /// How often a vCPU was preempted.
     preemptions = Happened(Event::Preempted), Exact, [];
     /// Walkers caught in a table or on a page that was in use elsewhere.

@@ -90,6 +90,13 @@ impl Row {
             (did(self.switchers, c.least_switcher_walks), "every switcher walks"),
             (did(self.flushers, c.least_flusher_flushes), "every flusher flushes"),
             (did(self.isolated, c.isolated_gap), "every isolated CPU looks at the clock"),
+            (
+                !self.remap.is_on()
+                    || walkers <= self.hold as u64
+                    || self.naps.is_on()
+                    || c.remaps_read == Some(ops),
+                "a worker reads through every kernel mapping that changes",
+            ),
             (!is_total || self.preempted == 0 || !holds || c.preemptions > Some(0), "vCPUs are preempted"),
             (
                 !unlinks
@@ -124,6 +131,7 @@ mod tests {
             least_switching: Some(1),
             least_flushing: Some(1),
             cycles: 0,
+            remaps_read: Some(100),
             before: Tickets { set: 7, cleared: 6 },
             after: Tickets { set: 107, cleared: 106 },
             sync_violations: 0,
@@ -148,10 +156,10 @@ mod tests {
 
     #[test]
     fn each_identity_is_missed_by_its_name() {
-        let words = "policy=pending switchers=1 flushers=1 isolated=1 preempted=1 flush=hypercall";
+        let words = "policy=pending switchers=1 flushers=1 isolated=1 preempted=1 flush=hypercall remap=on";
         assert_eq!(good(words).judge(), Ok(()));
         type Break = fn(&mut Counts);
-        let broken: [(Break, &str); 14] = [
+        let broken: [(Break, &str); 15] = [
             (|c| c.flush_acks = Some(299), "flush requests sent"),
             (|c| c.sync_acks = Some(1), "sync requests sent"),
             (|c| c.other_ipis = Some(1), "other requests sent"),
@@ -163,6 +171,7 @@ mod tests {
             (|c| c.least_switcher_walks = Some(0), "every switcher"),
             (|c| c.least_flusher_flushes = None, "every flusher"),
             (|c| c.isolated_gap = Some(0), "every isolated CPU"),
+            (|c| c.remaps_read = Some(99), "every kernel mapping"),
             (|c| c.preemptions = Some(0), "vCPUs are preempted"),
             (|c| c.held_at_unlink = Some(9), "a tenth of the operations"),
             (|c| c.set = None, "a count is missing"),

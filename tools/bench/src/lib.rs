@@ -38,6 +38,7 @@ mod team;
 mod turns;
 pub mod text;
 pub mod value;
+mod window;
 mod worker;
 
 pub use row::Row;

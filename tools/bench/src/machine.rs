@@ -21,6 +21,12 @@ pub trait Bench: Spin {
     /// Reads through the MMU, by the mm that is loaded; `None` where nothing is mapped.
     fn touch(&self, va: VirtAddr) -> Option<u64>;
 
+    /// Where one page of the kernel's range is mapped that may be changed. [`Bench::touch`] reads there too, whatever is loaded.
+    const KERNEL_WINDOW: VirtAddr;
+
+    /// Maps another page there, which holds `value`. Flushes nothing.
+    fn map_kernel_window(&self, value: u64);
+
     /// Writes a word through the MMU, the one that is there already; says whether the mapping let it.
     fn write(&self, va: VirtAddr, value: u64) -> bool;
 

@@ -148,6 +148,12 @@ fn turn<P: Policy, M: Bench>(
     mutation.is_walkable = mutation.is_mapped(kind);
     mutation.held = if hold && mutation.is_walkable { draw_held(mutation) } else { Vec::new() };
     open(mutation, cpu, kind, Activity::Walk);
+    if mutation.run.spec.remap.is_on() && mutation.index == 0 {
+        match toucher_of(mutation) {
+            Some(_) => mutation.run.window.remap_before_a_toucher(cpu),
+            None => mutation.run.window.remap(cpu),
+        }
+    }
     let operated = mutation.operate::<P>(cpu, kind);
     let expect = operated.as_ref().map_or(Expect::Anything, |(expect, _)| *expect);
     mutation.team.turns.close(cpu, mutation.turn, expect);
@@ -155,10 +161,23 @@ fn turn<P: Policy, M: Bench>(
 }
 
 fn open<M: Bench>(mutation: &Mutation<'_, M>, cpu: &mut Cpu<'_, M>, kind: Kind, activity: Activity) {
-    let turn = Turn { number: mutation.turn, va: layout::address(kind, mutation.turn), kind, activity };
+    let toucher = if activity == Activity::Walk { toucher_of(mutation) } else { None };
+    let turn =
+        Turn { number: mutation.turn, va: layout::address(kind, mutation.turn), kind, activity, toucher };
     // A turn without an operation races with nothing.
     let racing = mutation.run.spec.eager.is_on() && activity == Activity::Walk;
     mutation.team.open(cpu, turn, &mutation.held, racing, |cpu| kick_workers(mutation, cpu));
+}
+
+/// The worker that touches in this turn: each by turns, but for those that are held. Workers that
+/// nap are all to be asleep.
+fn toucher_of<M: Bench>(mutation: &Mutation<'_, M>) -> Option<CpuId> {
+    let workers = mutation.cast.workers.clone();
+    if workers.is_empty() || mutation.run.spec.naps.is_on() {
+        return None;
+    }
+    let nth = |index| CpuId(workers.start + (mutation.turn as usize + index) % workers.len());
+    (0..workers.len()).map(nth).find(|worker| !mutation.held.contains(worker))
 }
 
 /// Every CPU leaves the mm, its ASID is given up, and every CPU comes back: a process has ended, and another begins.

@@ -14,6 +14,7 @@ use crate::ranges::Ranges;
 use crate::row::Row;
 use crate::spec::{MmName, PolicyName, Spec, Status};
 use crate::team::Team;
+use crate::window::Window;
 use gupsync::atomic::{Figure, Ordering};
 use gupsync::event::Event;
 use gupsync::types::{CpuId, MmId};
@@ -29,6 +30,7 @@ pub struct Run<M: Bench> {
     pub(crate) phases: Phases,
     pub(crate) tallies: Vec<Tally>,
     pub(crate) longest_gap: LongestGap,
+    pub(crate) window: Window,
     /// By CPU: in how many counted turns a worker has walked to a page before the operation, and how often a flusher has
     /// flushed.
     pub(crate) deeds: Vec<Figure>,
@@ -109,6 +111,7 @@ impl<M: Bench> Run<M> {
         let tallies = cast.teams.iter().map(|_| Tally::new()).collect();
         let deeds = (0..world.machine.cpus()).map(|_| Figure::new(0)).collect();
         let (phases, longest_gap) = (Phases::new(), LongestGap::new());
+        let window = Window::new(&world.machine);
         Some(Run {
             deeds,
             world,
@@ -118,6 +121,7 @@ impl<M: Bench> Run<M> {
             phases,
             tallies,
             longest_gap,
+            window,
             policy,
             before,
         })
@@ -147,6 +151,7 @@ impl<M: Bench> Run<M> {
     /// What happens from now on is counted. No other CPU is at work.
     pub(crate) fn begin_counting(&self) {
         self.world.machine.forget_counts();
+        self.window.forget();
         for (mm, before) in self.world.mms().iter().zip(&self.before) {
             let (set, cleared) = mm.pending.counts();
             // Relaxed: read by the same CPU.
@@ -220,6 +225,7 @@ impl<M: Bench> Run<M> {
             least_switching: least(|role| role == Role::Switcher, &walks),
             least_flushing: least(|role| matches!(role, Role::Flusher(_)), &deeds),
             cycles: tally(|tally| &tally.cycles),
+            remaps_read: are_all.then(|| self.window.read()),
             before,
             after,
             sync_violations: self.world.findings.sync_violations(),

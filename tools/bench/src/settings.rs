@@ -212,6 +212,8 @@ settings! {
         eager: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Usual("tcg-multi", "on"), Usual("kvm", "on")];
         /// Whether walkers go lazy between two turns.
         naps: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
+        /// Whether a kernel mapping is changed, and the kernel's range flushed, before each operation of the first mm.
+        remap: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// How many tables an unmap or an unshare unlinks.
         tables: u64 = 1, sometimes(Vec::from_iter(1..=MAX_TABLES)), [Title];
         /// How many pages a protect is about. Linux flushes up to 33 one by one.

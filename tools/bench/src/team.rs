@@ -33,8 +33,8 @@ impl Team {
     }
 
     /// Mutator: opens a turn, and comes back when each worker has done what it does before the operation, and the walkers
-    /// `held` are inside their walks. `kick` wakes the workers. If they are `racing`, the others go on meanwhile; if not, they
-    /// sleep, lazily where they nap.
+    /// `held` are inside their walks. `kick` wakes the workers. The one that touches goes on meanwhile. So do the others if
+    /// they are `racing`; if not, they sleep, lazily where they nap.
     pub(crate) fn open<M: Bench>(
         &self,
         cpu: &mut Cpu<'_, M>,
@@ -50,7 +50,7 @@ impl Team {
         self.turns.await_ready(cpu);
         self.hold.await_entered(cpu, held.len());
         if !racing {
-            self.turns.await_through(cpu, held.len());
+            self.turns.await_through(cpu, held.len() + usize::from(turn.toucher.is_some()));
         }
     }
 

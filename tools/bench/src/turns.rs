@@ -7,7 +7,7 @@
 
 use gupsync::atomic::{AtomicU64, Ordering};
 use gupsync::machine::Machine;
-use gupsync::types::VirtAddr;
+use gupsync::types::{CpuId, VirtAddr};
 use gupsync::world::Cpu;
 
 use crate::spec::Kind;
@@ -55,6 +55,8 @@ pub(crate) struct Turn {
     pub(crate) kind: Kind,
     /// What workers do.
     pub(crate) activity: Activity,
+    /// The worker that goes on using translations while the operation is done.
+    pub(crate) toucher: Option<CpuId>,
 }
 
 /// The turns of one team.
@@ -66,6 +68,8 @@ pub(crate) struct Turns {
     va: AtomicU64,
     kind: AtomicU64,
     activity: AtomicU64,
+    /// Its number plus one; 0 if there is none.
+    toucher: AtomicU64,
     /// What the range of a turn holds once its operation is over, for odd turns and for even ones.
     expect: [AtomicU64; 2],
     /// The last turn whose operation is over.
@@ -89,6 +93,7 @@ impl Turns {
             va: zero(),
             kind: zero(),
             activity: zero(),
+            toucher: zero(),
             expect: [zero(), zero()],
             operated: zero(),
             ready: zero(),
@@ -102,6 +107,7 @@ impl Turns {
         self.va.store(turn.va.0, Ordering::Relaxed);
         self.kind.store(turn.kind as u64, Ordering::Relaxed);
         self.activity.store(turn.activity as u64, Ordering::Relaxed);
+        self.toucher.store(turn.toucher.map_or(0, |cpu| cpu.0 as u64 + 1), Ordering::Relaxed);
         self.ready.store(0, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
         // Release: pairs with the Acquire in `latest`.
@@ -155,7 +161,8 @@ impl Turns {
         let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
         let kind = Kind::ALL[word(&self.kind) as usize];
         let activity = [Activity::Walk, Activity::Leave, Activity::Return][word(&self.activity) as usize];
-        Turn { number, va: VirtAddr(word(&self.va)), kind, activity }
+        let toucher = word(&self.toucher).checked_sub(1).map(|cpu| CpuId(cpu as usize));
+        Turn { number, va: VirtAddr(word(&self.va)), kind, activity, toucher }
     }
 
     /// Worker: what the range of turn `number`, the last one, holds.

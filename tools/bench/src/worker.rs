@@ -15,9 +15,10 @@ use crate::team::{Next, Team};
 use crate::turns::{Activity, Expect, Turn};
 use gupsync::atomic::Ordering;
 use gupsync::detect::{Caught, Violation};
-use gupsync::flush;
 use gupsync::gup_fast::{self, Walked};
 use gupsync::mm::Mm;
+use gupsync::mm::page_table::Entry;
+use gupsync::ops::collapse::COPIED_AWAY;
 use gupsync::ops::protect::Protect;
 use gupsync::ops::{Any, Job, Stepped};
 use gupsync::policy::{ForPolicy, Policy};
@@ -101,6 +102,39 @@ impl<M: Bench> Worker<'_, M> {
         cpu.switch_mm(None);
     }
 
+    /// Uses its translations while the operation is done. Interrupts are off until another CPU waits for this one, and it
+    /// looks once more then: whatever the other waits for has not happened yet.
+    fn touch_meanwhile(&self, cpu: &mut Cpu<'_, M>, turn: Turn) {
+        let (team, mut is_ready) = (self.team, false);
+        let is_over =
+            || team.turns.has_operated(turn.number) || team.errands.is_for(turn.toucher.expect("this worker"));
+        while !is_ready || !is_over() {
+            cpu.irqs_off(|off| {
+                let world = off.world();
+                world.machine.spin(|| {
+                    let is_last = is_ready && (is_over() || world.is_waited_for(off.id()));
+                    self.look(off.id());
+                    self.run.window.looked();
+                    if !core::mem::replace(&mut is_ready, true) {
+                        team.turns.ready();
+                    }
+                    is_last
+                });
+            });
+            cpu.rest(|| true);
+        }
+    }
+
+    /// Uses the translations of this turn once more, whatever they are by now.
+    fn look(&self, cpu: CpuId) {
+        let found = self.run.world.machine.touch(self.touched);
+        // One finding is enough: this worker looks as often as it can.
+        if found.is_some_and(is_mark) && !self.run.world.findings.has_caught() {
+            self.caught(cpu, Caught::UsedAfterFree, self.touched, Frame(0));
+        }
+        self.run.window.look(&self.run.world, cpu);
+    }
+
     /// Walks before the operation, at least once to a page, if there is one to be reached; then, with luck, during it.
     fn take_turn<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn) {
         if layout::addresses_return(turn.number) {
@@ -113,6 +147,10 @@ impl<M: Bench> Worker<'_, M> {
         if walked.has_reached() && self.run.phases.is_open(Phase::Count) {
             // Relaxed: published by `through`.
             self.run.deeds[cpu.id().0].fetch_add(1, Ordering::Relaxed);
+        }
+        if turn.toucher == Some(cpu.id()) {
+            self.touch_meanwhile(cpu, turn);
+            return;
         }
         self.team.turns.ready();
         // A worker that is called before the table is unlinked comes back, idle in between, until it cannot be inside any more.
@@ -133,14 +171,17 @@ impl<M: Bench> Worker<'_, M> {
     fn check<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, last: Turn) {
         let expect = self.team.turns.expected(last.number);
         let (machine, at) = (&self.run.world.machine, self.touched);
+        let found = machine.touch(at);
         let is_right = match expect {
             Expect::Anything => true,
-            Expect::Mapped => machine.touch(at) == Some(at.0),
-            Expect::ReadOnly => machine.touch(at) == Some(at.0) && !machine.write(at, at.0),
-            Expect::Nothing => machine.touch(at).is_none(),
+            Expect::Mapped => found == Some(at.0),
+            Expect::ReadOnly => found == Some(at.0) && !machine.write(at, at.0),
+            Expect::Nothing => found.is_none(),
         };
         if !is_right {
-            self.caught(cpu.id(), Caught::StaleTranslation, at, Frame(0));
+            let is_freed = found.is_some_and(is_mark);
+            let kind = if is_freed { Caught::UsedAfterFree } else { Caught::StaleTranslation };
+            self.caught(cpu.id(), kind, at, Frame(0));
         }
         if last.kind == Kind::Unshare {
             self.walk::<P>(cpu, last, &mut false);
@@ -179,7 +220,7 @@ impl<M: Bench> Worker<'_, M> {
     fn run_errand<P: Policy>(&self, cpu: &mut Cpu<'_, M>, errand: Errand) -> Option<Box<Stepped>> {
         match errand {
             Errand::Step(job) => return Some(Box::new(job.step::<P, M>(cpu))),
-            Errand::Sibling(Workload::PiggybackKernel) => flush::kernel_range(cpu),
+            Errand::Sibling(Workload::PiggybackKernel) => self.run.window.remap(cpu),
             Errand::Sibling(Workload::PiggybackEveryone) => sync_round::call_everyone(cpu),
             Errand::Sibling(_) => self.protect_elsewhere::<P>(cpu),
         }
@@ -199,4 +240,9 @@ impl<M: Bench> Worker<'_, M> {
     fn caught(&self, cpu: CpuId, kind: Caught, va: VirtAddr, table: Frame) {
         self.run.world.caught(Violation { kind, cpu, mm: self.mm.id, va, table, ticket: 0 });
     }
+}
+
+/// Whether a page that holds `word` has been freed, or copied away to be freed.
+fn is_mark(word: u64) -> bool {
+    word == Entry::POISON.0 || word == COPIED_AWAY
 }
