@@ -70,7 +70,15 @@ fn trial(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> Tria
 
 /// A machine for counting, with room for `cpus`.
 fn machine(cpus: usize) -> Machine {
-    Machine { accel: Accel::TcgSingle, icount: false, cpus, memory: 512, firmware: Firmware::Uefi, trace: None }
+    Machine {
+        accel: Accel::TcgSingle,
+        icount: false,
+        cpus,
+        x2apic: true,
+        memory: 512,
+        firmware: Firmware::Uefi,
+        trace: None,
+    }
 }
 
 fn boot(machine: &Machine, specs: &[Spec]) -> Result<Outcome> {

@@ -93,6 +93,7 @@ fn rows(tree: &Tree, words: &str, runs: u64) -> Result<Vec<Row>> {
         accel: Accel::TcgSingle,
         icount: false,
         cpus,
+        x2apic: true,
         memory: 512,
         firmware: Firmware::Uefi,
         trace: None,

@@ -213,6 +213,10 @@ impl Bench for Hw {
         apic::mark_trace();
     }
 
+    fn end_counts(&self) {
+        apic::mark_trace();
+    }
+
     fn clock(&self) -> u64 {
         // SAFETY: every x86-64 CPU has the time-stamp counter.
         unsafe { core::arch::x86_64::_rdtsc() }

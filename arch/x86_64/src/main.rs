@@ -32,6 +32,7 @@ mod trap_frame;
 mod traps;
 mod vector;
 
+use alloc::vec::Vec;
 use core::arch::naked_asm;
 
 use gupsync::types::CpuId;
@@ -62,16 +63,22 @@ extern "C" fn _start() -> ! {
     // SAFETY: `carve` gave this memory to no other caller, for good.
     unsafe { HEAP.lock().init(heap, HEAP_BYTES) };
 
+    apic::init();
+    let mode = if apic::is_x2apic() { "x2APIC" } else { "xAPIC" };
     let cpus = acpi::count_cpus(boot.rsdp);
-    assert!(cpus <= apic::MAX_CPUS, "{cpus} CPUs; this kernel runs at most {}", apic::MAX_CPUS);
+    assert!(
+        cpus <= apic::most_cpus(),
+        "{cpus} CPUs; with {mode} this kernel runs at most {}",
+        apic::most_cpus()
+    );
     (0..cpus).map(CpuId).for_each(percpu::map_stacks);
     emulate::init(cpus);
-    apic::init();
     set_up(CpuId(0));
     smp::start_others(cpus, trampoline, start_other);
     hw::set_cpus(cpus);
-    let mode = if apic::is_x2apic() { "x2APIC" } else { "xAPIC" };
     log::info!("{cpus} CPUs online, {mode}, {} MiB free", frames::untouched() >> 20);
+    // For those who read a trace of the machine: it knows CPUs by these.
+    log::info!("APIC IDs: {:?}", apic::ids(cpus).collect::<Vec<_>>());
     enter_on(percpu::stack_top(CpuId(0)), main)
 }
 

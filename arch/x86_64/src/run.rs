@@ -152,7 +152,6 @@ fn one(spec: &Spec, policy: PolicyName) -> Vec<Row> {
             }
         })
     });
-    apic::mark_trace();
     // A row that was cut short may have left a pin.
     let good = rows.iter().all(|row| row.status == Status::Ok);
     assert!(!good || frames::in_use() == in_use, "a run has kept memory");

@@ -146,6 +146,7 @@ impl<M: Bench> Run<M> {
 
     /// The rows: one for each team's mm if there are several, and one for all. No other CPU is at work.
     pub(crate) fn rows(&self) -> Vec<Row> {
+        self.world.machine.end_counts();
         let status = match &self.phases {
             phases if phases.has_no_memory() => Status::Memory,
             _ if self.world.findings.has_caught() => Status::Violation,

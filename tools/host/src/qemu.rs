@@ -1,5 +1,6 @@
 //! Running QEMU: typed arguments, a hard timeout, and an end that cannot be taken for another.
 
+pub mod abilities;
 mod end;
 mod lines;
 mod running;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use abilities::{ApicWrites, has_x2apic};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use running::Running;
@@ -20,6 +22,8 @@ use crate::child;
 pub use end::End;
 
 const PROGRAM: &str = "qemu-system-x86_64";
+/// The most CPUs without x2APIC: an xAPIC ID has eight bits, and 255 means all.
+const XAPIC_CPUS: usize = 255;
 
 /// Where distributions keep OVMF: code and variables.
 const OVMF: &[(&str, &str)] = &[
@@ -68,6 +72,8 @@ pub struct Machine {
     pub icount: bool,
     /// How many CPUs.
     pub cpus: usize,
+    /// Whether the CPUs have an x2APIC, where QEMU has it.
+    pub x2apic: bool,
     /// Memory, in MiB.
     pub memory: u64,
     /// Firmware.
@@ -109,6 +115,20 @@ impl Machine {
         Running::start(self.command(iso)?.process_group(0)).with_context(missing)?.wait(timeout, on_line)
     }
 
+    /// Refuses CPUs that have no number, rather than leave it to QEMU, which asks for KVM.
+    fn check_cpus(&self) -> Result<()> {
+        let has_numbers = self.cpus <= XAPIC_CPUS || self.x2apic && (self.accel == Accel::Kvm || has_x2apic()?);
+        if !has_numbers {
+            let (cpus, version) = (self.cpus, version()?);
+            bail!(
+                "--cpus {cpus}: QEMU {version} has no x2APIC under {}, and an xAPIC numbers {XAPIC_CPUS} CPUs; \
+                 use --cpus {XAPIC_CPUS} or less, or QEMU 9 or later",
+                self.accel
+            )
+        }
+        Ok(())
+    }
+
     fn command(&self, iso: &Path) -> Result<Command> {
         // Ends QEMU with this process, however that ends.
         let mut command = Command::new("setpriv");
@@ -116,19 +136,22 @@ impl Machine {
         if self.accel == Accel::Kvm && !Path::new("/dev/kvm").exists() {
             bail!("--accel kvm: there is no /dev/kvm here; use tcg-single or tcg-multi");
         }
+        self.check_cpus()?;
         command.args(["-nodefaults", "-machine", "q35", "-display", "none", "-serial", "stdio", "-no-reboot"]);
         command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-boot", "menu=on,splash-time=0"]);
         command.args(["-smp", &self.cpus.to_string(), "-m", &self.memory.to_string()]);
-        command.args(match self.accel {
-            Accel::TcgSingle => ["-accel", "tcg,thread=single", "-cpu", "max"],
-            Accel::TcgMulti => ["-accel", "tcg,thread=multi", "-cpu", "max"],
-            Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
-        });
+        let (accel, cpu) = match self.accel {
+            Accel::TcgSingle => ("tcg,thread=single", "max"),
+            Accel::TcgMulti => ("tcg,thread=multi", "max"),
+            Accel::Kvm => ("kvm", "host"),
+        };
+        let without = if self.x2apic { "" } else { ",-x2apic" };
+        command.args(["-accel", accel, "-cpu", &format!("{cpu}{without}")]);
         if self.icount {
             command.args(["-icount", "shift=3,sleep=off"]);
         }
         if let Some(trace) = &self.trace {
-            command.args(["-trace", "apic_mem_writel", "-d", "int", "-D"]).arg(trace);
+            command.args(["-trace", ApicWrites::find()?.event, "-d", "int", "-D"]).arg(trace);
         }
         if self.firmware == Firmware::Uefi {
             let found = OVMF.iter().find(|(code, vars)| Path::new(code).is_file() && Path::new(vars).is_file());

@@ -35,8 +35,8 @@ pub struct MachineArgs {
     pub firmware: Firmware,
 }
 
-/// The most CPUs: 255 is no xAPIC ID.
-const MAX_CPUS: u64 = 255;
+/// The most CPUs: so many the kernel runs. Without x2APIC there are no more than 255.
+const MAX_CPUS: u64 = 512;
 
 fn parse_cpus(text: &str) -> Result<usize, String> {
     number::<1, MAX_CPUS>(text).map(|cpus| cpus as usize)
@@ -64,7 +64,7 @@ impl MachineArgs {
             format!("--icount: counts in tcg-single only; leave out --accel {accel} or --icount")
         })?;
         let Self { accel, icount, cpus, firmware, .. } = *self;
-        Ok(Machine { accel, icount, cpus, memory, firmware, trace: None })
+        Ok(Machine { accel, icount, cpus, x2apic: true, memory, firmware, trace: None })
     }
 
     /// The bootloader, found.
