@@ -140,7 +140,7 @@ fn ready(mut spec: Spec) -> Result<Spec, String> {
 
 fn one(spec: &Spec, policy: PolicyName) -> Vec<Row> {
     let in_use = frames::in_use();
-    let machine = Hw::new(Run::<Hw>::mms(spec, hw::cpus()), spec.invlpgb_max);
+    let machine = Hw::new(Run::<Hw>::mms(spec, hw::cpus()), spec.invlpgb_max, spec.fail.0);
     let Some(run) = Run::new(machine, spec, policy) else {
         return [Row::without_counts(spec, policy, hw::cpus(), Status::Memory)].into();
     };

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use abilities::{ApicWrites, has_x2apic};
+use abilities::{ApicWrites, PROGRAM, has_x2apic, missing};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use running::Running;
@@ -21,7 +21,6 @@ use crate::child;
 
 pub use end::End;
 
-const PROGRAM: &str = "qemu-system-x86_64";
 /// The most CPUs without x2APIC: an xAPIC ID has eight bits, and 255 means all.
 const XAPIC_CPUS: usize = 255;
 
@@ -92,10 +91,6 @@ pub fn version() -> Result<String> {
     let said = String::from_utf8_lossy(&output.stdout);
     let line = said.lines().next().unwrap_or_default();
     Ok(line.trim_start_matches("QEMU emulator version ").to_owned())
-}
-
-fn missing() -> String {
-    format!("{PROGRAM} cannot be run; install it: apt-get install qemu-system-x86 ovmf")
 }
 
 impl Machine {

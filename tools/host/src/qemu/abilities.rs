@@ -5,8 +5,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{PROGRAM, missing};
 use crate::child;
+
+pub(super) const PROGRAM: &str = "qemu-system-x86_64";
+
+pub(super) fn missing() -> String {
+    format!("{PROGRAM} cannot be run; install it: apt-get install qemu-system-x86 ovmf")
+}
 
 /// A trace event of writes to APIC registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
