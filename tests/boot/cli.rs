@@ -30,6 +30,7 @@ pub fn trials() -> Vec<Trial> {
         trial("cli::item_17_the_console_is_logged_and_shown", console),
         trial("cli::item_17_csv_is_json", csv),
         trial("cli::a_comparison_is_printed_and_written_down", compares),
+        trial("cli::the_exit_status_says_how_the_rows_ended", statuses),
         trial("cli::a_qemu_killed_half_way_keeps_the_rows_before", killed_qemu),
         trial("cli::a_killed_host_leaves_no_qemu_behind", killed_host),
     ]
@@ -218,6 +219,22 @@ fn compares() -> Result<()> {
             && document.loader.is_some_and(|loader| loader.starts_with("gupsync-loader"))
     );
     ensure!(document.accel == "tcg-single" && document.qemu.is_some() && !document.revision.is_empty());
+    Ok(())
+}
+
+fn statuses() -> Result<()> {
+    let cases = [
+        ("--policy never --invlpgb on --mm-cpus 6", 0, "caught"),
+        ("--policy pending --invlpgb off --fail no-flush", 1, "caught: a translation was used after its flush"),
+        ("--policy pending,broadcast --invlpgb off --fail hang-late --timeout 40", 1, "timeout"),
+        ("--policy pending --invlpgb off --fail panic", 3, "as asked"),
+    ];
+    for (words, status, reason) in cases {
+        let arguments = format!("compare --ops 20 --limine builtin {words}");
+        let output = gupsync().args(arguments.split(' ')).output()?;
+        ensure!(output.status.code() == Some(status), "{words}: {:?}, {}", output.status, said(&output));
+        ensure!(status == 0 || said(&output).contains(reason), "{words}: {}", said(&output));
+    }
     Ok(())
 }
 

@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         trial("mixed::pending_sends_no_more_than_its_rivals", no_more),
         trial("mixed::guests_cost_no_more_than_their_departures", guests),
         trial("mixed::too_few_asids", few_asids),
+        trial("mixed::every_role_beyond_cpu_63", high_numbers),
     ]
 }
 
@@ -123,6 +124,43 @@ fn guests() -> Result<()> {
     ensure!(total.counts.isolated_interrupts == Some(0), "{total:#?}");
     let total = of(&rows, "broadcast")?.last().context("rows")?;
     ensure!(total.counts.isolated_interrupts.is_some_and(|count| count > 0), "{total:#?}");
+    Ok(())
+}
+
+/// Senders, preempted and lazy CPUs, flushers and switchers in the second word of each mask, and in the third: what is
+/// counted where nothing races is what the same roles count at low numbers.
+fn high_numbers() -> Result<()> {
+    let (mixed, alone) = ("lazy=2 stale=1 switchers=2 flushers=2 isolated=1", "lazy=2 stale=1");
+    let at = |bystanders| {
+        let collapse = "policy=gather,pending,pending+targeted workload=collapse ops=20";
+        [
+            spec(&format!("{collapse} {alone} bystanders={bystanders}")),
+            spec(&format!("{collapse} {alone} bystanders={bystanders} invlpgb=on")),
+            spec(&format!("{collapse} flush=hypercall preempted=2 bystanders={bystanders}")),
+            spec(&format!(
+                "policy=broadcast,pending workload=mixed threshold=3 invlpgb=on ops=20 {mixed} bystanders={bystanders}"
+            )),
+        ]
+    };
+    let specs: Vec<_> = [0, 63, 127].into_iter().flat_map(at).collect();
+    let rows = judged(&machine(160), &specs)?;
+    let (low, high) = rows.split_at(rows.len() / 3);
+    for rows in high.chunks(low.len()) {
+        for (low, high) in low.iter().zip(rows).take(3 * 3) {
+            let of = |row: &Row| {
+                let counts = &row.counts;
+                [
+                    counts.flush_ipis,
+                    counts.sync_ipis,
+                    counts.set,
+                    counts.cleared,
+                    counts.hypercalls,
+                    counts.preemptions,
+                ]
+            };
+            ensure!(of(low) == of(high), "{low:#?}\n{high:#?}");
+        }
+    }
     Ok(())
 }
 

@@ -13,6 +13,8 @@ pub fn trials() -> Vec<Trial> {
         trial("policies::never_is_caught_in_20_of_20_runs", never_is_caught),
         trial("policies::never_shows_nothing_where_the_flush_interrupts", never_is_saved_by_the_flush),
         trial("policies::safe_ones_hold_in_20_racing_runs", safe_ones_hold),
+        trial("policies::a_lost_flush_is_caught_under_each", lost_flush),
+        trial("policies::mixed_holds_in_racing_runs_with_every_role", mixed_races),
     ]
 }
 
@@ -32,6 +34,34 @@ fn never_is_caught() -> Result<()> {
 
 fn never_is_saved_by_the_flush() -> Result<()> {
     let outcome = boot(&machine(8), &[spec("policy=never invlpgb=off mm_cpus=6 ops=200")])?;
+    outcome.rows.iter().try_for_each(judge)
+}
+
+/// The other detector: CPUs that do not flush when they are asked to.
+fn lost_flush() -> Result<()> {
+    let specs = ["collapse", "unmap", "protect"]
+        .map(|workload| spec(&format!("workload={workload} ops=40 fail=no-flush")));
+    let outcome = boot(&machine(8), &specs)?;
+    ensure!(outcome.rows.len() == specs.len() * policy::safe_names().count());
+    for row in &outcome.rows {
+        ensure!(row.status == Status::Violation, "{row:#?}");
+        ensure!(row.counts.stale_translations.is_some_and(|count| count > 0), "{row:#?}");
+        ensure!(row.detail.as_deref().is_some_and(|detail| detail.contains("after its flush")), "{row:#?}");
+        ensure!(row.judge().is_err_and(|fault| fault.starts_with("caught: ")), "{row:#?}");
+    }
+    Ok(())
+}
+
+fn mixed_races() -> Result<()> {
+    let specs: Vec<_> = (1..=3)
+        .map(|seed| {
+            spec(&format!(
+                "workload=mixed threshold=2 invlpgb=on eager=on ops=20 seed={seed} \
+                 flushers=2 switchers=1 lazy=1 preempted=2 policy=broadcast,gather,targeted,pending"
+            ))
+        })
+        .collect();
+    let outcome = boot(&Machine { accel: Accel::TcgMulti, ..machine(16) }, &specs)?;
     outcome.rows.iter().try_for_each(judge)
 }
 

@@ -10,9 +10,9 @@ use crate::trial;
 /// Bad input, what the line begins with after `error: `, and what it says to do.
 const BAD: &[(&str, &str, &str)] = &[
     // Numbers beyond their bounds.
-    ("compare --cpus 0", "invalid value '0' for '--cpus <N>'", "use a number from 1 to 255"),
-    ("compare --cpus 256", "invalid value '256' for '--cpus <N>'", "use a number from 1 to 255"),
-    ("compare --cpus many", "invalid value 'many' for '--cpus <N>'", "use a number from 1 to 255"),
+    ("compare --cpus 0", "invalid value '0' for '--cpus <N>'", "use a number from 1 to 512"),
+    ("compare --cpus 513", "invalid value '513' for '--cpus <N>'", "use a number from 1 to 512"),
+    ("compare --cpus many", "invalid value 'many' for '--cpus <N>'", "use a number from 1 to 512"),
     ("compare --asids 5000", "--asids 5000:", "use 0 to 4080"),
     ("compare --asids 100000000", "--asids 100000000:", "use 0 to 4080"),
     ("compare --invlpgb-max 65537", "--invlpgb-max 65537:", "use 0 to 65536"),

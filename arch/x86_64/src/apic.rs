@@ -47,8 +47,10 @@ const ASSERT: u32 = 1 << 14;
 const INIT: u32 = 5 << 8;
 const STARTUP: u32 = 6 << 8;
 
-/// The most CPUs: an xAPIC ID has eight bits, and 255 means all.
-pub const MAX_CPUS: usize = 255;
+/// The most CPUs of this kernel.
+const MAX_CPUS: usize = 512;
+/// The most without x2APIC: an xAPIC ID has eight bits, and 255 means all.
+const XAPIC_CPUS: usize = 255;
 
 /// Where the xAPIC is mapped; 0 if x2APIC is used.
 static XAPIC: AtomicU64 = AtomicU64::new(0);
@@ -62,6 +64,17 @@ pub fn init() {
         let base = unsafe { APIC_BASE.read() };
         XAPIC.store(paging::map_device(base & 0x000f_ffff_ffff_f000), Ordering::Relaxed);
     }
+}
+
+/// The most CPUs that can be told apart in the mode chosen.
+pub fn most_cpus() -> usize {
+    if is_x2apic() { MAX_CPUS } else { XAPIC_CPUS }
+}
+
+/// The APIC IDs of the first `cpus` CPUs, which are enabled.
+pub fn ids(cpus: usize) -> impl Iterator<Item = u32> {
+    // Relaxed: the CPUs have reported since.
+    APIC_IDS[..cpus].iter().map(|id| id.load(Ordering::Relaxed))
 }
 
 /// Enables the APIC of this CPU.

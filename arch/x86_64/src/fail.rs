@@ -8,7 +8,7 @@ use gupsync_bench::spec::Fail;
 /// Fails in the way that was asked for at the start.
 pub fn at_start(fail: Option<Fail>) {
     match fail {
-        None | Some(Fail::HangLate) => {}
+        None | Some(Fail::HangLate | Fail::NoFlush) => {}
         Some(Fail::Hang) => hang(),
         Some(Fail::Panic) => panic!("as asked"),
         Some(Fail::Fault) => fault(),

@@ -12,6 +12,7 @@ use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, Range, VirtAd
 use gupsync_bench::counters::Counters;
 use gupsync_bench::machine::{Bench, Spin};
 use gupsync_bench::report;
+use gupsync_bench::spec::Fail;
 use x86_64::instructions::interrupts;
 
 use crate::apic::Command;
@@ -52,11 +53,13 @@ pub fn park(mut until: impl FnMut() -> bool) {
 pub struct Hw {
     counters: Counters,
     invlpgb_max: u64,
+    /// For a test of the detector: a flush of this CPU's TLB does nothing.
+    fails_to_flush: bool,
 }
 
 impl Hw {
     /// Counts from zero, for `mms` mms. One INVLPGB takes `invlpgb_max` pages at most; 0 is the CPU's own limit.
-    pub fn new(mms: usize, invlpgb_max: u64) -> Self {
+    pub fn new(mms: usize, invlpgb_max: u64, fail: Option<Fail>) -> Self {
         let asked = (invlpgb_max > 0).then_some(invlpgb_max);
         let invlpgb_max = match tlb::native_invlpgb() {
             Some(limit) => limit.min(asked.unwrap_or(limit)),
@@ -64,7 +67,8 @@ impl Hw {
             None => asked.unwrap_or(8),
         };
         emulate::set_most_pages(invlpgb_max);
-        Hw { counters: Counters::new(cpus(), mms), invlpgb_max }
+        let fails_to_flush = fail == Some(Fail::NoFlush);
+        Hw { counters: Counters::new(cpus(), mms), invlpgb_max, fails_to_flush }
     }
 
     /// Counts the NMIs that the emulator has sent for this CPU.
@@ -115,7 +119,9 @@ impl Machine for Hw {
     }
 
     fn flush_local(&self, _: CpuId, range: Range) {
-        tlb::flush(range);
+        if !self.fails_to_flush {
+            tlb::flush(range);
+        }
     }
 
     fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {
@@ -217,6 +223,10 @@ impl Bench for Hw {
 
     fn forget_counts(&self) {
         self.counters.begin();
+        apic::mark_trace();
+    }
+
+    fn end_counts(&self) {
         apic::mark_trace();
     }
 

@@ -34,6 +34,7 @@ mod trap_frame;
 mod traps;
 mod vector;
 
+use alloc::vec::Vec;
 use core::arch::naked_asm;
 
 use gupsync::types::CpuId;
@@ -90,15 +91,18 @@ extern "C" fn start_other(id: usize) -> ! {
 extern "C" fn main() -> ! {
     let boot = BOOT.get().expect("booted");
     let cpus = acpi::count_cpus(boot.rsdp);
-    assert!(cpus <= apic::MAX_CPUS, "{cpus} CPUs; this kernel runs at most {}", apic::MAX_CPUS);
+    apic::init();
+    let mode = if apic::is_x2apic() { "x2APIC" } else { "xAPIC" };
+    let most = apic::most_cpus();
+    assert!(cpus <= most, "{cpus} CPUs; with {mode} this kernel runs at most {most}");
     (1..cpus).map(CpuId).for_each(percpu::map_stacks);
     emulate::init(cpus);
-    apic::init();
     set_up(CpuId(0));
     smp::start_others(cpus, *TRAMPOLINE.get().expect("set aside"), start_other);
     hw::set_cpus(cpus);
-    let mode = if apic::is_x2apic() { "x2APIC" } else { "xAPIC" };
     log::info!("{cpus} CPUs online, {mode}, {} MiB free", frames::untouched() >> 20);
+    // For those who read a trace of the machine: it knows CPUs by these.
+    log::info!("APIC IDs: {:?}", apic::ids(cpus).collect::<Vec<_>>());
     match posture::check() {
         Ok(posture) => log::info!("{posture}"),
         Err(breach) => exit::breach(&breach),

@@ -144,7 +144,7 @@ fn ready(mut spec: Spec) -> Result<Spec, String> {
 
 fn one(spec: &Spec, policy: PolicyName) -> Vec<Row> {
     let in_use = frames::in_use();
-    let machine = Hw::new(Run::<Hw>::mms(spec, hw::cpus()), spec.invlpgb_max);
+    let machine = Hw::new(Run::<Hw>::mms(spec, hw::cpus()), spec.invlpgb_max, spec.fail.0);
     let Some(run) = Run::new(machine, spec, policy) else {
         return [Row::without_counts(spec, policy, hw::cpus(), Status::Memory)].into();
     };
@@ -156,7 +156,6 @@ fn one(spec: &Spec, policy: PolicyName) -> Vec<Row> {
             }
         })
     });
-    apic::mark_trace();
     // A row that was cut short may have left a pin.
     let good = rows.iter().all(|row| row.status == Status::Ok);
     assert!(!good || frames::in_use() == in_use, "a run has kept memory");

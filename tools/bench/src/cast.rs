@@ -129,6 +129,9 @@ impl Cast {
         for (index, team) in wanted(spec).into_iter().enumerate() {
             let mutator = CpuId(roles.len());
             roles.push(Role::Mutator(index));
+            if index == 0 {
+                roles.resize(1 + spec.bystanders, Role::Bystander);
+            }
             let first = roles.len();
             let workers = first..first + team.size - usize::from(inside);
             roles.resize(workers.end, Role::Worker(index));

@@ -20,7 +20,7 @@ const MANY_CPUS: u64 = 4096;
 const MANY_TIMES: u64 = 1_000_000_000;
 
 /// The bounds of every number, by key. A seed has none but its type's.
-pub const BOUNDS: [(&str, RangeInclusive<u64>); 18] = [
+pub const BOUNDS: [(&str, RangeInclusive<u64>); 19] = [
     ("threshold", 1..=MANY_CPUS),
     ("mm_cpus", 1..=MANY_CPUS),
     // PCIDs have 12 bits, and local ASIDs take some of them.
@@ -33,6 +33,7 @@ pub const BOUNDS: [(&str, RangeInclusive<u64>); 18] = [
     ("isolated", 0..=MANY_CPUS),
     ("switchers", 0..=MANY_CPUS),
     ("flushers", 0..=MANY_CPUS),
+    ("bystanders", 0..=MANY_CPUS),
     ("hold", 0..=MANY_CPUS),
     ("pages", 1..=MAX_PAGES),
     ("tables", 1..=MAX_TABLES),
@@ -170,7 +171,7 @@ mod tests {
             (role.set)(&mut spec, "4096").expect("it is a number");
         }
         let refusal = spec.check(255).expect_err("there are not so many");
-        assert!(refusal.to_string().ends_with("give the machine cpus=36865, or lower it"), "{refusal}");
+        assert!(refusal.to_string().ends_with("give the machine cpus=40961, or lower it"), "{refusal}");
     }
 
     #[test]

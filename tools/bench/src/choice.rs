@@ -125,6 +125,8 @@ choices! {
         Fault = "fault",
         /// Overflow a kernel stack.
         Overflow = "overflow",
+        /// Flush no TLB when an interrupt asks for it.
+        NoFlush = "no-flush",
     }
 
     /// Which mm a row is about.

@@ -159,13 +159,22 @@ mod tests {
         let words = "policy=pending switchers=1 flushers=1 isolated=1 preempted=1 flush=hypercall remap=on";
         assert_eq!(good(words).judge(), Ok(()));
         type Break = fn(&mut Counts);
-        let broken: [(Break, &str); 15] = [
+        let broken: [(Break, &str); 24] = [
             (|c| c.flush_acks = Some(299), "flush requests sent"),
+            (|c| c.flush_ipis = Some(299), "flush requests sent"),
             (|c| c.sync_acks = Some(1), "sync requests sent"),
+            (|c| c.sync_ipis = Some(1), "sync requests sent"),
             (|c| c.other_ipis = Some(1), "other requests sent"),
+            (|c| c.other_acks = Some(1), "other requests sent"),
             (|c| c.interrupts_taken = Some(301), "interrupts taken"),
+            (|c| c.cleared_by_own_flush = Some(99), "sum of its causes"),
             (|c| c.cleared_by_sync = Some(1), "sum of its causes"),
+            (|c| c.cleared_by_other_flush = Some(1), "sum of its causes"),
+            (|c| c.cleared_by_other_ipi = Some(1), "sum of its causes"),
+            (|c| c.pending_before = Some(2), "pending before"),
             (|c| c.pending_after = Some(2), "pending before"),
+            (|c| c.syncs_asked = Some(101), "syncs asked for"),
+            (|c| c.syncs_skipped = Some(99), "syncs asked for"),
             (|c| c.syncs_sent = Some(1), "syncs asked for"),
             (|c| c.least_ops_walked = Some(99), "every worker walks"),
             (|c| c.least_switcher_walks = Some(0), "every switcher"),

@@ -39,6 +39,9 @@ pub trait Bench: Spin {
     /// Starts counting anew.
     fn forget_counts(&self);
 
+    /// What happens from now on is not read: the counts are.
+    fn end_counts(&self);
+
     /// Cycles, or instructions where the machine counts those.
     fn clock(&self) -> u64;
 }

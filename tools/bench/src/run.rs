@@ -162,6 +162,7 @@ impl<M: Bench> Run<M> {
 
     /// The rows: one for each team's mm if there are several, and one for all. No other CPU is at work.
     pub(crate) fn rows(&self) -> Vec<Row> {
+        self.world.machine.end_counts();
         let (phases, findings) = (&self.phases, &self.world.findings);
         let status = status(findings.has_caught(), phases.has_no_memory(), phases.is_restless());
         let row = |mm, mms: &[MmId], tallies: &[Tally]| {

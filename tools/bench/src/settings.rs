@@ -206,6 +206,8 @@ settings! {
         switchers: usize = 0, beside(), [Title, Role];
         /// How many CPUs flush an mm while its mutator works.
         flushers: usize = 0, beside(), [Title, Role];
+        /// How many CPUs run nothing between the first and the others: these have higher numbers then.
+        bystanders: usize = 0, beside(), [Title, Role];
         /// How many walkers are held inside a walk in one operation of four.
         hold: usize = 1, among(0..=3), [Title];
         /// Whether walkers go on walking while the operation is done, to race with it; else only those that are held inside.

@@ -39,9 +39,9 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
 struct Group(Child);
 
 impl Group {
-    fn start(command: &mut Command) -> Result<Self> {
+    fn start(command: &mut Command, input: impl Into<Stdio>) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let child = spawn(command.stdin(Stdio::null()).process_group(0));
+        let child = spawn(command.stdin(input).process_group(0));
         Ok(Group(child.with_context(|| format!("cannot run {name}"))?))
     }
 
@@ -85,7 +85,16 @@ fn read(mut stream: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
 ///
 /// If it cannot be run, or a signal has ended it.
 pub fn output(command: &mut Command) -> Result<Output> {
-    let mut group = Group::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    output_fed(command, Stdio::null())
+}
+
+/// The same, with something to read.
+///
+/// # Errors
+///
+/// As [`output`].
+pub fn output_fed(command: &mut Command, input: impl Into<Stdio>) -> Result<Output> {
+    let mut group = Group::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()), input)?;
     let stdout = read(group.0.stdout.take().context("it is piped")?);
     let stderr = read(group.0.stderr.take().context("it is piped")?);
     let status = group.wait()?;
@@ -99,7 +108,7 @@ pub fn output(command: &mut Command) -> Result<Output> {
 ///
 /// As [`output`].
 pub fn status(command: &mut Command) -> Result<ExitStatus> {
-    Group::start(command)?.wait()
+    Group::start(command, Stdio::null())?.wait()
 }
 
 #[cfg(test)]

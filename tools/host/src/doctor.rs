@@ -15,7 +15,7 @@ use crate::{child, say};
 
 /// Programs: what they are for, the option that asks for a version, and Debian's package.
 const PROGRAMS: [(&str, &str, &str); 7] = [
-    (qemu::PROGRAM, "--version", "qemu-system-x86"),
+    (qemu::abilities::PROGRAM, "--version", "qemu-system-x86"),
     ("setpriv", "--version", "util-linux"),
     ("xorriso", "-version", "xorriso"),
     ("mformat", "--version", "mtools"),

@@ -1,5 +1,6 @@
 //! Running QEMU: typed arguments, a hard timeout, and an end that cannot be taken for another.
 
+pub mod abilities;
 mod end;
 mod lines;
 mod running;
@@ -12,6 +13,7 @@ use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::time::Duration;
 
+use abilities::{ApicWrites, PROGRAM, has_x2apic, missing};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use running::Running;
@@ -20,8 +22,8 @@ use crate::child;
 
 pub use end::End;
 
-/// What is run.
-pub const PROGRAM: &str = "qemu-system-x86_64";
+/// The most CPUs without x2APIC: an xAPIC ID has eight bits, and 255 means all.
+const XAPIC_CPUS: usize = 255;
 
 /// Where distributions keep OVMF: code and variables.
 const OVMF: &[(&str, &str)] = &[
@@ -144,10 +146,6 @@ pub fn version() -> Result<String> {
     Ok(line.trim_start_matches("QEMU emulator version ").to_owned())
 }
 
-fn missing() -> String {
-    format!("{PROGRAM} cannot be run; install it: apt-get install qemu-system-x86 ovmf")
-}
-
 impl Machine {
     /// Boots an ISO and hands each line of the serial port to `on_line`, until the machine ends, `timeout` is over,
     /// `on_line` says that it has heard enough, or a signal comes. Returns how it ended, and the last that QEMU itself
@@ -177,6 +175,20 @@ impl Machine {
         Ok(shlex::try_join(words[from..].iter().map(|word| &**word))?)
     }
 
+    /// Refuses CPUs that have no number, rather than leave it to QEMU, which asks for KVM.
+    fn check_cpus(&self) -> Result<()> {
+        let is_chosen = self.accel == Accel::Kvm || self.tuning.cpu_model.is_some();
+        if self.cpus > XAPIC_CPUS && !is_chosen && !has_x2apic()? {
+            let (cpus, version) = (self.cpus, version()?);
+            bail!(
+                "--cpus {cpus}: QEMU {version} has no x2APIC under {}, and an xAPIC numbers {XAPIC_CPUS} CPUs; \
+                 use --cpus {XAPIC_CPUS} or less, or QEMU 9 or later",
+                self.accel
+            )
+        }
+        Ok(())
+    }
+
     fn command(&self, iso: &Path) -> Result<Command> {
         // Ends QEMU with this process, however that ends.
         let mut command = Command::new("setpriv");
@@ -184,6 +196,7 @@ impl Machine {
         if self.accel == Accel::Kvm && !Path::new("/dev/kvm").exists() {
             bail!("--accel kvm: there is no /dev/kvm here; use tcg-single or tcg-multi");
         }
+        self.check_cpus()?;
         command.args(["-nodefaults", "-machine", "q35", "-display", "none", "-serial", "stdio", "-no-reboot"]);
         command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-boot", "menu=on,splash-time=0"]);
         command.args(["-smp", &self.cpus.to_string(), "-m", &self.memory.to_string()]);
@@ -197,7 +210,7 @@ impl Machine {
             command.args(["-icount", "shift=3,sleep=off"]);
         }
         if let Some(trace) = &self.trace {
-            command.args(["-trace", "apic_mem_writel", "-d", "int", "-D"]).arg(trace);
+            command.args(["-trace", ApicWrites::find()?.event, "-d", "int", "-D"]).arg(trace);
         }
         if self.firmware == Firmware::Uefi {
             let ovmf = self.tuning.ovmf.clone().map_or_else(Ovmf::of_system, Ok)?;

@@ -205,7 +205,8 @@ pub fn document(document: &Document, look: Look) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gupsync_bench::counts::Counts;
+    use gupsync::event::Event;
+    use gupsync_bench::counts::{Counts, Isolated, Measured, Tickets};
     use gupsync_bench::spec::Status;
 
     use super::*;
@@ -224,6 +225,92 @@ mod tests {
             "unshare, 16 CPUs, mm on 4, mutator inside, invlpgb=off, flush=ipi, \
              unshare_flush=series, trim every:8, lazy 3, seed 1"
         );
+    }
+
+    /// Every event and every computed count has a value of its own: a count in another's place is seen.
+    #[test]
+    fn each_count_stands_in_its_own_column_and_field() {
+        let happened = |event: Event| 1000 + event as u64;
+        let on_isolated = |event: Event| 2000 + event as u64;
+        let counts = Counts::new(&Measured {
+            happened: &happened,
+            isolated: Some(Isolated { happened: &on_isolated, longest_gap: 3000 }),
+            ops: 4,
+            failed: 3002,
+            walkable: 3003,
+            least_reaching: Some(3004),
+            least_switching: Some(3005),
+            least_flushing: Some(3006),
+            remaps_read: Some(3011),
+            cycles: 4 * 3007,
+            before: Tickets { set: 3020, cleared: 10 },
+            after: Tickets { set: 3999, cleared: 510 },
+            sync_violations: 3008,
+            stale_translations: 3009,
+        });
+        let expected = [
+            ("ops", "ops", 4),
+            ("ops_failed", "", 3002),
+            ("flush_ipis", "flush IPIs", happened(Event::FlushIpi)),
+            ("sync_ipis", "sync IPIs", happened(Event::SyncIpi)),
+            ("other_ipis", "other", happened(Event::OtherIpi)),
+            ("syncs_asked", "", happened(Event::SyncAsked)),
+            ("syncs_skipped", "skipped", happened(Event::SyncSkipped)),
+            ("syncs_sent", "", happened(Event::SyncSent)),
+            ("released_by_policy", "", happened(Event::ReleasedByPolicy)),
+            ("pending_before", "", 3010),
+            ("pending_after", "", 3489),
+            ("set", "set", happened(Event::Set)),
+            ("cleared", "cleared", 500),
+            ("cleared_by_own_flush", "", happened(Event::ClearedByOwnFlush)),
+            ("cleared_by_sync", "", happened(Event::ClearedBySync)),
+            ("cleared_by_other_flush", "", happened(Event::ClearedByOtherFlush)),
+            ("cleared_by_other_ipi", "", happened(Event::ClearedByOtherIpi)),
+            ("invlpgb_ops", "INVLPGB", happened(Event::Invlpgb)),
+            ("tlbsyncs", "", happened(Event::Tlbsync)),
+            ("emulation_nmis", "", happened(Event::EmulationNmi)),
+            ("hypercalls", "hypercalls", happened(Event::Hypercall)),
+            ("kicks", "", happened(Event::Kick)),
+            ("interrupts_taken", "", happened(Event::InterruptTaken)),
+            ("flush_acks", "", happened(Event::FlushAcked)),
+            ("sync_acks", "", happened(Event::SyncAcked)),
+            ("other_acks", "", happened(Event::OtherAcked)),
+            ("foreign_interrupts", "foreign", happened(Event::ForeignInterrupt)),
+            ("departures", "", happened(Event::Departed)),
+            ("walking_at_sync", "walking", happened(Event::WalkingAtSync)),
+            ("at_risk", "at risk", happened(Event::AtRisk)),
+            ("held_at_unlink", "held", happened(Event::HeldAtUnlink)),
+            ("walks", "walks", happened(Event::WalkEnd)),
+            ("walks_pinned", "", happened(Event::WalkPinned)),
+            ("walks_huge", "", happened(Event::WalkHuge)),
+            ("walks_backed_off", "", happened(Event::WalkBackedOff)),
+            ("walks_not_mapped", "", happened(Event::WalkNotMapped)),
+            ("ops_walkable", "", 3003),
+            ("least_ops_walked", "", 3004),
+            ("least_switcher_walks", "", 3005),
+            ("least_flusher_flushes", "", 3006),
+            ("remaps_read", "", 3011),
+            ("preemptions", "", happened(Event::Preempted)),
+            ("sync_violations", "", 3008),
+            ("stale_translations", "", 3009),
+            ("cycles_per_op", "", 3007),
+            ("isolated_interrupts", "isolated", on_isolated(Event::InterruptTaken)),
+            ("isolated_flush_requests", "", on_isolated(Event::FlushAcked)),
+            ("isolated_sync_requests", "", on_isolated(Event::SyncAcked)),
+            ("isolated_other_requests", "", on_isolated(Event::OtherAcked)),
+            ("isolated_nmis", "", on_isolated(Event::NmiTaken)),
+            ("isolated_gap", "gap", 3000),
+        ];
+        let row = Row { counts, ..row("policy=pending", MmName::Total, 0) };
+        let json = serde_json::to_value(&row).expect("a row is plain data");
+        let cells: Vec<_> =
+            columns(&[]).into_iter().map(|column| (column.header, (column.show)(&row))).collect();
+        for (key, header, count) in expected {
+            assert_eq!(json[key], count, "{key}");
+            let cell = cells.iter().find(|(shown, _)| *shown == header).map(|(_, cell)| cell.clone());
+            assert_eq!(cell, (!header.is_empty()).then(|| number(Some(count))), "{key}");
+        }
+        assert!(COUNTERS.iter().map(|counter| counter.key).eq(expected.map(|(key, ..)| key)));
     }
 
     #[test]

@@ -57,8 +57,8 @@ pub struct ConsoleArgs {
     pub log: Option<PathBuf>,
 }
 
-/// The most CPUs: 255 is no xAPIC ID.
-const MAX_CPUS: u64 = 255;
+/// The most CPUs: so many the kernel runs. Without x2APIC there are no more than 255.
+const MAX_CPUS: u64 = 512;
 /// As many as there are usually.
 const USUAL_CPUS: usize = 8;
 
