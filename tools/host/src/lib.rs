@@ -30,6 +30,7 @@ pub mod progress;
 pub mod prove;
 pub mod qemu;
 pub mod say;
+pub mod schema;
 pub mod sink;
 pub mod stop;
 pub mod stress;

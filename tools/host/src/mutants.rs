@@ -13,8 +13,9 @@
 //! - `Test`: the test on the host that must fail, as `cargo test` is told it;
 //! - `Equivalent`: why it is no mistake at all. The models must hold then.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
@@ -134,6 +135,35 @@ impl Mutant {
         }
         Ok(())
     }
+
+    /// What it makes of each file that it changes, where `read` has the text of a file; nothing for a file that it adds.
+    ///
+    /// # Errors
+    ///
+    /// A patch that does not apply any more.
+    pub fn changes(&self, read: impl Fn(&Path) -> Result<String>) -> Result<BTreeMap<PathBuf, Option<String>>> {
+        let mut changes = BTreeMap::new();
+        for patch in patches::read(&self.patches)? {
+            let file = PathBuf::from(&patch.file);
+            let changed = if patch.is_new {
+                None
+            } else {
+                let before = match changes.remove(&file) {
+                    Some(Some(before)) => before,
+                    _ => read(&file)?,
+                };
+                Some(patch.applied(&before).with_context(|| self.name.clone())?)
+            };
+            changes.insert(file, changed);
+        }
+        Ok(changes)
+    }
+}
+
+/// The top of the tree that is copied.
+#[must_use]
+pub fn root() -> PathBuf {
+    Tree::own().root
 }
 
 /// Makes `root` a copy of the tree.
@@ -142,15 +172,25 @@ impl Mutant {
 ///
 /// A file that cannot be read or written.
 pub fn copy_tree(root: &Path) -> Result<()> {
-    let own = Tree::own().root;
-    PARTS.iter().try_for_each(|part| copy(&own.join(part), &root.join(part)))
+    copy_tree_with(root, &BTreeMap::new())
 }
 
-/// Copies a file or folder; leaves alone what is the same already, so that it need not be built again.
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// The same, with another text for some files, which are named from the top of the tree.
+///
+/// # Errors
+///
+/// As [`copy_tree`].
+pub fn copy_tree_with(root: &Path, instead: &BTreeMap<PathBuf, String>) -> Result<()> {
+    let own = self::root();
+    PARTS.iter().try_for_each(|part| copy(&own, root, Path::new(part), instead))
+}
+
+/// Copies a file or folder.
+fn copy(own: &Path, root: &Path, path: &Path, instead: &BTreeMap<PathBuf, String>) -> Result<()> {
+    let (from, to) = (own.join(path), root.join(path));
     if from.is_dir() {
-        fs::create_dir_all(to)?;
-        for entry in fs::read_dir(to)? {
+        fs::create_dir_all(&to)?;
+        for entry in fs::read_dir(&to)? {
             let old = entry?;
             match (from.join(old.file_name()).exists(), old.path()) {
                 (true, _) => {}
@@ -158,15 +198,25 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
                 (false, file) => fs::remove_file(file)?,
             }
         }
-        for entry in fs::read_dir(from)? {
-            let name = entry?.file_name();
-            copy(&from.join(&name), &to.join(&name))?;
+        for entry in fs::read_dir(&from)? {
+            copy(own, root, &path.join(entry?.file_name()), instead)?;
         }
-    } else {
-        let new = fs::read(from).with_context(|| from.display().to_string())?;
-        if fs::read(to).ok().as_ref() != Some(&new) {
-            fs::write(to, new)?;
-        }
+        return Ok(());
+    }
+    match instead.get(path) {
+        Some(text) => write(&to, text.as_bytes()),
+        None => write(&to, &fs::read(&from).with_context(|| from.display().to_string())?),
+    }
+}
+
+/// Writes a file; leaves alone what is the same already, so that it need not be built again.
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub fn write(to: &Path, new: &[u8]) -> Result<()> {
+    if fs::read(to).ok().as_deref() != Some(new) {
+        fs::write(to, new).with_context(|| to.display().to_string())?;
     }
     Ok(())
 }

@@ -55,11 +55,21 @@ impl Patch {
         self.text.lines().skip(2).filter(|line| line.starts_with(sign)).count()
     }
 
+    /// What it makes of the text of its file.
+    ///
+    /// # Errors
+    ///
+    /// A file that has changed so much that the patch finds no place.
+    pub fn applied(&self, before: &str) -> Result<String> {
+        let patch = diffy::Patch::from_str(&self.text).with_context(|| format!("{}: no patch", self.file))?;
+        diffy::apply(before, &patch).with_context(|| format!("{} has changed", self.file))
+    }
+
     /// Applies it to the tree at `root`.
     ///
     /// # Errors
     ///
-    /// A file that has changed so much that the patch finds no place, or a new file that is there already.
+    /// As [`Patch::applied`], or a new file that is there already.
     pub fn apply(&self, root: &Path) -> Result<()> {
         let path = root.join(&self.file);
         ensure!(!self.is_new || !path.exists(), "{} is there already", self.file);
@@ -68,8 +78,6 @@ impl Patch {
         } else {
             fs::read_to_string(&path).with_context(|| self.file.clone())?
         };
-        let patch = diffy::Patch::from_str(&self.text).with_context(|| format!("{}: no patch", self.file))?;
-        let after = diffy::apply(&before, &patch).with_context(|| format!("{} has changed", self.file))?;
-        fs::write(&path, after).with_context(|| self.file.clone())
+        fs::write(&path, self.applied(&before)?).with_context(|| self.file.clone())
     }
 }

@@ -13,7 +13,7 @@ use gupsync_checker::report::{self, Exploration};
 
 use crate::artifacts::Tree;
 use crate::mutants::Mutant;
-use crate::{child, stop};
+use crate::{child, schema, stop};
 
 /// A model checker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Ran {
     pub explorations: Vec<Exploration>,
     /// Whether every model came to its end and found nothing.
     pub held: bool,
+    /// Whether the code of the mutant that was chosen was run.
+    pub entered: bool,
     /// What was printed.
     pub said: String,
 }
@@ -79,6 +81,8 @@ pub struct How<'a> {
     pub hunt: bool,
     /// With one ordering weakened.
     pub weaken: Option<&'a str>,
+    /// As that mutant, where the models hold several.
+    pub mutant: Option<u32>,
 }
 
 /// No model takes this long, with quick bounds.
@@ -112,18 +116,38 @@ impl Lane {
         self.folder.join("tree")
     }
 
+    /// Where the tree with all mutants at once is to be made.
+    #[must_use]
+    pub fn schema_root(&self) -> PathBuf {
+        self.folder.join("schema")
+    }
+
     /// Builds the models of the tree that is there now, and keeps them as `name`.
     ///
     /// # Errors
     ///
     /// What cargo said, if they do not build.
     pub fn build(&self, name: &str) -> Result<PathBuf> {
+        self.build_in(&self.root(), &["--locked"], name)
+    }
+
+    /// Builds the models of the tree with all mutants at once. It has a package more than the lock file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lane::build`].
+    pub fn build_schema(&self) -> Result<PathBuf> {
+        self.build_in(&self.schema_root(), &[], "mutants")
+    }
+
+    fn build_in(&self, root: &Path, lock: &[&str], name: &str) -> Result<PathBuf> {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
-            .current_dir(self.root())
+            .current_dir(root)
             .env("RUSTFLAGS", format!("--cfg {} -A warnings", self.checker.name()))
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .args(["test", "--no-run", "--locked", "--profile", "checked", "--package", "gupsync"])
+            .args(["test", "--no-run", "--profile", "checked", "--package", "gupsync"])
+            .args(lock)
             .args(["--test", "models", "--message-format", "json-render-diagnostics", "--target-dir"])
             .arg(self.folder.join("target"));
         let output = child::output(&mut cargo)?;
@@ -159,11 +183,12 @@ impl Lane {
                 });
             }
         });
-        let mut all = Ran { explorations: Vec::new(), held: true, said: String::new() };
+        let mut all = Ran { explorations: Vec::new(), held: true, entered: false, said: String::new() };
         for run in runs.into_inner().map_err(|_| anyhow!("a worker has panicked"))? {
             let mut run = run?;
             all.explorations.append(&mut run.explorations);
             all.held &= run.held;
+            all.entered |= run.entered;
             if !run.held {
                 all.said += &run.said;
             }
@@ -193,6 +218,7 @@ impl Lane {
             .env_remove(report::DEEP)
             .env_remove(report::HUNT)
             .env_remove(gupsync_checker::weaken::VARIABLE)
+            .env_remove(schema::VARIABLE)
             .env("RUST_BACKTRACE", "0")
             .stderr(Stdio::null());
         if let Some(seconds) = how.deep {
@@ -204,15 +230,19 @@ impl Lane {
         if let Some(site) = how.weaken {
             command.env(gupsync_checker::weaken::VARIABLE, site);
         }
+        if let Some(number) = how.mutant {
+            command.env(schema::VARIABLE, number.to_string());
+        }
         command
     }
 
     fn run_one(&self, models: &Path, name: &str, how: How<'_>) -> Result<Ran> {
         let work = tempfile::tempdir()?;
-        let (said, reported) = (work.path().join("said"), work.path().join("reported"));
+        let [said, reported, entered] = ["said", "reported", "entered"].map(|name| work.path().join(name));
         let mut command = self.command(models, how);
         command
             .env(report::VARIABLE, &reported)
+            .env(schema::ENTERED, &entered)
             .args(["--exact", "--include-ignored", "--test-threads=1", name])
             .stdout(File::create(&said)?);
         let mut child = child::spawn(&mut command).with_context(|| models.display().to_string())?;
@@ -239,6 +269,6 @@ impl Lane {
         let explorations = fs::read_to_string(reported).unwrap_or_default();
         let explorations = explorations.lines().map(serde_json::from_str).collect::<Result<Vec<_>, _>>()?;
         ensure!(!explorations.is_empty(), "{name} does not say what it has explored:\n{said}");
-        Ok(Ran { explorations, held: status.success(), said })
+        Ok(Ran { explorations, held: status.success(), entered: entered.exists(), said })
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod checker;
 mod comments;
+mod hunt;
 pub mod orderings;
 mod partners;
 mod sites;
@@ -20,7 +21,7 @@ use anyhow::{Result, anyhow, bail};
 use crate::args::ProveArgs;
 use crate::mutants::{self, Mutant};
 use crate::say;
-use checker::{Checker, How, Lane, Ran};
+use checker::{Checker, How, Lane};
 use table::{Kind, Line};
 
 /// What a lane has to do.
@@ -101,14 +102,7 @@ impl Plan {
                 Err(error) => say(Line::unknown(Kind::Property, self.lane.checker(), "all", &error)),
             }
         };
-        let mutants = || {
-            let wanted = |mutant: &&Mutant| filter.is_none_or(|filter| mutant.name.contains(filter));
-            for mutant in self.mutants.iter().filter(wanted) {
-                if let Some(model) = self.lane.model_for(mutant) {
-                    say(self.mutant(mutant, model));
-                }
-            }
-        };
+        let mutants = || hunt::run(&self.lane, &self.args, &self.mutants, &say);
         // Loom's properties take longest, and two at a time: they come last, when the other lane has nothing left to do.
         match self.lane.checker() {
             Checker::Loom => {
@@ -121,26 +115,6 @@ impl Plan {
             }
         }
         Ok(models)
-    }
-
-    fn mutant(&self, mutant: &Mutant, model: &str) -> Line {
-        let made = || -> Result<Ran> {
-            mutant.make(&self.lane.root())?;
-            let models = self.lane.build("mutant")?;
-            let hunt = mutant.equivalent.is_none();
-            self.lane.run(&models, How { filter: Some(model), at_once: 2, all: true, hunt, ..How::default() })
-        };
-        let unknown = |why| Line::unknown(Kind::Mutant, self.lane.checker(), &mutant.name, &why);
-        match made() {
-            Ok(ran) if ran.explorations.is_empty() => unknown(anyhow!("there is no model `{model}`")),
-            Ok(ran) => {
-                if let Some(trace) = ran.trace().filter(|_| self.args.traces) {
-                    say::out(format_args!("{}: {}\n{trace}\n", mutant.name, mutant.mistake));
-                }
-                Line::mutant(self.lane.checker(), mutant, &ran)
-            }
-            Err(error) => unknown(error),
-        }
     }
 }
 
