@@ -21,7 +21,8 @@ use libtest_mimic::Trial;
 use crate::{judge, machine, spec, trial};
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(_, fn(bool) -> Result<()>); 2] =
+    type Test = fn(bool) -> Result<()>;
+    let tests: [(_, Test); 2] =
         [("counts_equal_those_of_qemu", counts_equal), ("mixed_counts_each_mm_and_each_cause", mixed)];
     let modes = tests.into_iter().flat_map(|test| [("xapic", false, test), ("x2apic", true, test)]);
     let lacks_x2apic = matches!(abilities::has_x2apic(), Ok(false));
