@@ -4,21 +4,23 @@
 //! What a mutant is, and how it is made, is said in [`gupsync_host::mutants`]; those for the model checkers are run by
 //! `tools/gupsync prove`.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use gupsync_bench::cast::Cast;
 use gupsync_bench::row::Status;
 use gupsync_bench::{Row, Spec};
 use gupsync_host::artifacts::Tree;
-use gupsync_host::boot;
+use gupsync_host::boot::{self, Word};
 use gupsync_host::image::Bootloader;
 use gupsync_host::mutants::{self, Mutant};
 use gupsync_host::qemu::{Accel, Firmware, Machine, Tuning};
+use gupsync_host::schema::{self, Schema};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// So many mutants are made and run at a time. Each place has a tree and a target folder of its own, which its next mutant
@@ -33,11 +35,11 @@ const ROWS: u64 = 2;
 fn main() {
     let arguments = Arguments { test_threads: Some(PLACES), ..Arguments::from_args() };
     let mutants = mutants::all().expect("tests/mutants can be read");
-    let mut trials = Vec::new();
+    let mut trials = vec![trial("none-is-chosen", none_is_chosen)];
     for mutant in mutants {
         if mutant.kernel.is_some() || mutant.judge.is_some() {
             let mutant = mutant.clone();
-            trials.push(trial(&mutant.name.clone(), move || is_caught(&mutant, &Place::take().0)));
+            trials.push(trial(&mutant.name.clone(), move || is_caught(&mutant)));
         }
         if let Some(words) = mutant.test.clone() {
             trials.push(trial(&mutant.name.clone(), move || is_caught_on_the_host(&mutant, &words)));
@@ -71,21 +73,69 @@ impl Drop for Place {
     }
 }
 
-fn is_caught(mutant: &Mutant, work: &Path) -> Result<()> {
-    let root = work.join("tree");
+/// What is booted: the kernel of a tree, as the mutant of that number where it holds several.
+struct Kernel {
+    tree: Tree,
+    number: Option<u32>,
+}
+
+/// The kernel that holds all mutants that can be chosen when it boots, built once; or why there is none.
+fn all_at_once() -> Result<&'static (Schema, Tree)> {
+    static ALL: OnceLock<Result<(Schema, Tree), String>> = OnceLock::new();
+    let make = || {
+        let work = Tree::own().root.join("target/mutants/all");
+        let mutants: Vec<_> =
+            mutants::all()?.into_iter().filter(|one| one.kernel.is_some() || one.judge.is_some()).collect();
+        let schema = Schema::make(&mutants, &work.join("tree"))?;
+        let tree = Tree::at(work.join("tree"), work.join("boot")).quick();
+        tree.kernel()?;
+        Ok((schema, tree))
+    };
+    let made = ALL.get_or_init(|| make().map_err(|error: anyhow::Error| format!("all at once: {error:#}")));
+    made.as_ref().map_err(anyhow::Error::msg)
+}
+
+fn is_caught(mutant: &Mutant) -> Result<()> {
+    let (schema, tree) = all_at_once()?;
+    if let Some(number) = schema.number(&mutant.name) {
+        return is_caught_in(mutant, &Kernel { tree: tree.clone(), number: Some(number) });
+    }
+    let place = Place::take();
+    let root = place.0.join("tree");
     mutant.make(&root)?;
-    let tree = Tree::at(&root, work.join("boot")).quick();
+    is_caught_in(mutant, &Kernel { tree: Tree::at(&root, place.0.join("boot")).quick(), number: None })
+}
+
+fn is_caught_in(mutant: &Mutant, kernel: &Kernel) -> Result<()> {
     if let Some(words) = &mutant.kernel {
-        is_detected(&tree, words)?;
+        is_detected(kernel, words)?;
     }
     if let Some((words, fault)) = &mutant.judge {
-        is_refused(&tree, words, fault)?;
+        is_refused(kernel, words, fault)?;
+    }
+    Ok(())
+}
+
+/// The kernel that holds the mutants is not the fault itself: with none of them chosen, the rows in which they are caught
+/// are good.
+fn none_is_chosen() -> Result<()> {
+    let (schema, tree) = all_at_once()?;
+    let kernel = Kernel { tree: tree.clone(), number: Some(0) };
+    let mutants = mutants::all()?;
+    let caught_by = |mutant: &Mutant| {
+        schema.number(&mutant.name)?;
+        mutant.kernel.clone().or_else(|| Some(mutant.judge.clone()?.0))
+    };
+    for words in mutants.iter().filter_map(caught_by).collect::<BTreeSet<_>>() {
+        for row in rows(&kernel, &words, 1)? {
+            row.judge().map_err(|fault| anyhow!("{words}: {}: {fault}", row.status))?;
+        }
     }
     Ok(())
 }
 
 /// The rows of so many runs of `words`.
-fn rows(tree: &Tree, words: &str, runs: u64) -> Result<Vec<Row>> {
+fn rows(kernel: &Kernel, words: &str, runs: u64) -> Result<Vec<Row>> {
     let spec = |seed| format!("{words} seed={seed}").parse::<Spec>().map_err(anyhow::Error::msg);
     let specs = (1..=runs).map(spec).collect::<Result<Vec<_>>>()?;
     let cpus = Cast::need(&specs[0]) + 1;
@@ -98,12 +148,23 @@ fn rows(tree: &Tree, words: &str, runs: u64) -> Result<Vec<Row>> {
         tuning: Tuning::default(),
         trace: None,
     };
-    let outcome = boot::run(tree, &Bootloader::Builtin, &machine, &specs, Duration::from_secs(200), |_| ())?;
+    let mutant = kernel.number.map_or(String::new(), |number| format!("{}{number} ", schema::WORD));
+    let cmdline = format!("{mutant}{}", boot::cmdline(&specs));
+    let mut has_entered = false;
+    let listen = |word: Word<'_>| {
+        has_entered |= matches!(word, Word::Line(line) if line.trim_end() == schema::KERNEL_ENTERED);
+    };
+    let patience = Duration::from_secs(200);
+    let outcome =
+        boot::with_cmdline(&kernel.tree, &Bootloader::Builtin, &machine, &specs, &cmdline, patience, listen)?;
+    if let Some(number) = kernel.number {
+        ensure!(has_entered == (number != 0), "the code of mutant {number}: run is {has_entered}");
+    }
     Ok(outcome.rows)
 }
 
-fn is_refused(tree: &Tree, words: &str, fault: &str) -> Result<()> {
-    for row in rows(tree, words, ROWS)? {
+fn is_refused(kernel: &Kernel, words: &str, fault: &str) -> Result<()> {
+    for row in rows(kernel, words, ROWS)? {
         let said = row.judge().err().unwrap_or_else(|| "nothing".to_owned());
         ensure!(
             said.contains(fault),
@@ -114,8 +175,8 @@ fn is_refused(tree: &Tree, words: &str, fault: &str) -> Result<()> {
     Ok(())
 }
 
-fn is_detected(tree: &Tree, words: &str) -> Result<()> {
-    let rows = rows(tree, words, RUNS)?;
+fn is_detected(kernel: &Kernel, words: &str) -> Result<()> {
+    let rows = rows(kernel, words, RUNS)?;
     let survivors: Vec<_> = rows.iter().filter(|row| row.status != Status::Violation).collect();
     if let Some(row) = survivors.first() {
         let said = row.detail.as_deref().unwrap_or("nothing");

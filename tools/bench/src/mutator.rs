@@ -169,11 +169,12 @@ fn open<M: Bench>(mutation: &Mutation<'_, M>, cpu: &mut Cpu<'_, M>, kind: Kind, 
     mutation.team.open(cpu, turn, &mutation.held, racing, |cpu| kick_workers(mutation, cpu));
 }
 
-/// The worker that touches in this turn: each by turns, but for those that are held. Workers that
-/// nap are all to be asleep.
+/// The worker that touches in this turn, if one is to: each by turns, but for those that are held. Workers that nap are all to
+/// be asleep.
 fn toucher_of<M: Bench>(mutation: &Mutation<'_, M>) -> Option<CpuId> {
-    let workers = mutation.cast.workers.clone();
-    if workers.is_empty() || mutation.run.spec.naps.is_on() {
+    let (workers, spec) = (mutation.cast.workers.clone(), &mutation.run.spec);
+    let is_wanted = spec.touch.is_on() || spec.remap.is_on();
+    if workers.is_empty() || !is_wanted || spec.naps.is_on() {
         return None;
     }
     let nth = |index| CpuId(workers.start + (mutation.turn as usize + index) % workers.len());

@@ -32,9 +32,26 @@ pub fn run(
     timeout: Duration,
     listen: impl FnMut(Word<'_>),
 ) -> Result<Outcome> {
+    with_cmdline(tree, bootloader, machine, specs, &cmdline(specs), timeout, listen)
+}
+
+/// The same, with another command line for the kernel.
+///
+/// # Errors
+///
+/// If the machine could not be started.
+pub fn with_cmdline(
+    tree: &Tree,
+    bootloader: &Bootloader,
+    machine: &Machine,
+    specs: &[Spec],
+    cmdline: &str,
+    timeout: Duration,
+    listen: impl FnMut(Word<'_>),
+) -> Result<Outcome> {
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let iso = work.path().join("gupsync.iso");
-    let config = image::one_entry(&image::menu(tree)?, &cmdline(specs));
+    let config = image::one_entry(&image::menu(tree)?, cmdline);
     image::write(tree, bootloader, &config, &iso)?;
     iso_of(specs, &iso, machine, timeout, listen)
 }
@@ -78,6 +95,8 @@ fn questions(specs: &[Spec], cpus: usize) -> Vec<Question<'_>> {
     specs.iter().flat_map(of).collect()
 }
 
-fn cmdline(specs: &[Spec]) -> String {
+/// The kernel's command line for them.
+#[must_use]
+pub fn cmdline(specs: &[Spec]) -> String {
     specs.iter().map(Spec::to_string).collect::<Vec<_>>().join("; ")
 }
