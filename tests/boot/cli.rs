@@ -130,8 +130,8 @@ fn dry_run() -> Result<()> {
         "qemu: qemu-system-x86_64 ",
         " -smp 12 ",
         " -cpu EPYC-v4 ",
-        ",unit=0,readonly=on,file=tools/gupsync ",
-        ",unit=1,snapshot=on,file=README.md ",
+        ",unit=0,readonly=on,file=tools/gupsync' ",
+        ",unit=1,snapshot=on,file=README.md' ",
     ] {
         ensure!(qemu.contains(part), "{part}: {qemu}");
     }
