@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::mutants::{self, Mutant};
 use crate::patches;
@@ -73,10 +73,11 @@ impl Schema {
         }
         for package in packages {
             let text = files.read(&package)?;
-            ensure!(text.contains(DEPENDENCIES), "{} has no [dependencies]", package.display());
             let path = root.join(FOLDER);
             let more = format!("{DEPENDENCIES}{CRATE} = {{ path = {path:?} }}\n");
-            files.0.insert(package, text.replacen(DEPENDENCIES, &more, 1));
+            let has_some = text.contains(DEPENDENCIES);
+            let with_it = if has_some { text.replacen(DEPENDENCIES, &more, 1) } else { text + &more };
+            files.0.insert(package, with_it);
         }
         let source = format!("{HEAD}{}", include_str!("switch.rs").replace("//!", "//"));
         fs::create_dir_all(root.join(FOLDER).join("src"))?;
