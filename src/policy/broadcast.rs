@@ -56,11 +56,7 @@ impl Policy for BroadcastPerTable {
 
     /// Each mm that has left and has no mark has waited for its own walkers.
     fn settle<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, tables: &[Arc<SharedTable>], reached: Reached) {
-        if tables.iter().any(|table| table.is_missed()) {
-            Broadcast::settle(cpu, mm, tables, reached);
-        } else {
-            cpu.note(mm.id, Event::SyncSkipped, 1);
-        }
+        contract::settle_if_missed::<Broadcast, _>(cpu, mm, tables, reached);
     }
 }
 

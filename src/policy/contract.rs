@@ -111,6 +111,20 @@ pub fn release<P: Policy, M: Machine, T>(cpu: &Cpu<'_, M>, mm: &Mm, ticket: Tick
     ticket.into_tables()
 }
 
+/// Settles as `Otherwise` does, if a leaver has marked one of `tables` as missed. If not, no walker of any leaver is inside.
+pub(crate) fn settle_if_missed<Otherwise: Policy, M: Machine>(
+    cpu: &mut Cpu<'_, M>,
+    mm: &Mm,
+    tables: &[Arc<SharedTable>],
+    reached: Reached,
+) {
+    if tables.iter().any(|table| table.is_missed()) {
+        Otherwise::settle(cpu, mm, tables, reached);
+    } else {
+        cpu.note(mm.id, Event::SyncSkipped, 1);
+    }
+}
+
 /// Writes down, in each of `tables`, what `mm` owes.
 pub(crate) fn owe<P: Policy, M: Machine, T>(
     cpu: &mut Cpu<'_, M>,

@@ -24,12 +24,7 @@ impl Policy for Gather {
     const SAFE: bool = true;
 
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, reached: Reached) -> T {
-        if reached.is_mm() {
-            cpu.note(mm.id, Event::SyncSkipped, 1);
-            contract::release::<Self, _, _>(cpu, mm, ticket)
-        } else {
-            Broadcast::sync(cpu, mm, ticket, reached)
-        }
+        sync_unless_reached::<Broadcast, _, _>(cpu, mm, ticket, reached)
     }
 
     fn owe<M: Machine, T>(_: &mut Cpu<'_, M>, _: &Mm, table: &SharedTable, _: &Ticket<T>, reached: Reached) {
@@ -39,11 +34,22 @@ impl Policy for Gather {
     }
 
     fn settle<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, tables: &[Arc<SharedTable>], reached: Reached) {
-        if tables.iter().any(|table| table.is_missed()) {
-            Broadcast::settle(cpu, mm, tables, reached);
-        } else {
-            cpu.note(mm.id, Event::SyncSkipped, 1);
-        }
+        contract::settle_if_missed::<Broadcast, _>(cpu, mm, tables, reached);
+    }
+}
+
+/// Hands the tables out on the word of the flag; syncs as `Otherwise` does where that is false.
+pub(super) fn sync_unless_reached<Otherwise: Policy, M: Machine, T>(
+    cpu: &mut Cpu<'_, M>,
+    mm: &Mm,
+    ticket: Ticket<T>,
+    reached: Reached,
+) -> T {
+    if reached.is_mm() {
+        cpu.note(mm.id, Event::SyncSkipped, 1);
+        contract::release::<Gather, _, _>(cpu, mm, ticket)
+    } else {
+        Otherwise::sync(cpu, mm, ticket, reached)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::mm::Mm;
 use crate::mm::shared_table::SharedTable;
 use crate::pending_gup_sync::Ticket;
 use crate::policy::contract::{self, Policy, sharers_of};
-use crate::policy::gather::Gather;
+use crate::policy::gather::{self, Gather};
 use crate::sync_round;
 use crate::world::Cpu;
 
@@ -50,12 +50,7 @@ impl Policy for GatherMask {
     const SAFE: bool = true;
 
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, reached: Reached) -> T {
-        if reached.is_mm() {
-            cpu.note(mm.id, Event::SyncSkipped, 1);
-            contract::release::<Self, _, _>(cpu, mm, ticket)
-        } else {
-            Mask::sync(cpu, mm, ticket, reached)
-        }
+        gather::sync_unless_reached::<Mask, _, _>(cpu, mm, ticket, reached)
     }
 
     fn owe<M: Machine, T>(
@@ -69,10 +64,6 @@ impl Policy for GatherMask {
     }
 
     fn settle<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, tables: &[Arc<SharedTable>], reached: Reached) {
-        if tables.iter().any(|table| table.is_missed()) {
-            Mask::settle(cpu, mm, tables, reached);
-        } else {
-            cpu.note(mm.id, Event::SyncSkipped, 1);
-        }
+        contract::settle_if_missed::<Mask, _>(cpu, mm, tables, reached);
     }
 }
