@@ -65,7 +65,8 @@ pub trait Machine: Sync {
     /// Allocates memory, its contents undefined. Called where page tables are made.
     fn alloc(&self, size: FrameSize) -> Option<Frame>;
 
-    /// Gives memory back. A machine with detectors marks a page as free, until it is reused. Called where page tables and pages come to their end.
+    /// Gives memory back. A machine with detectors marks a page as free, until it is reused. Called where page tables and
+    /// pages come to their end.
     fn free(&self, frame: Frame, size: FrameSize);
 
     /// Copies one 4 KiB frame. Called by [`crate::ops::collapse`].
