@@ -1,41 +1,45 @@
 //! Property: what the policies of Linux skip may be skipped. (The trackers have a file of their own.)
 
-use gupsync::policy::{Broadcast, Gather, GatherMask, Mask, Property};
+use gupsync::policy::{Broadcast, Gather, GatherMask, Mask, Policy, Property};
 
 use crate::acts::{elsewhere, running, unlink_flush_and_reuse, walk};
-use crate::machine::{ONE_GLOBAL_MM, ONE_MM, explore};
+use crate::machine::{ONE_GLOBAL_MM, ONE_MM, Setting, explore};
+
+fn a_walker_and_an_unlinker<P: Policy>(setting: Setting) {
+    explore(setting, &[(running, walk::<P>), (elsewhere, unlink_flush_and_reuse::<P>)]);
+}
 
 #[test]
 fn broadcast() {
-    explore(ONE_MM, &[(running, walk::<Broadcast>), (elsewhere, unlink_flush_and_reuse::<Broadcast>)]);
+    a_walker_and_an_unlinker::<Broadcast>(ONE_MM);
 }
 
 #[test]
 fn property_where_all_flushes_interrupt() {
-    explore(ONE_MM, &[(running, walk::<Property>), (elsewhere, unlink_flush_and_reuse::<Property>)]);
+    a_walker_and_an_unlinker::<Property>(ONE_MM);
 }
 
 #[test]
 fn property_where_some_do_not() {
-    explore(ONE_GLOBAL_MM, &[(running, walk::<Property>), (elsewhere, unlink_flush_and_reuse::<Property>)]);
+    a_walker_and_an_unlinker::<Property>(ONE_GLOBAL_MM);
 }
 
 #[test]
 fn gather() {
-    explore(ONE_MM, &[(running, walk::<Gather>), (elsewhere, unlink_flush_and_reuse::<Gather>)]);
+    a_walker_and_an_unlinker::<Gather>(ONE_MM);
 }
 
 #[test]
 fn mask() {
-    explore(ONE_GLOBAL_MM, &[(running, walk::<Mask>), (elsewhere, unlink_flush_and_reuse::<Mask>)]);
+    a_walker_and_an_unlinker::<Mask>(ONE_GLOBAL_MM);
 }
 
 #[test]
 fn gather_and_mask() {
-    explore(ONE_MM, &[(running, walk::<GatherMask>), (elsewhere, unlink_flush_and_reuse::<GatherMask>)]);
+    a_walker_and_an_unlinker::<GatherMask>(ONE_MM);
 }
 
 #[test]
 fn gather_and_mask_where_the_flush_does_not_interrupt() {
-    explore(ONE_GLOBAL_MM, &[(running, walk::<GatherMask>), (elsewhere, unlink_flush_and_reuse::<GatherMask>)]);
+    a_walker_and_an_unlinker::<GatherMask>(ONE_GLOBAL_MM);
 }

@@ -144,85 +144,58 @@ fn join_and_leave(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     }
 }
 
+/// The first of two leaves, and the survivor reuses.
+fn two<P: Policy>() {
+    explore(TWO, &[(running, walk::<P>), (elsewhere, leave::<P>), (elsewhere, claim_and_reuse)]);
+}
+
+/// The first of three leaves, then the second, and the third reuses.
+fn three<P: Policy>(setting: Setting<Arc<SharedTable>>) {
+    explore(setting, &[(running, walk::<P>), (elsewhere, leave::<P>), (elsewhere, leave_for_a_third::<P>)]);
+}
+
 #[test]
 fn the_survivor_reuses() {
-    explore(TWO, &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, claim_and_reuse)]);
+    two::<Pending>();
 }
 
 /// The debt of the first to leave is paid by the second.
 #[test]
 fn the_third_reuses() {
-    explore(
-        THREE,
-        &[(running, walk::<Pending>), (elsewhere, leave::<Pending>), (elsewhere, leave_for_a_third::<Pending>)],
-    );
+    three::<Pending>(THREE);
 }
 
 #[test]
 fn the_third_reuses_targeted() {
-    explore(
-        THREE,
-        &[
-            (running, walk::<Targeted>),
-            (elsewhere, leave::<Targeted>),
-            (elsewhere, leave_for_a_third::<Targeted>),
-        ],
-    );
+    three::<Targeted>(THREE);
 }
 
 #[test]
 fn the_third_reuses_pending_and_targeted() {
-    explore(
-        THREE,
-        &[
-            (running, walk::<PendingTargeted>),
-            (elsewhere, leave::<PendingTargeted>),
-            (elsewhere, leave_for_a_third::<PendingTargeted>),
-        ],
-    );
+    three::<PendingTargeted>(THREE);
 }
 
 /// The flush of the last mm but one to leave reaches the walkers of that mm, and no other's.
 #[test]
 fn the_third_reuses_gather() {
-    explore(
-        THREE_AND_AN_IPI,
-        &[(running, walk::<Gather>), (elsewhere, leave::<Gather>), (elsewhere, leave_for_a_third::<Gather>)],
-    );
+    three::<Gather>(THREE_AND_AN_IPI);
 }
 
 /// The third asks the CPUs of the first too.
 #[test]
 fn the_third_reuses_mask() {
-    explore(
-        THREE,
-        &[(running, walk::<Mask>), (elsewhere, leave::<Mask>), (elsewhere, leave_for_a_third::<Mask>)],
-    );
+    three::<Mask>(THREE);
 }
 
 #[test]
 fn the_third_reuses_gather_and_mask() {
-    explore(
-        THREE_AND_AN_IPI,
-        &[
-            (running, walk::<GatherMask>),
-            (elsewhere, leave::<GatherMask>),
-            (elsewhere, leave_for_a_third::<GatherMask>),
-        ],
-    );
+    three::<GatherMask>(THREE_AND_AN_IPI);
 }
 
 /// The mm that leaves waits for its own walkers before it does, and the survivor for none.
 #[test]
 fn the_survivor_reuses_broadcast_per_table() {
-    explore(
-        TWO,
-        &[
-            (running, walk::<BroadcastPerTable>),
-            (elsewhere, leave::<BroadcastPerTable>),
-            (elsewhere, claim_and_reuse),
-        ],
-    );
+    two::<BroadcastPerTable>();
 }
 
 /// The mm that leaves may find the walker, or clear the entry before the walker looks.
