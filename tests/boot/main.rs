@@ -29,7 +29,7 @@ use gupsync_bench::{Row, Spec};
 use gupsync_host::artifacts::Tree;
 use gupsync_host::boot::{self, Outcome};
 use gupsync_host::image::Bootloader;
-use gupsync_host::qemu::{Accel, Firmware, Machine, Tuning};
+use gupsync_host::qemu::Machine;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -72,15 +72,7 @@ fn trial(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> Tria
 
 /// A machine for counting, with room for `cpus`.
 fn machine(cpus: usize) -> Machine {
-    Machine {
-        accel: Accel::TcgSingle,
-        icount: false,
-        cpus,
-        memory: 512,
-        firmware: Firmware::Uefi,
-        tuning: Tuning::default(),
-        trace: None,
-    }
+    Machine::for_counting(cpus)
 }
 
 fn boot(machine: &Machine, specs: &[Spec]) -> Result<Outcome> {

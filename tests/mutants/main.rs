@@ -19,7 +19,7 @@ use gupsync_host::artifacts::Tree;
 use gupsync_host::boot::{self, Word};
 use gupsync_host::image::Bootloader;
 use gupsync_host::mutants::{self, Mutant};
-use gupsync_host::qemu::{Accel, Firmware, Machine, Tuning};
+use gupsync_host::qemu::Machine;
 use gupsync_host::schema::{self, Schema};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -138,16 +138,7 @@ fn none_is_chosen() -> Result<()> {
 fn rows(kernel: &Kernel, words: &str, runs: u64) -> Result<Vec<Row>> {
     let spec = |seed| format!("{words} seed={seed}").parse::<Spec>().map_err(anyhow::Error::msg);
     let specs = (1..=runs).map(spec).collect::<Result<Vec<_>>>()?;
-    let cpus = Cast::need(&specs[0]) + 1;
-    let machine = Machine {
-        accel: Accel::TcgSingle,
-        icount: false,
-        cpus,
-        memory: 512,
-        firmware: Firmware::Uefi,
-        tuning: Tuning::default(),
-        trace: None,
-    };
+    let machine = Machine::for_counting(Cast::need(&specs[0]) + 1);
     let mutant = kernel.number.map_or(String::new(), |number| format!("{}{number} ", schema::WORD));
     let cmdline = format!("{mutant}{}", boot::cmdline(&specs));
     let mut has_entered = false;

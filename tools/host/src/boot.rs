@@ -1,6 +1,6 @@
 //! One boot: specs go in on the command line, rows come out on the serial port.
 
-mod console;
+pub(crate) mod console;
 mod heard;
 mod outcome;
 mod question;

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::Mutex;
 
-use anstream::adapter::strip_str;
 use anyhow::{Context, Result};
 
 use crate::args::ConsoleArgs;
+use crate::boot::console::printable;
 use crate::ending::Usage;
 use crate::say;
 
@@ -50,9 +50,7 @@ impl Ears {
             }
         }
         if self.is_verbose {
-            let text: String = strip_str(line).to_string();
-            let shown: String = text.chars().filter(|c| !c.is_control()).collect();
-            say::err(format_args!("{label}: {shown}"));
+            say::err(format_args!("{label}: {}", printable(line)));
         }
     }
 }

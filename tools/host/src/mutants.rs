@@ -160,12 +160,6 @@ impl Mutant {
     }
 }
 
-/// The top of the tree that is copied.
-#[must_use]
-pub fn root() -> PathBuf {
-    Tree::own().root
-}
-
 /// Makes `root` a copy of the tree.
 ///
 /// # Errors
@@ -181,7 +175,7 @@ pub fn copy_tree(root: &Path) -> Result<()> {
 ///
 /// As [`copy_tree`].
 pub fn copy_tree_with(root: &Path, instead: &BTreeMap<PathBuf, String>) -> Result<()> {
-    let own = self::root();
+    let own = Tree::own().root;
     PARTS.iter().try_for_each(|part| copy(&own, root, Path::new(part), instead))
 }
 

@@ -82,6 +82,22 @@ pub struct Machine {
     pub trace: Option<PathBuf>,
 }
 
+impl Machine {
+    /// One for counting: its CPUs take turns, so that the same seed gives the same counts.
+    #[must_use]
+    pub fn for_counting(cpus: usize) -> Self {
+        Machine {
+            accel: Accel::TcgSingle,
+            icount: false,
+            cpus,
+            memory: 512,
+            firmware: Firmware::Uefi,
+            tuning: Tuning::default(),
+            trace: None,
+        }
+    }
+}
+
 /// What replaces or follows QEMU's usual arguments.
 #[derive(Clone, Debug, Default)]
 pub struct Tuning {

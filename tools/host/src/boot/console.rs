@@ -44,9 +44,13 @@ impl Console {
 }
 
 /// The text of a line, without what only a terminal understands.
+pub fn printable(line: &str) -> String {
+    strip_str(line).to_string().chars().filter(|c| !c.is_control()).collect()
+}
+
+/// The same, no longer than what is kept of a line.
 pub fn plain(line: &str) -> String {
-    let text = strip_str(line).to_string();
-    let text: String = text.chars().filter(|c| !c.is_control()).take(LENGTH).collect();
+    let text: String = printable(line).chars().take(LENGTH).collect();
     text.trim().to_owned()
 }
 

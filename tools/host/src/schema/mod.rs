@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::artifacts::Tree;
 use crate::mutants::{self, Mutant};
 use crate::patches;
 use bodies::Bodies;
@@ -100,14 +101,15 @@ struct Files(BTreeMap<File, String>);
 
 impl Files {
     fn read(&self, file: &Path) -> Result<String> {
-        let own = || fs::read_to_string(mutants::root().join(file)).with_context(|| file.display().to_string());
+        let own =
+            || fs::read_to_string(Tree::own().root.join(file)).with_context(|| file.display().to_string());
         self.0.get(file).cloned().map_or_else(own, Ok)
     }
 
     /// The manifest of the package that a file belongs to.
     fn package_of(&self, file: &Path) -> Result<File> {
         let manifests = file.ancestors().skip(1).map(|folder| folder.join("Cargo.toml"));
-        let found = manifests.into_iter().find(|manifest| mutants::root().join(manifest).is_file());
+        let found = manifests.into_iter().find(|manifest| Tree::own().root.join(manifest).is_file());
         found.with_context(|| format!("{} belongs to no package", file.display()))
     }
 }
