@@ -12,6 +12,14 @@ pub use gupsync_checker::loom::{AtomicU64, Ordering, fence};
 #[cfg(tso)]
 pub use gupsync_checker::tso::{AtomicU64, Ordering, fence};
 
+/// A word that one CPU alone uses, in handlers that come to it at any time too. loom has no such handlers.
+#[cfg(not(tso))]
+pub use core::sync::atomic::AtomicU64 as Own;
+
+/// The same, explored as what a handler may come to between two instructions.
+#[cfg(tso)]
+pub use gupsync_checker::tso::AtomicU64 as Own;
+
 /// A word that orders nothing and decides nothing: counts, figures, notes. Checkers need not explore it.
 #[cfg(not(tso))]
 pub use core::sync::atomic::AtomicU64 as Figure;

@@ -3,7 +3,7 @@
 //! Only that CPU writes it, but for [`CpuState::preempted`]. How it writes it is [`crate::switch_mm`]'s affair; what
 //! others conclude from it, [`crate::sync_round`]'s.
 
-use crate::atomic::{AtomicU64, Figure, Ordering, fence};
+use crate::atomic::{AtomicU64, Figure, Ordering, Own, fence};
 use crate::stats::WalkFigures;
 use crate::types::MmId;
 
@@ -13,6 +13,9 @@ pub(crate) struct CpuState {
     pub(crate) loaded_mm: AtomicU64,
     /// Whether it runs a kernel thread on a borrowed mm, which it does not walk.
     pub(crate) is_lazy: AtomicU64,
+    /// The mm of the task that runs (`current->mm`), which its own NMI handlers walk; the kernel's number if it has none. It
+    /// follows what is loaded ([`crate::switch_mm`]).
+    pub(crate) current: Own,
     /// The ASID that the loaded mm was loaded with.
     pub(crate) loaded_asid: AtomicU64,
     /// The flush that its TLB is up to, of the loaded mm.
@@ -36,6 +39,7 @@ impl CpuState {
         CpuState {
             loaded_mm: AtomicU64::new(MmId::KERNEL.word()),
             is_lazy: zero(),
+            current: Own::new(MmId::KERNEL.word()),
             loaded_asid: zero(),
             tlb_gen: zero(),
             tracker: AtomicU64::new(MmId::KERNEL.word()),
@@ -50,6 +54,18 @@ impl CpuState {
     pub(crate) fn own_loaded_mm(&self) -> MmId {
         // Relaxed: its own writes.
         MmId::from_word(self.loaded_mm.load(Ordering::Relaxed))
+    }
+
+    /// The mm of the task that runs.
+    pub(crate) fn own_current(&self) -> MmId {
+        // Relaxed: its own.
+        MmId::from_word(self.current.load(Ordering::Relaxed))
+    }
+
+    /// The mm that its tracker names, as the CPU itself sees it.
+    pub(crate) fn own_tracker(&self) -> MmId {
+        // Relaxed: its own writes.
+        MmId::from_word(self.tracker.load(Ordering::Relaxed))
     }
 
     /// Whether it is lazy, as the CPU itself sees it.
@@ -90,6 +106,27 @@ impl Quiescent {
             // F6: "at work" is visible before anything is read of the tables. Pairs with F1: an unlinker that finds this
             // CPU idle has unlinked before, and the walks that follow see the cleared entries.
             fence(Ordering::SeqCst);
+        }
+    }
+
+    /// An NMI handler is about to walk, whatever it has interrupted: a grace period waits for it as for any walk (Linux:
+    /// `ct_nmi_enter()`). Says whether the CPU was idle, for [`Quiescent::nmi_exit`].
+    pub(crate) fn nmi_enter(&self) -> bool {
+        // Relaxed, both: its own; F6 follows.
+        let was_idle = self.count.load(Ordering::Relaxed).is_multiple_of(2);
+        if was_idle {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        // F6, as in `at_work`. Also where the CPU was at work: the NMI may have come before the fence there.
+        fence(Ordering::SeqCst);
+        was_idle
+    }
+
+    /// Its walk is over.
+    pub(crate) fn nmi_exit(&self, was_idle: bool) {
+        if was_idle {
+            // Release: pairs with the Acquire in `look`; the walk is over.
+            self.count.fetch_add(1, Ordering::Release);
         }
     }
 

@@ -87,9 +87,13 @@ pub enum Event {
     WalkBackedOff,
     /// A walk found nothing mapped.
     WalkNotMapped,
+    /// An NMI handler has walked.
+    NmiWalk,
+    /// An NMI handler has given up: the mm that it was to walk was not loaded, or lazily.
+    NmiRefused,
 }
 
 impl Event {
     /// How many there are: the size of a set of counters.
-    pub const COUNT: usize = Event::WalkNotMapped as usize + 1;
+    pub const COUNT: usize = Event::NmiRefused as usize + 1;
 }

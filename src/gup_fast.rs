@@ -20,7 +20,7 @@ use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::mm::page_table::{self, Entry};
 use crate::policy::Policy;
-use crate::types::{Frame, FrameSize, HUGE_SIZE, PAGE_SIZE, VirtAddr};
+use crate::types::{Frame, FrameSize, HUGE_SIZE, MmId, PAGE_SIZE, VirtAddr};
 use crate::world::{Cpu, IrqsOff};
 
 /// How a walk ended.
@@ -78,9 +78,14 @@ pub fn gup_fast<'w, P: Policy, M: Machine>(
     cpu.irqs_off(|off| {
         P::walk_begin(off, mm.id);
         off.begin_walk(mm);
-        let walked = descend(off, mm, va, inside);
+        let walked = match descend(off, mm, va, inside) {
+            Found::Page(entry, path) => pin(off, va, entry, path),
+            Found::Nothing => Walked::NotMapped,
+            Found::OtherOwner => Walked::Caught,
+        };
         off.end_walk(mm);
-        P::walk_end(off, mm.id);
+        // It is nested in no other walk: interrupts were on.
+        P::walk_end(off, MmId::KERNEL);
         if let Some(event) = walked.event() {
             off.note(mm.id, event, 1);
         }
@@ -88,12 +93,24 @@ pub fn gup_fast<'w, P: Policy, M: Machine>(
     })
 }
 
-fn descend<'w, M: Machine>(
+/// Where a descent has ended.
+pub(crate) enum Found<'m> {
+    /// At an entry that maps a page, and by this path.
+    Page(Entry, Path<'m>),
+    /// At an entry that leads nowhere.
+    Nothing,
+    /// In a table that has another owner by now. It was reported.
+    OtherOwner,
+}
+
+/// Goes down the tables of `mm`. A walk is what has told the policy before, and tells it afterwards.
+#[inline(always)]
+pub(crate) fn descend<'w, M: Machine>(
     off: &IrqsOff<'w, M>,
     mm: &Mm,
     va: VirtAddr,
     mut inside: impl FnMut(&IrqsOff<'w, M>, u32, Frame),
-) -> Walked {
+) -> Found<'w> {
     let machine = &off.world().machine;
     let mut table = mm.root;
     let mut above = None;
@@ -108,13 +125,13 @@ fn descend<'w, M: Machine>(
             let ticket = machine.page(table).unlinked_with();
             let (kind, cpu, mm) = (Caught::InsideReusedTable, off.id(), mm.id);
             off.world().caught(Violation { kind, cpu, mm, va, table, ticket });
-            return Walked::Caught;
+            return Found::OtherOwner;
         }
         if !entry.is_present() {
-            return Walked::NotMapped;
+            return Found::Nothing;
         }
         if level == 1 || entry.is_huge() {
-            return pin(off, va, entry, [Some((slot, entry)), above]);
+            return Found::Page(entry, [Some((slot, entry)), above]);
         }
         above = Some((slot, entry));
         table = entry.frame();

@@ -81,6 +81,7 @@ pub mod flush;
 pub mod policy;
 
 pub mod gup_fast;
+pub mod nmi_walk;
 
 pub mod ops;
 

@@ -46,6 +46,21 @@ impl WalkFigures {
         self.walking.store(mm.word(), Ordering::Relaxed);
     }
 
+    /// A walk of `mm` begins in an NMI handler; gives what it is nested in.
+    pub(crate) fn begin_nested(&self, clock: &UnlinkClock, mm: MmId) -> [u64; 2] {
+        // Relaxed, both: figures.
+        let outer = [self.walking.load(Ordering::Relaxed), self.began.load(Ordering::Relaxed)];
+        self.begin(clock, mm);
+        outer
+    }
+
+    /// That walk is over, and what it was nested in goes on.
+    pub(crate) fn end_nested(&self, [walking, began]: [u64; 2]) {
+        // Relaxed, both: figures.
+        self.began.store(began, Ordering::Relaxed);
+        self.walking.store(walking, Ordering::Relaxed);
+    }
+
     /// The walk is over.
     pub(crate) fn end(&self) {
         // Relaxed: a figure.

@@ -19,6 +19,9 @@
 //!   v
 //!  flush interrupt: bit cleared
 //! ```
+//!
+//! What the task that runs calls its mm (`current`) follows what is loaded, interrupts off, as in Linux's `context_switch()`.
+//! An NMI that comes in between finds a task whose mm is loaded no longer, or lazily: see [`crate::nmi_walk`].
 
 use crate::atomic::{Ordering, fence};
 use crate::cpu_state::CpuState;
@@ -28,19 +31,38 @@ use crate::mm::Mm;
 use crate::types::{Asid, MmId, Range};
 use crate::world::{Cpu, IrqsOff};
 
-impl<M: Machine> Cpu<'_, M> {
-    /// Loads `next`, or the kernel's own tables.
+impl<'w, M: Machine> Cpu<'w, M> {
+    /// Goes on with a task of `next`, or with the kernel's own tables.
     pub fn switch_mm(&mut self, next: Option<&Mm>) {
-        self.irqs_off(|off| off.switch_mm(next));
+        self.switch_mm_and(next, |_| ());
+    }
+
+    /// [`Cpu::switch_mm`], with `window` between the loading and `current`.
+    pub fn switch_mm_and(&mut self, next: Option<&Mm>, window: impl FnOnce(&IrqsOff<'w, M>)) {
+        self.irqs_off(|off| {
+            off.switch_mm(next);
+            window(off);
+            off.set_current(next);
+        });
     }
 
     /// Goes on with a kernel thread, the mm staying loaded: until [`Cpu::exit_lazy_tlb`] this CPU walks nothing.
     pub fn enter_lazy_tlb(&mut self) {
-        if !self.state().own_is_lazy() {
-            // Release: pairs with the Acquire of `is_lazy` in `standing`; walks so far are over.
-            self.state().is_lazy.store(1, Ordering::Release);
-            self.state().quiescent.idle();
-        }
+        self.enter_lazy_tlb_and(|_| ());
+    }
+
+    /// [`Cpu::enter_lazy_tlb`], with `window` between the laziness and `current`.
+    pub fn enter_lazy_tlb_and(&mut self, window: impl FnOnce(&IrqsOff<'w, M>)) {
+        self.irqs_off(|off| {
+            let state = off.state();
+            if !state.own_is_lazy() {
+                // Release: pairs with the Acquire of `is_lazy` in `standing`; walks so far are over.
+                state.is_lazy.store(1, Ordering::Release);
+                state.quiescent.idle();
+            }
+            window(off);
+            off.set_current(None);
+        });
     }
 
     /// Comes back from a kernel thread to `mm`: catches up with its flushes if it is still loaded, loads it if not.
@@ -48,7 +70,8 @@ impl<M: Machine> Cpu<'_, M> {
         self.irqs_off(|off| {
             let state = off.state();
             if state.own_loaded_mm() != mm.id {
-                return off.switch_mm(Some(mm));
+                off.switch_mm(Some(mm));
+                return off.set_current(Some(mm));
             }
             come_back(state);
             // F4: "not lazy" is visible before anything is read of the tables. Pairs with F1: a round that still
@@ -58,6 +81,7 @@ impl<M: Machine> Cpu<'_, M> {
             fence(Ordering::SeqCst);
             // Also where the mm has a global ASID by now: the flush before that one was given may have left this CPU out.
             off.bring_up(mm, mm.tlb_gen(), Range::All);
+            off.set_current(Some(mm));
         });
     }
 }
@@ -96,6 +120,12 @@ impl<M: Machine> IrqsOff<'_, M> {
         self.load(mm);
         // Relaxed: F3 is the release that `standing` pairs with; walks of the old mm came before it.
         state.loaded_mm.store(mm.id.word(), Ordering::Relaxed);
+    }
+
+    /// The task that runs is one of `mm`. After F3 or F4: from here on an NMI handler walks it.
+    fn set_current(&self, mm: Option<&Mm>) {
+        // Relaxed: its own.
+        self.state().current.store(mm.map_or(MmId::KERNEL, |mm| mm.id).word(), Ordering::Relaxed);
     }
 
     /// Counts that the mm that was loaded is so no longer: one flush may find this CPU in its cpumask for nothing.

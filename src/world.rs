@@ -219,6 +219,11 @@ impl<'w, M: Machine> IrqsOff<'w, M> {
 }
 
 impl<'w, M: Machine> World<M> {
+    /// The same, for an NMI handler: it keeps maskable interrupts off, whatever it has interrupted.
+    pub fn in_nmi(&'w self, id: CpuId) -> IrqsOff<'w, M> {
+        self.in_handler(id)
+    }
+
     /// The same, for the interrupt handler, where interrupts are off already.
     pub(crate) fn in_handler(&'w self, id: CpuId) -> IrqsOff<'w, M> {
         IrqsOff { world: self, id }

@@ -18,6 +18,7 @@ pub enum Broadcast {}
 impl Policy for Broadcast {
     const NAME: &'static str = "broadcast";
     const SAFE: bool = true;
+    const TRUSTS_LOADED_MM: bool = false;
 
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, _: Reached) -> T {
         interrupt_all(cpu, mm);
@@ -38,6 +39,7 @@ pub enum BroadcastPerTable {}
 impl Policy for BroadcastPerTable {
     const NAME: &'static str = "broadcast-per-table";
     const SAFE: bool = true;
+    const TRUSTS_LOADED_MM: bool = false;
 
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, reached: Reached) -> T {
         Broadcast::sync(cpu, mm, ticket, reached)

@@ -27,12 +27,16 @@ pub trait Policy {
     const NAME: &'static str;
     /// Whether it keeps the promise. The others are negative controls.
     const SAFE: bool;
+    /// Whether it leaves CPUs out because they have another mm loaded, or are lazy, in a round or by what it concludes from a
+    /// flush. Then it keeps the promise only if an NMI handler looks at that too, before it walks ([`crate::nmi_walk`]).
+    const TRUSTS_LOADED_MM: bool = true;
 
     /// Runs first in a walk, interrupts off.
     fn walk_begin<M: Machine>(_off: &IrqsOff<'_, M>, _mm: MmId) {}
 
-    /// Runs last in a walk, interrupts off.
-    fn walk_end<M: Machine>(_off: &IrqsOff<'_, M>, _mm: MmId) {}
+    /// Runs last in a walk, interrupts off. `outer` is the mm of the walk that this one, in an NMI handler, was nested in; the
+    /// kernel's number if it was in none.
+    fn walk_end<M: Machine>(_off: &IrqsOff<'_, M>, _outer: MmId) {}
 
     /// Makes sure that the tables may be reused, and hands them out. `reached` is what the flush of this unlink
     /// proved.

@@ -16,6 +16,7 @@ pub enum Never {}
 impl Policy for Never {
     const NAME: &'static str = "never";
     const SAFE: bool = false;
+    const TRUSTS_LOADED_MM: bool = false;
 
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, _: Reached) -> T {
         contract::release::<Self, _, _>(cpu, mm, ticket)

@@ -17,6 +17,7 @@ pub enum Rcu {}
 impl Policy for Rcu {
     const NAME: &'static str = "rcu";
     const SAFE: bool = true;
+    const TRUSTS_LOADED_MM: bool = false;
 
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, _: Reached) -> T {
         wait(cpu, mm);

@@ -30,9 +30,10 @@ fn track<M: Machine>(off: &IrqsOff<'_, M>, mm: MmId) {
     fence(Ordering::SeqCst);
 }
 
-fn untrack<M: Machine>(off: &IrqsOff<'_, M>) {
+/// The walk is over; the one that it was nested in, of `outer`, goes on.
+fn untrack<M: Machine>(off: &IrqsOff<'_, M>, outer: MmId) {
     // Release: pairs with the Acquire in `walks`; the walk is over.
-    off.state().tracker.store(MmId::KERNEL.word(), Ordering::Release);
+    off.state().tracker.store(outer.word(), Ordering::Release);
 }
 
 /// Whether `other` may be walking one of `sharers`, for a CPU that has unlinked (F1) before.
@@ -62,13 +63,14 @@ pub enum Targeted {}
 impl Policy for Targeted {
     const NAME: &'static str = "targeted";
     const SAFE: bool = true;
+    const TRUSTS_LOADED_MM: bool = false;
 
     fn walk_begin<M: Machine>(off: &IrqsOff<'_, M>, mm: MmId) {
         track(off, mm);
     }
 
-    fn walk_end<M: Machine>(off: &IrqsOff<'_, M>, _: MmId) {
-        untrack(off);
+    fn walk_end<M: Machine>(off: &IrqsOff<'_, M>, outer: MmId) {
+        untrack(off, outer);
     }
 
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, _: Reached) -> T {
@@ -92,8 +94,8 @@ impl Policy for TargetedPosted {
         track(off, mm);
     }
 
-    fn walk_end<M: Machine>(off: &IrqsOff<'_, M>, _: MmId) {
-        untrack(off);
+    fn walk_end<M: Machine>(off: &IrqsOff<'_, M>, outer: MmId) {
+        untrack(off, outer);
     }
 
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, reached: Reached) -> T {
@@ -116,8 +118,8 @@ impl Policy for PendingTargeted {
         track(off, mm);
     }
 
-    fn walk_end<M: Machine>(off: &IrqsOff<'_, M>, _: MmId) {
-        untrack(off);
+    fn walk_end<M: Machine>(off: &IrqsOff<'_, M>, outer: MmId) {
+        untrack(off, outer);
     }
 
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, reached: Reached) -> T {

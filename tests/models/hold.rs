@@ -36,7 +36,7 @@ fn walk_and_be_held<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let is_held = stage.table.hold.is_armed_for(cpu.id());
     walk_to_and::<P, _>(1, stage, cpu, 1, |off, table| {
         if is_held {
-            stage.table.hold.stay(off, stage.mm(1), 1, false, || false);
+            stage.table.hold.stay(off, Some(stage.mm(1)), 1, false, || false);
         }
         stage.world.machine.read(table);
     });

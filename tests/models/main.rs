@@ -21,6 +21,8 @@ mod lazy;
 #[cfg(tso)]
 mod litmus;
 mod machine;
+#[cfg(tso)]
+mod nmi;
 mod pin;
 mod policies;
 mod reuse;

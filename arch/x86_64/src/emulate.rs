@@ -41,6 +41,8 @@ struct Cpu {
     queued: AtomicU64,
     /// NMIs sent since they were last asked for.
     nmis_sent: AtomicU64,
+    /// Whether this CPU is in its NMI handler, and takes no further NMI.
+    in_nmi: AtomicU64,
     /// The PCID that this CPU's translations belong to, whether the hardware tags them or not.
     pcid: AtomicU64,
 }
@@ -58,6 +60,7 @@ pub fn init(cpus: usize) {
         queue: core::array::from_fn(|_| core::array::from_fn(|_| zero())),
         queued: zero(),
         nmis_sent: zero(),
+        in_nmi: zero(),
         pcid: zero(),
     };
     CPUS.call_once(|| (0..cpus).map(|_| CachePadded::new(cpu())).collect());
@@ -152,8 +155,26 @@ fn complete(me: CpuId) {
     own.queued.store(0, Ordering::Relaxed);
 }
 
-/// In the NMI handler: reads the queues that wait for this CPU.
-pub fn on_nmi(me: CpuId) {
+/// In the NMI handler: reads the queues that wait for this CPU, then does `besides`.
+pub fn on_nmi(me: CpuId, besides: impl FnOnce(CpuId)) {
+    let own = &cpus()[me.0];
+    read_queues(me);
+    // Relaxed, both: read on this CPU alone.
+    own.in_nmi.store(1, Ordering::Relaxed);
+    besides(me);
+    own.in_nmi.store(0, Ordering::Relaxed);
+}
+
+/// In a wait of this CPU, interrupts off: in its NMI handler it reads the queues here, since the hardware would invalidate there
+/// too, and no NMI comes.
+pub fn while_waiting(me: CpuId) {
+    // Relaxed: written on this CPU alone.
+    if cpus()[me.0].in_nmi.load(Ordering::Relaxed) != 0 {
+        read_queues(me);
+    }
+}
+
+fn read_queues(me: CpuId) {
     let all = cpus();
     all[me.0].mailbox.take(|from| {
         carry_out(me, from);

@@ -177,8 +177,10 @@ impl Machine for Hw {
 
 impl Spin for Hw {
     fn spin(&self, mut until: impl FnMut() -> bool) {
+        let me = cpu_id::get();
         while !until() {
             core::hint::spin_loop();
+            emulate::while_waiting(me);
         }
     }
 }
@@ -197,6 +199,10 @@ impl Bench for Hw {
             sleepers.for_each(|sleeper| apic::send(sleeper, Command::Fixed(vector::KICK)));
         }
         self.note(from, mm, Event::Kick, count as u64);
+    }
+
+    fn send_nmi(&self, own: CpuId) {
+        apic::send(own, Command::Nmi);
     }
 
     fn touch(&self, va: VirtAddr) -> Option<u64> {

@@ -42,6 +42,11 @@ pub fn interrupt(cpu: CpuId) {
     with_current(|run| run.world.interrupt(cpu));
 }
 
+/// An NMI has arrived.
+pub fn on_nmi(cpu: CpuId) {
+    with_current(|run| run.on_nmi(cpu));
+}
+
 /// This CPU has taken an interrupt that is no request.
 pub fn count_taken(event: Event) {
     with_current(|run| run.world.machine.note(cpu_id::get(), MmId::KERNEL, event, 1));

@@ -127,7 +127,7 @@ extern "C" fn dispatch(frame: &mut TrapFrame) {
         vector::SPURIOUS => {}
         NMI => {
             run::count_taken(Event::NmiTaken);
-            emulate::on_nmi(cpu_id::get());
+            emulate::on_nmi(cpu_id::get(), run::on_nmi);
         }
         INVALID_OPCODE if emulate::try_instruction(frame) => {}
         PAGE_FAULT if tlb::recover(frame) => {}

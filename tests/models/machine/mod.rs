@@ -16,7 +16,7 @@ use gupsync::world::{Cpu, World};
 #[cfg(loom)]
 pub use loom::{Model, explore};
 #[cfg(tso)]
-pub use tso::{Model, explore};
+pub use tso::{Model, explore, explore_with_nmis};
 
 /// The address that all models walk: every index on the way to it is 0, so tables of one entry will do.
 pub const VA: VirtAddr = VirtAddr(0);

@@ -82,6 +82,11 @@ impl Model {
     /// A point at which an interrupt may be taken, as at any other here.
     pub fn window(&self, _: CpuId) {}
 
+    /// An NMI comes to this CPU, at any time from now on.
+    pub fn send_nmi(&self, own: CpuId) {
+        tso::interrupt(own.0, Interrupt::Nmi);
+    }
+
     /// Lets others get on, as at any time here.
     pub fn pause(&self) {}
 
@@ -300,6 +305,19 @@ const DEEP: usize = 40_000_000;
 ///
 /// If something is found.
 pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>]) {
+    explore_with_nmis(setting, parts, |_, _| ());
+}
+
+/// [`explore`], where an NMI handler does `nmi` besides.
+///
+/// # Panics
+///
+/// If something is found.
+pub fn explore_with_nmis<T: Send + Sync + 'static>(
+    setting: Setting<T>,
+    parts: &'static [Part<T>],
+    nmi: fn(&Stage<T>, CpuId),
+) {
     let bounds = deep().map_or((QUICK, None), |most| (DEEP, Some(most)));
     let mut report = UnderWay::begin("tso", parts.len(), None);
     let outcome = tso::explore(bounds, || {
@@ -318,7 +336,10 @@ pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [P
         let roles = parts.iter().enumerate().map(role).collect();
         let handler = move |cpu: usize, interrupt| match interrupt {
             Interrupt::Maskable => stage.world.interrupt(CpuId(cpu)),
-            Interrupt::Nmi => stage.world.machine.take_broadcasts(cpu),
+            Interrupt::Nmi => {
+                stage.world.machine.take_broadcasts(cpu);
+                nmi(&stage, CpuId(cpu));
+            }
         };
         (roles, Rc::new(handler) as Rc<dyn Fn(usize, Interrupt)>)
     });

@@ -53,6 +53,11 @@ pub struct TeamCast {
 }
 
 impl TeamCast {
+    /// Whether `worker` is a vCPU that is preempted when it is held.
+    pub(crate) fn is_preempted(&self, worker: CpuId) -> bool {
+        worker.0 - self.workers.start < self.preempted
+    }
+
     /// How many CPUs run the mm.
     pub fn mm_cpus(&self) -> usize {
         self.workers.len() + usize::from(self.inside)
@@ -166,6 +171,11 @@ impl Cast {
     /// What `cpu` has to do.
     pub fn role(&self, cpu: CpuId) -> Role {
         self.roles[cpu.0]
+    }
+
+    /// The team that `worker` works for, and its number.
+    pub(crate) fn team_of(&self, worker: CpuId) -> Option<(usize, &TeamCast)> {
+        self.teams.iter().enumerate().find(|(_, team)| team.workers.contains(&worker.0))
     }
 
     /// The CPUs whose role `which` accepts.

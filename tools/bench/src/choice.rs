@@ -113,6 +113,16 @@ choices! {
         Series = "series",
     }
 
+    /// Where a sample comes to a walker.
+    Sample: "place for a sample" {
+        /// It has loaded another mm, and `current` has not followed yet.
+        Switch = "switch",
+        /// It has gone lazy, and `current` has not followed yet.
+        Lazy = "lazy",
+        /// It is inside a walk.
+        Walk = "walk",
+    }
+
     /// A way to fail on purpose, to test that the failure is reported.
     Fail: "way to fail" {
         /// Hang before the first row.

@@ -233,6 +233,10 @@ counters! {
     walks_backed_off = Happened(Event::WalkBackedOff), Timing, [];
     /// Walks that found nothing mapped: no evidence.
     walks_not_mapped = Happened(Event::WalkNotMapped), Timing, [];
+    /// Walks of NMI handlers.
+    nmi_walks = Happened(Event::NmiWalk), Timing, [Column("NMI walks", 162, IfAny)];
+    /// Walks that NMI handlers gave up, because the mm was not loaded, or lazily.
+    nmi_refused = Happened(Event::NmiRefused), Timing, [Column("refused", 164, IfAny)];
     /// Operations before which every worker of the mm could walk to a page.
     ops_walkable = Of(|m| Some(m.walkable)), Exact, [];
     /// Operations before which a worker walked to a page, of the worker that has the fewest.

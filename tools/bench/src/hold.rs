@@ -78,7 +78,7 @@ impl Hold {
         cpu.rest(|| !self.is_any_inside());
     }
 
-    /// Walker, inside its walk of `mm`: stays there. `is_over` says whether the operation of `turn` is over. With
+    /// Walker, inside its walk of `walked`, or kept from one: stays there, interrupts off. `is_over` says whether the operation of `turn` is over. With
     /// `preempted`, its vCPU is taken away meanwhile.
     ///
     /// Not inlined into the walk: a walker that is not held executes none of it.
@@ -86,13 +86,13 @@ impl Hold {
     pub fn stay<M: Spin>(
         &self,
         off: &IrqsOff<'_, M>,
-        mm: &Mm,
+        walked: Option<&Mm>,
         turn: u64,
         preempted: bool,
         is_over: impl Fn() -> bool,
     ) {
         let world = off.world();
-        mm.held.enter();
+        walked.inspect(|mm| mm.held.enter());
         if preempted {
             off.preempt();
         }
@@ -107,7 +107,7 @@ impl Hold {
         if preempted {
             off.resume();
         }
-        mm.held.leave();
+        walked.inspect(|mm| mm.held.leave());
         // Release: pairs with the Acquire in `is_any_inside`.
         self.inside.fetch_sub(1, Ordering::Release);
     }

@@ -12,7 +12,7 @@ use alloc::string::{String, ToString};
 
 use gupsync::policy::Never;
 
-use crate::choice::{Kind, MmName, Mutator, Status, Workload};
+use crate::choice::{Kind, MmName, Mutator, Sample, Status, Workload};
 use crate::row::Row;
 use crate::text::{OrMixed, PolicyName};
 
@@ -28,7 +28,7 @@ impl Row {
         let detail = || self.detail.as_deref().unwrap_or("no reason was given");
         match self.status {
             // A row without counts was caught, and then broke off in another way, which was not to be expected.
-            Status::Violation if !self.policy.is_safe() && self.counts.ops.is_some() => Ok(()),
+            Status::Violation if !self.keeps_its_promise() && self.counts.ops.is_some() => Ok(()),
             Status::Violation => Err(format!("caught: {}", detail())),
             Status::Ok if self.is_to_be_caught() => {
                 Err("an unsafe policy was to be caught here, and was not".to_string())
@@ -36,6 +36,21 @@ impl Row {
             Status::Ok => self.check_counts(),
             status => Err(format!("{status}: {}", detail())),
         }
+    }
+
+    /// Whether its policy is to be safe here.
+    fn keeps_its_promise(&self) -> bool {
+        let is_unguarded = !self.nmi_guard.is_on() && self.is_sampled_between_tasks();
+        self.policy.is_safe() && !(is_unguarded && self.policy.trusts_loaded_mm())
+    }
+
+    fn is_sampled_between_tasks(&self) -> bool {
+        self.sample.0.is_some_and(Sample::is_between_tasks)
+    }
+
+    /// Whether the walkers that are to be held are refused their walk.
+    fn refuses_walks(&self) -> bool {
+        self.nmi_guard.is_on() && self.is_sampled_between_tasks()
     }
 
     /// Whether its policy is unsafe, and only luck could hide that here: no flush interrupts the walkers, and the
@@ -49,7 +64,8 @@ impl Row {
             // Of two sharers, the one that leaves syncs for its own walkers, and there are no others.
             self.workload == Workload::Unshare && self.sharers > 2
         };
-        !self.policy.is_safe() && walkers > 0 && self.hold > 0 && is_global && is_asked
+        let is_held = self.hold > 0 && !self.refuses_walks();
+        !self.policy.is_safe() && walkers > 0 && is_held && is_global && is_asked
     }
 
     fn check_counts(&self) -> Result<(), String> {
@@ -68,6 +84,9 @@ impl Row {
         let walkers = if is_one_mm { self.mm_cpus.saturating_sub(1) as u64 } else { 0 };
         // What CPUs in a role did, for the row that is about all mms.
         let did = |cpus: usize, least: Option<u64>| !is_total || cpus == 0 || least > Some(0);
+        let is_often = |count| value(count).map(|count| count * 10 * self.operations.len() as u64 >= ops);
+        let is_any_held = unlinks && walkers > 0 && holds;
+        let samples = if self.refuses_walks() { c.nmi_refused } else { c.nmi_walks };
         let checks = [
             (c.flush_acks == c.flush_ipis, "flush requests sent = requests acked"),
             (c.sync_acks == c.sync_ipis, "sync requests sent = requests acked"),
@@ -99,11 +118,12 @@ impl Row {
             ),
             (!is_total || self.preempted == 0 || !holds || c.preemptions > Some(0), "vCPUs are preempted"),
             (
-                !unlinks
-                    || walkers == 0
-                    || !holds
-                    || value(c.held_at_unlink)? * 10 * self.operations.len() as u64 >= ops,
+                !is_any_held || self.refuses_walks() || is_often(c.held_at_unlink)?,
                 "a walker is held in a tenth of the operations",
+            ),
+            (
+                !is_any_held || self.sample.0.is_none() || is_often(samples)?,
+                "a walker is sampled in a tenth of the operations",
             ),
         ];
         match checks.iter().find(|(holds, _)| !holds) {
@@ -190,6 +210,22 @@ mod tests {
             breaks(&mut row.counts);
             assert!(row.judge().is_err_and(|error| error.contains(fault)), "{fault}: {row:#?}");
         }
+    }
+
+    #[test]
+    fn without_the_guard_of_nmis_a_policy_that_trusts_what_is_loaded_may_be_caught() {
+        let judge = |words: &str, status| Row { status, ..good(words) }.judge();
+        for sample in ["switch", "lazy"] {
+            let words = |policy, guard| format!("policy={policy} sample={sample} nmi_guard={guard} invlpgb=on");
+            assert_eq!(judge(&words("pending", "off"), Status::Violation), Ok(()));
+            assert!(judge(&words("pending", "on"), Status::Violation).is_err());
+            assert!(judge(&words("broadcast", "off"), Status::Violation).is_err());
+            // No walker is inside where it is refused.
+            assert!(!judge(&words("never", "on"), Status::Ok).is_err_and(|error| error.contains("caught")));
+            let unsampled = judge(&words("pending", "on"), Status::Ok);
+            assert!(unsampled.is_err_and(|error| error.contains("sampled in a tenth")));
+        }
+        assert!(judge("policy=pending sample=walk nmi_guard=off", Status::Violation).is_err());
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod ranges;
 pub mod report;
 pub mod row;
 mod run;
+mod sample;
 pub mod settings;
 mod sharing;
 pub mod spec;

@@ -18,6 +18,9 @@ pub trait Bench: Spin {
     /// Wakes all of `sleepers`, on behalf of `mm`, and counts it. A wake-up is not acknowledged.
     fn wake(&self, from: CpuId, sleepers: impl Iterator<Item = CpuId> + Clone, mm: MmId);
 
+    /// Sends this CPU an NMI. Its handler calls [`Run::on_nmi`](crate::Run::on_nmi).
+    fn send_nmi(&self, own: CpuId);
+
     /// Reads through the MMU, by the mm that is loaded; `None` where nothing is mapped.
     fn touch(&self, va: VirtAddr) -> Option<u64>;
 

@@ -12,6 +12,7 @@ use crate::machine::Bench;
 use crate::phases::Phases;
 use crate::ranges::Ranges;
 use crate::row::Row;
+use crate::sample::Samples;
 use crate::spec::{MmName, PolicyName, Spec, Status};
 use crate::team::Team;
 use crate::window::Window;
@@ -31,6 +32,7 @@ pub struct Run<M: Bench> {
     pub(crate) tallies: Vec<Tally>,
     pub(crate) longest_gap: LongestGap,
     pub(crate) window: Window,
+    pub(crate) samples: Samples,
     /// By CPU: in how many counted turns a worker has walked to a page before the operation, and how often a flusher has
     /// flushed.
     pub(crate) deeds: Vec<Figure>,
@@ -112,6 +114,7 @@ impl<M: Bench> Run<M> {
         let deeds = (0..world.machine.cpus()).map(|_| Figure::new(0)).collect();
         let (phases, longest_gap) = (Phases::new(), LongestGap::new());
         let window = Window::new(&world.machine);
+        let samples = Samples::new(world.machine.cpus());
         Some(Run {
             deeds,
             world,
@@ -122,6 +125,7 @@ impl<M: Bench> Run<M> {
             tallies,
             longest_gap,
             window,
+            samples,
             policy,
             before,
         })

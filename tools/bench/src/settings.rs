@@ -210,6 +210,10 @@ settings! {
         bystanders: usize = 0, beside(), [Title, Role];
         /// How many walkers are held inside a walk in one operation of four.
         hold: usize = 1, among(0..=3), [Title];
+        /// Where an NMI whose handler walks comes to walkers to be held: having loaded another mm, or gone lazy, or in a walk.
+        sample: Maybe<Sample> = Maybe(None), sometimes([Sample::Switch, Sample::Lazy, Sample::Walk].map(|at| Maybe(Some(at)))), [Title];
+        /// Whether that handler gives up unless the mm is loaded, and not lazily. Linux 7.3 does not look.
+        nmi_guard: Toggle = Toggle::On, beside(), [Title];
         /// Whether walkers go on walking while the operation is done, to race with it; else only those that are held inside.
         eager: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Usual("tcg-multi", "on"), Usual("kvm", "on")];
         /// Whether walkers go lazy between two turns.

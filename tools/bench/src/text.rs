@@ -7,7 +7,7 @@ use core::fmt;
 use core::ops::Deref;
 use core::str::FromStr;
 
-use gupsync::policy::{self, Policy};
+use gupsync::policy::{self, ForPolicy, Policy};
 
 /// In JSON, a type is the text of its `Display`, read back by its `FromStr`.
 macro_rules! as_text {
@@ -116,6 +116,17 @@ impl<T: FromStr<Err = String>> FromStr for List<T> {
 
 as_text!(List<T>);
 
+/// [`Policy::TRUSTS_LOADED_MM`], of a policy.
+struct TrustsLoadedMm;
+
+impl ForPolicy for TrustsLoadedMm {
+    type Output = bool;
+
+    fn run<P: Policy>(self) -> bool {
+        P::TRUSTS_LOADED_MM
+    }
+}
+
 /// The name of a policy that there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyName(&'static str);
@@ -129,6 +140,11 @@ impl PolicyName {
     /// All that keep the promise.
     pub fn safe() -> List<PolicyName> {
         List(policy::safe_names().map(PolicyName).collect())
+    }
+
+    /// Whether it is safe only if NMI handlers walk nothing but what is loaded.
+    pub fn trusts_loaded_mm(self) -> bool {
+        policy::with(&self, TrustsLoadedMm).expect("it is the name of a policy")
     }
 
     /// Whether it keeps the promise.

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::Rng;
 
-use crate::choice::{Kind, Workload};
+use crate::choice::{Kind, Sample, Workload};
 use crate::errand::Errand;
 use crate::layout::{self, PAGES};
 use crate::machine::Bench;
@@ -48,7 +48,7 @@ impl<M: Bench> ForPolicy for Work<'_, M> {
             team: &run.teams[self.team],
             mm: run.world.mm(cast.mms[0]),
             random: run.random(self.cpu),
-            is_preempted: self.cpu.0 - cast.workers.start < cast.preempted,
+            is_preempted: cast.is_preempted(self.cpu),
             touched: VirtAddr(0),
         };
         worker.work::<P>(&mut cpu);
@@ -155,7 +155,7 @@ impl<M: Bench> Worker<'_, M> {
         self.team.turns.ready();
         // A worker that is called before the table is unlinked comes back, idle in between, until it cannot be inside any more.
         let is_held = self.team.hold.is_armed_for(cpu.id());
-        while is_held && self.is_held_in_a_walk::<P>(cpu, turn) && !self.team.turns.has_operated(turn.number) {
+        while is_held && self.is_held::<P>(cpu, turn) && !self.team.turns.has_operated(turn.number) {
             cpu.rest(|| true);
         }
         for _ in 0..self.random.next_u64() % (WALKS + 1) {
@@ -188,6 +188,24 @@ impl<M: Bench> Worker<'_, M> {
         }
     }
 
+    /// Is held, if it comes to where it is to be: at a table inside a walk, or sampled between two tasks.
+    fn is_held<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn) -> bool {
+        let run = self.run;
+        match run.spec.sample.0 {
+            None | Some(Sample::Walk) => return self.is_held_in_a_walk::<P>(cpu, turn),
+            Some(Sample::Switch) => {
+                let elsewhere = run.world.mm(run.cast.elsewhere());
+                cpu.switch_mm_and(Some(elsewhere), |off| run.sample(off, true));
+                cpu.switch_mm(Some(self.mm));
+            }
+            Some(Sample::Lazy) => {
+                cpu.enter_lazy_tlb_and(|off| run.sample(off, true));
+                cpu.exit_lazy_tlb(self.mm);
+            }
+        }
+        true
+    }
+
     /// Walks, and says whether it came to the table where it is to be held.
     fn is_held_in_a_walk<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn) -> bool {
         let mut hold = true;
@@ -199,9 +217,13 @@ impl<M: Bench> Worker<'_, M> {
     fn walk<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn, hold: &mut bool) -> Walked {
         let (world, at) = (&self.run.world, self.draw_page(turn));
         let last_table = self.run.spec.layout().last_level(turn.kind);
+        let is_sampled = self.run.spec.sample.0 == Some(Sample::Walk);
         let inside = |off: &_, level, _| {
             if level == last_table && core::mem::take(hold) {
-                self.team.hold.stay(off, self.mm, turn.number, self.is_preempted, || {
+                if is_sampled {
+                    self.run.sample(off, false);
+                }
+                self.team.hold.stay(off, Some(self.mm), turn.number, self.is_preempted, || {
                     self.team.turns.has_operated(turn.number)
                 });
             }

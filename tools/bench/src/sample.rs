@@ -1,0 +1,98 @@
+//! Samples: an NMI comes to a CPU of an mm while it is between two tasks, or inside a walk, and its handler walks.
+//!
+//! # Guarantee
+//!
+//! [`Run::sample`] returns when the NMI that it has sent to its own CPU was handled there. A sample that is to be held is so:
+//! inside its walk, or, if the guard has refused that, where it is, with interrupts off.
+
+use crate::choice::{Sample, Toggle};
+use crate::machine::Bench;
+use crate::run::Run;
+use gupsync::atomic::{AtomicU64, Ordering};
+use gupsync::nmi_walk::{self, Guard, Sampled};
+use gupsync::policy::{self, ForPolicy, Policy};
+use gupsync::types::CpuId;
+use gupsync::world::IrqsOff;
+
+const NONE: u64 = 0;
+const ASKED: u64 = 1;
+const ASKED_TO_STAY: u64 = 2;
+
+/// What is asked of the next NMI, by CPU.
+pub(crate) struct Samples(alloc::vec::Vec<AtomicU64>);
+
+impl Samples {
+    pub(crate) fn new(cpus: usize) -> Self {
+        Samples((0..cpus).map(|_| AtomicU64::new(NONE)).collect())
+    }
+}
+
+impl<M: Bench> Run<M> {
+    /// Has an NMI sample this CPU, a worker's, at the page that its team works on. With `stays`, it is held.
+    pub(crate) fn sample(&self, off: &IrqsOff<'_, M>, stays: bool) {
+        let (machine, asked) = (&self.world.machine, &self.samples.0[off.id().0]);
+        // Relaxed, all of `asked`: written and read on one CPU.
+        asked.store(if stays { ASKED_TO_STAY } else { ASKED }, Ordering::Relaxed);
+        machine.send_nmi(off.id());
+        machine.spin(|| asked.load(Ordering::Relaxed) == NONE);
+    }
+
+    /// What the NMI handler of `cpu` does, whatever the NMI was sent for.
+    pub fn on_nmi(&self, cpu: CpuId) {
+        let asked = &self.samples.0[cpu.0];
+        let stays = match asked.load(Ordering::Relaxed) {
+            NONE => return,
+            asked => asked == ASKED_TO_STAY,
+        };
+        policy::with(&self.policy, Walk { run: self, cpu, stays });
+        asked.store(NONE, Ordering::Relaxed);
+    }
+
+    /// Whether a walker is refused its walk when it is sampled to be held.
+    fn guard(&self) -> Guard {
+        match self.spec.nmi_guard {
+            Toggle::On => Guard::On,
+            Toggle::Off => Guard::Off,
+        }
+    }
+}
+
+/// The walk of a sample, for a policy.
+struct Walk<'r, M: Bench> {
+    run: &'r Run<M>,
+    cpu: CpuId,
+    stays: bool,
+}
+
+impl<M: Bench> ForPolicy for Walk<'_, M> {
+    type Output = ();
+
+    fn run<P: Policy>(self) {
+        let Walk { run, cpu, stays } = self;
+        let (index, cast) = run.cast.team_of(cpu).expect("a worker is sampled");
+        let (team, mm) = (&run.teams[index], run.world.mm(cast.mms[0]));
+        let Some(turn) = team.turns.glance() else { return };
+        let is_preempted = cast.is_preempted(cpu);
+        let stay = |off: &IrqsOff<'_, M>, walked| {
+            team.hold.stay(off, walked, turn.number, is_preempted, || team.turns.has_operated(turn.number));
+        };
+        let (mut is_to_stay, last_table) = (stays, run.spec.layout().last_level(turn.kind));
+        let inside = |off: &IrqsOff<'_, M>, level, _| {
+            if level == last_table && core::mem::take(&mut is_to_stay) {
+                stay(off, Some(mm));
+            }
+        };
+        let at = run.spec.layout().page_of(turn.kind, turn.number, 0);
+        let sampled = nmi_walk::page_size::<P, M>(&run.world, cpu, at, run.guard(), inside);
+        if stays && sampled == Sampled::Refused {
+            stay(&run.world.in_nmi(cpu), None);
+        }
+    }
+}
+
+impl Sample {
+    /// Whether a walk that begins there is refused by the guard.
+    pub(crate) fn is_between_tasks(self) -> bool {
+        self != Sample::Walk
+    }
+}
