@@ -1,12 +1,15 @@
 //! Tables whose unlinker does not wait: they are freed when they may be, by the CPU that looks next.
+//!
+//! Linux frees them by RCU (`tlb_remove_table()`, with `CONFIG_PT_RECLAIM` also where there is no memory for a batch of them).
 
 use crate::machine::Machine;
 use crate::pending_gup_sync::Ticket;
+use crate::policy::Policy;
 use crate::rcu::GracePeriod;
 use crate::types::MmId;
 use crate::world::Cpu;
 
-/// Unlinked tables, out of use until their ticket is covered or a grace period has elapsed, whichever comes first.
+/// Unlinked tables, out of use until a grace period has elapsed, or the policy can say earlier that no walker is inside.
 #[must_use = "deferred tables are lost unless they are looked after"]
 pub struct Deferred<T> {
     mm: MmId,
@@ -25,9 +28,9 @@ impl<T> Deferred<T> {
     /// # Errors
     ///
     /// Itself, if they may not.
-    pub fn poll<M: Machine>(self, cpu: &Cpu<'_, M>) -> Result<T, Self> {
+    pub fn poll<P: Policy, M: Machine>(self, cpu: &Cpu<'_, M>) -> Result<T, Self> {
         let Deferred { mm, ticket, period } = self;
-        match cpu.world().mm(mm).pending.redeem(ticket) {
+        match P::free_early(cpu.world().mm(mm), ticket) {
             Ok(tables) => Ok(tables),
             Err(ticket) if cpu.world().has_elapsed(cpu.id(), &period) => Ok(ticket.into_tables()),
             Err(ticket) => Err(Deferred { mm, ticket, period }),

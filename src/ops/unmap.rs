@@ -2,14 +2,15 @@
 //!
 //! The gather collects what is unlinked; when it is full, and at the end, it flushes, and only then are pages freed.
 //! Tables are not freed even then, because a walker may be inside: they are *deferred*, and the operation does not
-//! wait. Where there is no memory for a gather, tables go one by one, each with a flush and a sync of its own.
+//! wait. Where there is no memory for a gather, tables go one by one, each with a flush of its own, and are deferred too (Linux:
+//! `tlb_remove_table_one()`, which sends no interrupt since `CONFIG_PT_RECLAIM` is always on).
 
 use alloc::vec::Vec;
 use core::mem;
 
 use crate::atomic::Ordering;
 use crate::config::FreedTables;
-use crate::flush::{self, Reached};
+use crate::flush;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::mm::page_table::Entry;
@@ -36,17 +37,11 @@ struct Gather {
     /// How many pages and tables it holds before it must flush; 0 if there is no memory for any.
     size: usize,
     pages: Vec<Frame>,
-    done: Unmapped,
+    deferred: Unmapped,
 }
 
-/// How an unmap ended.
-#[derive(Default)]
-pub struct Unmapped {
-    /// Tables that may be reused.
-    pub free: Vec<Frame>,
-    /// Tables that may be so later.
-    pub deferred: Vec<Deferred<Vec<Frame>>>,
-}
+/// How an unmap ended: with tables that are to be freed.
+pub type Unmapped = Vec<Deferred<Vec<Frame>>>;
 
 enum State {
     /// Page entries are being cleared, from this page on.
@@ -57,14 +52,12 @@ enum State {
     Tables(u64),
     /// Some are; afterwards it goes on from this range.
     Unlinked(Unlinked<Vec<Frame>>, u64),
-    /// And flushed: only where there was no memory, for the sync.
-    Flushed(Unlinked<Vec<Frame>>, Reached, u64),
 }
 
 impl Unmap {
     /// Unmaps `ranges` ranges of 2 MiB from `start`, each with a PTE table, through a gather of `size` places.
     pub fn new(start: VirtAddr, ranges: u64, size: usize) -> Self {
-        let gather = Gather { start, ranges, size, pages: Vec::new(), done: Unmapped::default() };
+        let gather = Gather { start, ranges, size, pages: Vec::new(), deferred: Vec::new() };
         Unmap { gather, state: State::Pages(0) }
     }
 
@@ -82,27 +75,19 @@ impl Operation for Unmap {
         let next = match state {
             State::Pages(from) => gather.clear_pages(cpu, mm, from),
             State::Full(next) => {
-                let _ = gather.flush(cpu, mm, FreedTables::No, None);
+                gather.flush(cpu, mm, FreedTables::No, None);
                 State::Pages(next)
             }
             State::Tables(range) if range == gather.ranges => {
                 if !gather.pages.is_empty() {
-                    let _ = gather.flush(cpu, mm, FreedTables::No, None);
+                    gather.flush(cpu, mm, FreedTables::No, None);
                 }
-                return Step::Done(gather.done);
+                return Step::Done(gather.deferred);
             }
             State::Tables(from) => gather.unlink_tables(cpu, mm, from),
             State::Unlinked(unlinked, next) => {
-                let reached = gather.flush(cpu, mm, FreedTables::Yes, Some(unlinked.ticket()));
-                if gather.size == 0 {
-                    State::Flushed(unlinked, reached, next)
-                } else {
-                    gather.done.deferred.push(Deferred::new(cpu, mm.id, unlinked.into_ticket()));
-                    State::Tables(next)
-                }
-            }
-            State::Flushed(unlinked, reached, next) => {
-                gather.done.free.append(&mut policy::sync::<P, M, _>(cpu, mm, unlinked, reached));
+                gather.flush(cpu, mm, FreedTables::Yes, Some(unlinked.ticket()));
+                gather.deferred.push(Deferred::new(cpu, mm.id, unlinked.into_ticket()));
                 State::Tables(next)
             }
         };
@@ -160,10 +145,10 @@ impl Gather {
         mm: &Mm,
         freed_tables: FreedTables,
         ticket: Option<u64>,
-    ) -> Reached {
+    ) {
         let range = Range::small(self.start, self.ranges * ENTRIES as u64);
-        let reached = flush::flush(cpu, mm, range, freed_tables, ticket);
+        // Whom it reached says nothing here: no sync follows.
+        let _ = flush::flush(cpu, mm, range, freed_tables, ticket);
         mem::take(&mut self.pages).into_iter().for_each(|page| cpu.world().put_page(page));
-        reached
     }
 }

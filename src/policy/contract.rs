@@ -42,6 +42,16 @@ pub trait Policy {
     /// proved.
     fn sync<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>, reached: Reached) -> T;
 
+    /// Hands out tables whose unlinker does not wait for a sync, before a grace period has elapsed, if no walker can be inside
+    /// them. As in Linux, where `tlb_remove_table()` leaves them to RCU, a policy has no reason to, unless it keeps state.
+    ///
+    /// # Errors
+    ///
+    /// The ticket, if it cannot say so.
+    fn free_early<T>(_mm: &Mm, ticket: Ticket<T>) -> Result<T, Ticket<T>> {
+        Err(ticket)
+    }
+
     /// `mm` is about to drop its share of `table`: writes down which CPUs may still be inside on its behalf, or waits for
     /// them.
     fn owe<M: Machine, T>(

@@ -37,6 +37,10 @@ impl Policy for Pending {
         }
     }
 
+    fn free_early<T>(mm: &Mm, ticket: Ticket<T>) -> Result<T, Ticket<T>> {
+        mm.pending.redeem(ticket)
+    }
+
     /// If the ticket is covered, no walker of this mm is inside. If not, the CPUs that may be are written down: a walker
     /// does not migrate, so these CPUs suffice whatever happens later.
     fn owe<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, table: &SharedTable, ticket: &Ticket<T>, _: Reached) {

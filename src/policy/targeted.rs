@@ -132,6 +132,10 @@ impl Policy for PendingTargeted {
         }
     }
 
+    fn free_early<T>(mm: &Mm, ticket: Ticket<T>) -> Result<T, Ticket<T>> {
+        Pending::free_early(mm, ticket)
+    }
+
     fn owe<M: Machine, T>(
         cpu: &mut Cpu<'_, M>,
         mm: &Mm,

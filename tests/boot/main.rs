@@ -12,6 +12,7 @@ mod fake;
 mod limine;
 mod membership;
 mod mixed;
+mod nmi;
 mod piggyback;
 mod policies;
 mod posture;
@@ -48,6 +49,7 @@ fn main() {
         unshare::trials(),
         piggyback::trials(),
         mixed::trials(),
+        nmi::trials(),
         classes::trials(),
         cleared::trials(),
         product::trials(),

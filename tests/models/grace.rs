@@ -21,7 +21,7 @@ fn unlink_defer_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
         batch.clear(slot);
     });
     let deferred = Deferred::new(cpu, mm.id, unlinked.into_ticket());
-    deferred.poll(cpu).into_iter().for_each(|table| machine.reuse(table));
+    deferred.poll::<Rcu, _>(cpu).into_iter().for_each(|table| machine.reuse(table));
 }
 
 /// Every CPU of a model is idle when its act begins.

@@ -21,7 +21,6 @@ mod lazy;
 #[cfg(tso)]
 mod litmus;
 mod machine;
-#[cfg(tso)]
 mod nmi;
 mod pin;
 mod policies;

@@ -118,9 +118,9 @@ fn leave_for_a_third<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 /// The last to leave frees the table.
 fn leave_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let Some(Some(deferred)) = leave_as::<Pending>(stage, cpu, 2) else { return };
-    let freed = deferred.poll(cpu).or_else(|deferred| {
+    let freed = deferred.poll::<Pending, _>(cpu).or_else(|deferred| {
         sync_round::round(cpu, stage.mm(2));
-        deferred.poll(cpu)
+        deferred.poll::<Pending, _>(cpu)
     });
     if let Ok(frames) = freed {
         frames.into_iter().for_each(|frame| stage.world.machine.reuse(frame));

@@ -81,9 +81,9 @@ impl<'r, M: Bench> Mutation<'r, M> {
     }
 
     /// Maps what the operation of this turn works on.
-    pub(crate) fn prepare(&mut self, cpu: &mut Cpu<'_, M>, kind: Kind) -> Result<(), NoMemory> {
+    pub(crate) fn prepare<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, kind: Kind) -> Result<(), NoMemory> {
         let (mm, machine, turn) = (self.mm(), &self.run.world.machine, self.turn);
-        self.ranges.make_room(cpu, mm, turn);
+        self.ranges.make_room::<P, M>(cpu, mm, turn);
         let (va, layout) = (layout::address(kind, turn), self.run.spec.layout());
         let pages = layout.small_pages(kind);
         match kind {
@@ -139,11 +139,8 @@ impl<'r, M: Bench> Mutation<'r, M> {
                 else {
                     unreachable!("an unmap ends as one")
                 };
-                for table in unmapped.free {
-                    self.ranges.give_table(&self.run.world.machine, table);
-                }
-                self.ranges.deferred.extend(unmapped.deferred);
-                self.ranges.look_after_deferred(cpu);
+                self.ranges.deferred.extend(unmapped);
+                self.ranges.look_after_deferred::<P, M>(cpu);
                 Ok((Expect::Nothing, true))
             }
             Kind::Unshare => self.unshare::<P>(cpu),

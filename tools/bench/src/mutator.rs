@@ -63,7 +63,7 @@ impl<M: Bench, F: FnMut(u64)> ForPolicy for Mutate<'_, M, F> {
         kick_workers(&mutation, cpu);
         cpu.switch_mm(None);
         let mm = mutation.mm();
-        mutation.ranges.give_back(cpu, mm);
+        mutation.ranges.give_back::<P, M>(cpu, mm);
         rows
     }
 }
@@ -144,7 +144,7 @@ fn turn<P: Policy, M: Bench>(
     hold: bool,
 ) -> Result<bool, NoMemory> {
     mutation.turn += 1;
-    mutation.prepare(cpu, kind)?;
+    mutation.prepare::<P>(cpu, kind)?;
     mutation.is_walkable = mutation.is_mapped(kind);
     mutation.held = if hold && mutation.is_walkable { draw_held(mutation) } else { Vec::new() };
     open(mutation, cpu, kind, Activity::Walk);

@@ -18,6 +18,7 @@ use gupsync::mm::page_table::{self, Entry};
 use gupsync::mm::shared_table::{Attempt, SharedTable};
 use gupsync::ops::deferred::Deferred;
 use gupsync::ops::unshare::{self, SharedTables, TABLE_SIZE};
+use gupsync::policy::Policy;
 use gupsync::rcu::GracePeriod;
 use gupsync::types::{ENTRIES, Frame, FrameSize, HUGE_SIZE, MmId, PAGE_SIZE, VirtAddr};
 use gupsync::world::Cpu;
@@ -79,7 +80,7 @@ impl Ranges {
     }
 
     /// Makes room for turn `turn`: takes the range away that had its place, and what may be reused out of the trash.
-    pub(crate) fn make_room<M: Bench>(&mut self, cpu: &Cpu<'_, M>, mm: &Mm, turn: u64) {
+    pub(crate) fn make_room<P: Policy, M: Bench>(&mut self, cpu: &Cpu<'_, M>, mm: &Mm, turn: u64) {
         let place = self.live[(turn % LIVE) as usize].take();
         let trash = place.map_or(Vec::new(), |place| take_away(cpu, mm, place));
         if !trash.is_empty() {
@@ -100,14 +101,14 @@ impl Ranges {
             }
         }
         self.trash = kept;
-        self.look_after_deferred(cpu);
+        self.look_after_deferred::<P, M>(cpu);
     }
 
     /// Takes out of use what operations have left, if it may be.
-    pub(crate) fn look_after_deferred<M: Bench>(&mut self, cpu: &Cpu<'_, M>) {
+    pub(crate) fn look_after_deferred<P: Policy, M: Bench>(&mut self, cpu: &Cpu<'_, M>) {
         let mut kept = Vec::new();
         for deferred in self.deferred.drain(..) {
-            match deferred.poll(cpu) {
+            match deferred.poll::<P, M>(cpu) {
                 Ok(tables) => tables.into_iter().for_each(|table| {
                     page_table::fill(&cpu.world().machine, table, Entry::POISON);
                     self.tables.push(table);
@@ -250,12 +251,12 @@ impl Ranges {
     }
 
     /// Gives back what maps nothing; the rest goes with the mms. No walker is left.
-    pub(crate) fn give_back<M: Bench>(mut self, cpu: &mut Cpu<'_, M>, mm: &Mm) {
+    pub(crate) fn give_back<P: Policy, M: Bench>(mut self, cpu: &mut Cpu<'_, M>, mm: &Mm) {
         for turn in 0..LIVE {
-            self.make_room(cpu, mm, turn);
+            self.make_room::<P, M>(cpu, mm, turn);
         }
         cpu.synchronize_rcu();
-        self.make_room(cpu, mm, 0);
+        self.make_room::<P, M>(cpu, mm, 0);
         let machine = &cpu.world().machine;
         if !cpu.world().findings.has_caught() {
             // After a violation it is not known which mm has a table.

@@ -94,7 +94,7 @@ impl<M: Bench> Mutation<'_, M> {
                 Stepped::Done(ended) => {
                     self.note_end(sharer.mm, ended);
                     // Freed as early as may be: what is still walked then is caught.
-                    self.ranges.look_after_deferred(cpu);
+                    self.ranges.look_after_deferred::<P, M>(cpu);
                 }
             }
             sharers.iter_mut().for_each(|sharer| sharer.waits = false);

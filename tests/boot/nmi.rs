@@ -1,0 +1,82 @@
+//! NMI handlers that walk: who is caught without the guard, who does not need it, and that with it nobody is caught.
+
+use anyhow::{Result, ensure};
+use gupsync_bench::row::Status;
+use libtest_mimic::Trial;
+
+use crate::{boot, judge, judged, machine, spec, trial};
+
+/// What a policy concludes from, and so who is caught where no guard is.
+const NEEDS_NO_GUARD: &str = "broadcast,broadcast-per-table,rcu,targeted";
+/// They interrupt whom they may, by what is loaded.
+const TRUSTS_ROUNDS: &str = "mask,gather+mask,pending";
+/// They skip a sync, since a flush has interrupted whom it had to, by what is loaded.
+const TRUSTS_FLUSHES: &str = "property,gather,gather+mask,pending,pending+targeted";
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("nmi::without_the_guard_who_trusts_what_is_loaded_is_caught", caught),
+        trial("nmi::with_the_guard_nobody_is_caught", guarded),
+        trial("nmi::a_walk_in_a_walk_ends_no_tracking", nested),
+    ]
+}
+
+fn caught() -> Result<()> {
+    let unguarded = |words: &str, policies: &str| {
+        ["switch", "lazy"]
+            .map(|at| spec(&format!("{words} sample={at} nmi_guard=off mm_cpus=4 ops=40 policy={policies}")))
+    };
+    let specs = [
+        // No flush interrupts: what a round leaves out is walked.
+        unguarded("invlpgb=on", TRUSTS_ROUNDS),
+        // The flush of an unshare does, but leaves out who is lazy, or elsewhere.
+        unguarded("invlpgb=off workload=unshare", TRUSTS_FLUSHES),
+    ];
+    let outcome = boot(&machine(8), &specs.concat())?;
+    ensure!(outcome.rows.len() == 2 * (3 + 5));
+    for row in &outcome.rows {
+        ensure!(row.status == Status::Violation, "{row:#?}");
+        ensure!(row.counts.sync_violations.is_some_and(|count| count > 0), "{row:#?}");
+        judge(row)?;
+    }
+    let specs = [
+        unguarded("invlpgb=on", &format!("{NEEDS_NO_GUARD},property,gather,pending+targeted")),
+        // The flush of a collapse goes to all of the cpumask.
+        unguarded("invlpgb=off", &format!("{NEEDS_NO_GUARD},{TRUSTS_FLUSHES},mask")),
+        unguarded("invlpgb=off workload=unshare", NEEDS_NO_GUARD),
+        unguarded("invlpgb=on workload=unshare", NEEDS_NO_GUARD),
+        unguarded("invlpgb=on workload=unmap", NEEDS_NO_GUARD),
+    ];
+    for row in boot(&machine(8), &specs.concat())?.rows {
+        ensure!(row.status == Status::Ok, "{row:#?}");
+        ensure!(row.counts.nmi_walks.is_some_and(|walks| walks >= 10), "{row:#?}");
+        judge(&row)?;
+    }
+    Ok(())
+}
+
+fn guarded() -> Result<()> {
+    let specs: Vec<_> = ["switch", "lazy"]
+        .into_iter()
+        .flat_map(|at| {
+            ["collapse invlpgb=on", "unshare invlpgb=off", "unmap invlpgb=on"]
+                .map(|workload| spec(&format!("workload={workload} sample={at} mm_cpus=4 ops=40")))
+        })
+        .collect();
+    for row in judged(&machine(8), &specs)? {
+        ensure!(row.counts.nmi_walks == Some(0), "{row:#?}");
+        ensure!(row.counts.nmi_refused.is_some_and(|refused| refused >= 10), "{row:#?}");
+    }
+    Ok(())
+}
+
+fn nested() -> Result<()> {
+    for guard in ["on", "off"] {
+        let words = format!("invlpgb=on sample=walk nmi_guard={guard} mm_cpus=4 ops=40");
+        for row in judged(&machine(8), &[spec(&words)])? {
+            ensure!(row.counts.nmi_walks.is_some_and(|walks| walks >= 10), "{row:#?}");
+            ensure!(row.counts.nmi_refused == Some(0), "{row:#?}");
+        }
+    }
+    Ok(())
+}
