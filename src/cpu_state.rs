@@ -117,7 +117,7 @@ impl Quiescent {
         if was_idle {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
-        // F6, as in `at_work`. Also where the CPU was at work: the NMI may have come before the fence there.
+        // F6: as in `at_work`. Pairs with F1. Also where the CPU was at work: the NMI may have come before the fence there.
         fence(Ordering::SeqCst);
         was_idle
     }

@@ -69,7 +69,7 @@
 //! - **A global ASID**: F5, between giving the ASID and looking which CPUs run the mm, against F3: a CPU that the scan misses loads
 //!   the mm under it. F8, between a CPU's reading the ASID and its look-ups, against F2: a flush that does not see the ASID
 //!   changed the tables before.
-//! - **A grace period**: F6, between "at work" and the walk, against F1.
+//! - **A grace period**: F6, between "at work" and the walk, against F1; in an NMI handler too, which may come to an idle CPU.
 //! - **`targeted`**: F7, between the tracker and the walk, against F1. With a read barrier for either fence the CPU's store
 //!   waits in its store buffer while both sides read the old value: neither sees the other. `prove --traces` prints that
 //!   execution.
@@ -92,8 +92,12 @@
 //!
 //! # What it rests on
 //!
-//! - A walk runs with maskable interrupts off from its first read to its last, and does not migrate. An NMI handler walks
-//!   nothing.
+//! - A walk runs with maskable interrupts off from its first read to its last, and does not migrate.
+//! - Walks of an mm happen only where it is loaded, and not lazily: cases 4 and 6 rest on that. An NMI handler, which walks what
+//!   the task that runs calls its mm, looks at what is loaded first ([`nmi_walk`](crate::nmi_walk)). In Linux 7.3 it does not,
+//!   and no function makes this assumption true: `context_switch()` changes `current` last, and `perf_virt_to_phys()` and
+//!   `perf_get_page_size()` walk from NMIs. Without the guard `mask`, `pending`, and all that trust a plain flush are caught
+//!   in the kernel (`tests/boot/nmi.rs`).
 //! - What a CPU wrote before it sent an interrupt is visible to the handler ([`Machine::send`]). Writing an x2APIC register
 //!   does not order that by itself; the machine has to.
 //! - Interrupts that are sent are taken, some time. Nothing here is about *when*: no claim is made that a round ends.

@@ -54,12 +54,7 @@ impl<'w, M: Machine> Cpu<'w, M> {
     /// [`Cpu::enter_lazy_tlb`], with `window` between the laziness and `current`.
     pub fn enter_lazy_tlb_and(&mut self, window: impl FnOnce(&IrqsOff<'w, M>)) {
         self.irqs_off(|off| {
-            let state = off.state();
-            if !state.own_is_lazy() {
-                // Release: pairs with the Acquire of `is_lazy` in `standing`; walks so far are over.
-                state.is_lazy.store(1, Ordering::Release);
-                state.quiescent.idle();
-            }
+            off.enter_lazy_tlb();
             window(off);
             off.set_current(None);
         });
@@ -120,6 +115,15 @@ impl<M: Machine> IrqsOff<'_, M> {
         self.load(mm);
         // Relaxed: F3 is the release that `standing` pairs with; walks of the old mm came before it.
         state.loaded_mm.store(mm.id.word(), Ordering::Relaxed);
+    }
+
+    fn enter_lazy_tlb(&self) {
+        let state = self.state();
+        if !state.own_is_lazy() {
+            // Release: pairs with the Acquire of `is_lazy` in `standing`; walks so far are over.
+            state.is_lazy.store(1, Ordering::Release);
+            state.quiescent.idle();
+        }
     }
 
     /// The task that runs is one of `mm`. After F3 or F4: from here on an NMI handler walks it.

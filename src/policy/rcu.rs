@@ -1,4 +1,4 @@
-//! A grace period: mainline's fallback where tables are freed by RCU.
+//! A grace period in place of the interrupts: as mainline frees tables where nobody waits for them.
 
 use alloc::sync::Arc;
 
