@@ -2,7 +2,7 @@
 //!
 //! # Guarantee
 //!
-//! When [`flush`] returns, no CPU uses a translation of the range that was taken from the tables as they were
+//! When [`flush`] returns, by any method but [`none`], no CPU uses a translation of the range that was taken from the tables as they were
 //! before the call, and none will. [`Reached::Mm`] says more: it was done by real interrupts, acknowledged by
 //! every CPU that could have been inside a walk; [`Reached::Short`] promises nothing about walkers.
 //!
@@ -16,6 +16,7 @@
 //! | [`ipi`] | yes, if each CPU that may have been walking was the sender or acknowledged |
 //! | [`hypercall`] | no, if such a CPU was left out because it was preempted; else as by interrupts |
 //! | [`invlpgb`] | no; in a [`transition`] yes, if stragglers made it an interrupt to the whole mask |
+//! | [`none`] | no |
 //! | this CPU alone | yes: the cpumask, read after the snapshot, holds no other |
 //!
 //! A new flush method is a new file here, a `mod` line, a line in `methods!` below, and its name in
@@ -28,6 +29,8 @@ pub mod answer;
 pub mod ipi;
 
 pub mod hypercall;
+
+pub mod none;
 
 pub mod invlpgb;
 pub mod transition;
@@ -96,6 +99,7 @@ macro_rules! methods {
 methods! {
     Ipi => ipi,
     Hypercall => hypercall,
+    None => none,
 }
 
 /// Proves nothing about walkers, unless the mm is in transition and some CPU still runs it under its old ASID: then the

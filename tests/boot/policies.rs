@@ -3,10 +3,11 @@
 use anyhow::{Result, ensure};
 use gupsync::policy;
 use gupsync_bench::row::Status;
+use gupsync_bench::spec::Workload;
 use gupsync_host::qemu::{Accel, Machine};
 use libtest_mimic::Trial;
 
-use crate::{boot, judge, machine, spec, trial};
+use crate::{boot, judge, judged, machine, spec, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -14,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
         trial("policies::never_shows_nothing_where_the_flush_interrupts", never_is_saved_by_the_flush),
         trial("policies::safe_ones_hold_in_20_racing_runs", safe_ones_hold),
         trial("policies::a_lost_flush_is_caught_under_each", lost_flush),
+        trial("policies::a_caller_that_did_not_flush", unflushed),
         trial("policies::mixed_holds_in_racing_runs_with_every_role", mixed_races),
     ]
 }
@@ -48,6 +50,29 @@ fn lost_flush() -> Result<()> {
         ensure!(row.counts.stale_translations.is_some_and(|count| count > 0), "{row:#?}");
         ensure!(row.detail.as_deref().is_some_and(|detail| detail.contains("after its flush")), "{row:#?}");
         ensure!(row.judge().is_err_and(|fault| fault.starts_with("caught: ")), "{row:#?}");
+    }
+    Ok(())
+}
+
+/// Nothing guarantees that a flush precedes a sync: who concludes that from the machine's kind of flush is caught at once.
+fn unflushed() -> Result<()> {
+    let specs = ["collapse", "unshare"]
+        .map(|workload| spec(&format!("workload={workload} flush=none mm_cpus=4 ops=40")));
+    let rows = judged(&machine(8), &specs)?;
+    ensure!(rows.len() == 2 * policy::safe_names().count());
+    for row in rows {
+        let is_caught = *row.policy == *"property";
+        ensure!((row.status == Status::Violation) == is_caught, "{row:#?}");
+        let is_collapse = row.workload == Workload::Collapse;
+        // In an unshare the mm whose walker is held has to leave early.
+        ensure!(!is_caught || !is_collapse || row.counts.ops == Some(1), "{row:#?}");
+        ensure!(row.counts.flush_ipis == Some(0) && row.counts.cleared_by_own_flush == Some(0), "{row:#?}");
+        let round = match &*row.policy {
+            "broadcast" | "gather" => 7,
+            "mask" | "gather+mask" | "pending" => 3,
+            _ => continue,
+        };
+        ensure!(!is_collapse || row.counts.sync_ipis == Some(40 * round), "{row:#?}");
     }
     Ok(())
 }

@@ -95,6 +95,7 @@ impl Spec {
         self.check_twice("policy", &self.policy)?;
         self.check_twice("operations", &self.operations)?;
         self.check_preempted()?;
+        self.check_unflushed()?;
         if self.is_piggyback() && self.mm_cpus < 3 {
             let remedy = "a piggyback needs a mutator, a walker and a sibling; use mm_cpus=3 or more";
             return self.refuse("mm_cpus", remedy.to_owned());
@@ -127,6 +128,19 @@ impl Spec {
             let least = self.preempted + 1;
             let remedy = format!("one CPU that runs the mm is not preempted; use mm_cpus={least} or more");
             return self.refuse("preempted", remedy);
+        }
+        Ok(())
+    }
+
+    /// Where nothing is flushed, translations may be stale, and pages be used after they were freed.
+    fn check_unflushed(&self) -> Result<(), Refusal> {
+        let is_possible = matches!(self.workload, Workload::Collapse | Workload::Unshare)
+            && !self.touch.is_on()
+            && !self.remap.is_on()
+            && self.trim.0.is_none();
+        if self.flush == Flush::None && !is_possible {
+            let remedy = "goes with workload=collapse or unshare, without touch, remap and trim; use these";
+            return self.refuse("flush", remedy.to_owned());
         }
         Ok(())
     }

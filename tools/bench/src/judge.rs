@@ -10,13 +10,14 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use gupsync::policy::Never;
+use gupsync::policy::{Never, Property};
 
-use crate::choice::{Kind, MmName, Mutator, Sample, Status, Workload};
+use crate::choice::{Flush, Kind, MmName, Mutator, Sample, Status, Workload};
 use crate::row::Row;
 use crate::text::{OrMixed, PolicyName};
 
 const NEVER: PolicyName = PolicyName::of::<Never>();
+const PROPERTY: PolicyName = PolicyName::of::<Property>();
 
 impl Row {
     /// What is wrong with this row, if it is not what its policy promises.
@@ -41,7 +42,14 @@ impl Row {
     /// Whether its policy is to be safe here.
     fn keeps_its_promise(&self) -> bool {
         let is_unguarded = !self.nmi_guard.is_on() && self.is_sampled_between_tasks();
-        self.policy.is_safe() && !(is_unguarded && self.policy.trusts_loaded_mm())
+        self.policy.is_safe()
+            && !(is_unguarded && self.policy.trusts_loaded_mm())
+            && !(self.is_unflushed() && self.policy == PROPERTY)
+    }
+
+    /// Whether the machine's flushes are interrupts, and its callers of sync do not flush.
+    fn is_unflushed(&self) -> bool {
+        self.flush == OrMixed(Some(Flush::None)) && !self.invlpgb.is_on()
     }
 
     fn is_sampled_between_tasks(&self) -> bool {
@@ -58,14 +66,16 @@ impl Row {
     fn is_to_be_caught(&self) -> bool {
         let walkers = self.mm_cpus - usize::from(self.mutator == Mutator::Inside);
         let is_global = self.invlpgb.is_on() && self.mm_cpus >= self.threshold && self.asids > 0;
-        let is_asked = if self.policy == NEVER {
+        let is_asked = if self.policy == NEVER || self.policy == PROPERTY {
             matches!(self.workload, Workload::Collapse | Workload::Unshare)
         } else {
             // Of two sharers, the one that leaves syncs for its own walkers, and there are no others.
             self.workload == Workload::Unshare && self.sharers > 2
         };
         let is_held = self.hold > 0 && !self.refuses_walks();
-        !self.policy.is_safe() && walkers > 0 && is_held && is_global && is_asked
+        let is_by_interrupts = !is_global && !self.is_unflushed();
+        let is_unsafe = !self.policy.is_safe() || self.policy == PROPERTY && self.is_unflushed();
+        is_unsafe && walkers > 0 && is_held && !is_by_interrupts && is_asked
     }
 
     fn check_counts(&self) -> Result<(), String> {
@@ -244,6 +254,8 @@ mod tests {
         assert!(is_caught("policy=gather-posted invlpgb=on workload=unshare"));
         assert!(!is_caught("policy=gather-posted invlpgb=on workload=unshare sharers=2"));
         assert!(!is_caught("policy=gather-posted invlpgb=on"));
+        assert!(is_caught("policy=property flush=none"));
+        assert!(is_caught("policy=never flush=none"));
     }
 
     #[test]

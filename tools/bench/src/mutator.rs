@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::cast::Role;
-use crate::choice::Kind;
+use crate::choice::{Flush, Kind};
 use crate::layout;
 use crate::machine::Bench;
 use crate::mutation::Mutation;
@@ -155,7 +155,8 @@ fn turn<P: Policy, M: Bench>(
         }
     }
     let operated = mutation.operate::<P>(cpu, kind);
-    let expect = operated.as_ref().map_or(Expect::Anything, |(expect, _)| *expect);
+    let is_flushed = mutation.run.spec.flush != Flush::None;
+    let expect = operated.as_ref().ok().filter(|_| is_flushed).map_or(Expect::Anything, |(expect, _)| *expect);
     mutation.team.turns.close(cpu, mutation.turn, expect);
     operated.map(|(_, done)| done)
 }

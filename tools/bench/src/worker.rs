@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::Rng;
 
-use crate::choice::{Kind, Sample, Workload};
+use crate::choice::{Flush, Kind, Sample, Workload};
 use crate::errand::Errand;
 use crate::layout::{self, PAGES};
 use crate::machine::Bench;
@@ -137,7 +137,7 @@ impl<M: Bench> Worker<'_, M> {
 
     /// Walks before the operation, at least once to a page, if there is one to be reached; then, with luck, during it.
     fn take_turn<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn) {
-        if layout::addresses_return(turn.number) {
+        if layout::addresses_return(turn.number) || self.run.spec.flush == Flush::None {
             self.run.world.machine.flush_local(cpu.id(), Range::All);
         }
         // Whatever it finds: the range may be changing already. What counts is that the TLB has it now.
