@@ -9,12 +9,14 @@ pub struct Page {
     references: AtomicU64,
     /// For a page table: the ticket it was unlinked with, for what a detector says.
     unlinked_with: Figure,
+    /// For a page table: how often it was taken out, and belonged to nobody else, to be put back.
+    isolations: Figure,
 }
 
 impl Page {
     /// A free frame.
     pub fn free() -> Self {
-        Page { references: AtomicU64::new(0), unlinked_with: Figure::new(0) }
+        Page { references: AtomicU64::new(0), unlinked_with: Figure::new(0), isolations: Figure::new(0) }
     }
 
     /// Starts the life of a page, with the one reference of its mapping.
@@ -43,6 +45,18 @@ impl Page {
     pub fn is_pinned(&self) -> bool {
         // Acquire: pairs with the Release in `put`; the copy comes after all that was done through a pin.
         self.references.load(Ordering::Acquire) != 1
+    }
+
+    /// Notes that a table was taken out to be put back, and that no walker is inside: one that is has not been waited for.
+    pub fn count_isolation(&self) {
+        // Relaxed: a figure.
+        self.isolations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was so.
+    pub fn isolations(&self) -> u64 {
+        // Relaxed: a figure.
+        self.isolations.load(Ordering::Relaxed)
     }
 
     /// Notes the ticket a table was unlinked with.

@@ -82,7 +82,8 @@ impl Operation for Collapse {
     }
 }
 
-fn pmd<'m, M: Machine>(machine: &'m M, mm: &Mm, va: VirtAddr) -> &'m AtomicU64 {
+/// The entry of a 2 MiB range.
+pub(crate) fn pmd<'m, M: Machine>(machine: &'m M, mm: &Mm, va: VirtAddr) -> &'m AtomicU64 {
     mm.entry(machine, va, 2).expect("the tables above a PTE table exist")
 }
 
@@ -95,21 +96,8 @@ fn finish<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, at: Range2M, table: Frame) 
         return Outcome::Pinned;
     }
     for (index, page) in mapped(machine, table) {
-        machine.copy(page, Frame(at.huge.0 + index as u64 * PAGE_SIZE));
-        // Relaxed: a reader of the page after this is what the detector is here to catch.
-        machine.words(page)[0].store(COPIED_AWAY, Ordering::Relaxed);
-        if machine.page(page).put() {
-            machine.free(page, FrameSize::Small);
-        } else {
-            cpu.world().caught(Violation {
-                kind: Caught::PinnedAfterCopy,
-                cpu: cpu.id(),
-                mm: mm.id,
-                va: VirtAddr(at.va.0 + index as u64 * PAGE_SIZE),
-                table: page,
-                ticket: machine.page(table).unlinked_with(),
-            });
-        }
+        let offset = index as u64 * PAGE_SIZE;
+        copy_away(cpu, mm, VirtAddr(at.va.0 + offset), page, Frame(at.huge.0 + offset), table);
     }
     page_table::fill(machine, table, Entry::POISON);
     machine.page(at.huge).map();
@@ -117,8 +105,29 @@ fn finish<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, at: Range2M, table: Frame) 
     Outcome::Collapsed(table)
 }
 
+/// Copies `page`, mapped at `va` by `table`, which no walker is in, and gives it up.
+pub(crate) fn copy_away<M: Machine>(
+    cpu: &Cpu<'_, M>,
+    mm: &Mm,
+    va: VirtAddr,
+    page: Frame,
+    to: Frame,
+    table: Frame,
+) {
+    let machine = &cpu.world().machine;
+    machine.copy(page, to);
+    // Relaxed: a reader of the page after this is what the detector is here to catch.
+    machine.words(page)[0].store(COPIED_AWAY, Ordering::Relaxed);
+    if machine.page(page).put() {
+        machine.free(page, FrameSize::Small);
+    } else {
+        let (kind, cpu_id, ticket) = (Caught::PinnedAfterCopy, cpu.id(), machine.page(table).unlinked_with());
+        cpu.world().caught(Violation { kind, cpu: cpu_id, mm: mm.id, va, table: page, ticket });
+    }
+}
+
 /// The pages that a table maps, with their places.
-fn mapped<M: Machine>(machine: &M, table: Frame) -> impl Iterator<Item = (usize, Frame)> + '_ {
+pub(crate) fn mapped<M: Machine>(machine: &M, table: Frame) -> impl Iterator<Item = (usize, Frame)> + '_ {
     machine.words(table).iter().enumerate().filter_map(|(index, slot)| {
         // Relaxed: ordered by the sync.
         let entry = Entry(slot.load(Ordering::Relaxed));

@@ -7,6 +7,7 @@ pub mod operation;
 pub mod deferred;
 
 pub mod collapse;
+pub mod mthp;
 pub mod protect;
 pub mod unmap;
 pub mod unshare;
@@ -59,6 +60,8 @@ macro_rules! operations {
 operations! {
     /// A PTE table gives way to a huge entry.
     Collapse = collapse::Collapse,
+    /// The candidates of a PTE table become mTHPs.
+    Mthp = mthp::Mthp,
     /// Pages lose the right to be written.
     Protect = protect::Protect,
     /// Pages and tables go.

@@ -12,6 +12,7 @@ mod fake;
 mod limine;
 mod membership;
 mod mixed;
+mod mthp;
 mod nmi;
 mod piggyback;
 mod policies;
@@ -49,6 +50,7 @@ fn main() {
         unshare::trials(),
         piggyback::trials(),
         mixed::trials(),
+        mthp::trials(),
         nmi::trials(),
         classes::trials(),
         cleared::trials(),

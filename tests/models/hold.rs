@@ -9,7 +9,7 @@ use gupsync::machine::Machine;
 use gupsync::policy::{self, Pending, Policy, Rcu};
 use gupsync::types::{CpuId, Frame, MmId};
 use gupsync::world::{Cpu, World};
-use gupsync_bench::hold::Hold;
+use gupsync_bench::hold::{At, Hold};
 
 use crate::acts::{elsewhere, running, walk_to_and};
 use crate::machine::{Model, ONE_MM, Setting, VA, explore};
@@ -36,7 +36,7 @@ fn walk_and_be_held<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let is_held = stage.table.hold.is_armed_for(cpu.id());
     walk_to_and::<P, _>(1, stage, cpu, 1, |off, table| {
         if is_held {
-            stage.table.hold.stay(off, Some(stage.mm(1)), 1, false, || false);
+            stage.table.hold.stay(off, Some(At { mm: stage.mm(1), va: VA, table }), 1, false, || false);
         }
         stage.world.machine.read(table);
     });

@@ -11,6 +11,8 @@ use alloc::string::{String, ToString};
 use core::fmt;
 use core::ops::RangeInclusive;
 
+use gupsync::ops::mthp::PMD_ORDER;
+
 use crate::cast::Cast;
 use crate::spec::{Flush, MAX_PAGES, MAX_SHARERS, MAX_TABLES, SETTINGS, Setting, Spec, Workload};
 
@@ -20,7 +22,7 @@ const MANY_CPUS: u64 = 4096;
 const MANY_TIMES: u64 = 1_000_000_000;
 
 /// The bounds of every number, by key. A seed has none but its type's.
-pub const BOUNDS: [(&str, RangeInclusive<u64>); 19] = [
+pub const BOUNDS: [(&str, RangeInclusive<u64>); 21] = [
     ("threshold", 1..=MANY_CPUS),
     ("mm_cpus", 1..=MANY_CPUS),
     // PCIDs have 12 bits, and local ASIDs take some of them.
@@ -37,6 +39,9 @@ pub const BOUNDS: [(&str, RangeInclusive<u64>); 19] = [
     ("hold", 0..=MANY_CPUS),
     ("pages", 1..=MAX_PAGES),
     ("tables", 1..=MAX_TABLES),
+    // khugepaged makes no folio of two pages.
+    ("order", 2..=9),
+    ("batch", 1..=128),
     // What fits in a page, as in Linux.
     ("gather", 0..=510),
     ("sharers", 2..=MAX_SHARERS as u64),
@@ -96,6 +101,7 @@ impl Spec {
         self.check_twice("operations", &self.operations)?;
         self.check_preempted()?;
         self.check_unflushed()?;
+        self.check_mthp()?;
         if self.is_piggyback() && self.mm_cpus < 3 {
             let remedy = "a piggyback needs a mutator, a walker and a sibling; use mm_cpus=3 or more";
             return self.refuse("mm_cpus", remedy.to_owned());
@@ -128,6 +134,16 @@ impl Spec {
             let least = self.preempted + 1;
             let remedy = format!("one CPU that runs the mm is not preempted; use mm_cpus={least} or more");
             return self.refuse("preempted", remedy);
+        }
+        Ok(())
+    }
+
+    fn check_mthp(&self) -> Result<(), Refusal> {
+        if self.order == PMD_ORDER && self.batch > 1 {
+            return self.refuse("batch", "a batch is of mTHPs; use order=8 or below, or batch=1".to_owned());
+        }
+        if self.order < PMD_ORDER && self.is_piggyback() {
+            return self.refuse("order", "a piggyback collapses as a whole; use order=9".to_owned());
         }
         Ok(())
     }

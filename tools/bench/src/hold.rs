@@ -12,11 +12,23 @@
 
 use gupsync::atomic::{AtomicU64, Ordering};
 use gupsync::cpumask::CpuMask;
+use gupsync::detect::{Caught, Violation};
 use gupsync::mm::Mm;
-use gupsync::types::CpuId;
+use gupsync::types::{CpuId, Frame, VirtAddr};
 use gupsync::world::{Cpu, IrqsOff};
 
 use crate::machine::Spin;
+
+/// Where a walker is held.
+#[derive(Clone, Copy)]
+pub struct At<'m> {
+    /// The mm that it walks.
+    pub mm: &'m Mm,
+    /// The address that it walks to.
+    pub va: VirtAddr,
+    /// The table that it is in.
+    pub table: Frame,
+}
 
 /// Where the walkers of one team are held.
 pub struct Hold {
@@ -78,7 +90,8 @@ impl Hold {
         cpu.rest(|| !self.is_any_inside());
     }
 
-    /// Walker, inside its walk of `walked`, or kept from one: stays there, interrupts off. `is_over` says whether the operation of `turn` is over. With
+    /// Walker, inside a table of its walk, or kept from one: stays there, interrupts off. Is caught if the table was taken out
+    /// meanwhile, and was another CPU's alone, though it is back. `is_over` says whether the operation of `turn` is over. With
     /// `preempted`, its vCPU is taken away meanwhile.
     ///
     /// Not inlined into the walk: a walker that is not held executes none of it.
@@ -86,13 +99,15 @@ impl Hold {
     pub fn stay<M: Spin>(
         &self,
         off: &IrqsOff<'_, M>,
-        walked: Option<&Mm>,
+        walked: Option<At<'_>>,
         turn: u64,
         preempted: bool,
         is_over: impl Fn() -> bool,
     ) {
         let world = off.world();
-        walked.inspect(|mm| mm.held.enter());
+        let isolations = |at: &At<'_>| world.machine.page(at.table).isolations();
+        let before = walked.as_ref().map(isolations);
+        walked.as_ref().inspect(|at| at.mm.held.enter());
         if preempted {
             off.preempt();
         }
@@ -107,7 +122,12 @@ impl Hold {
         if preempted {
             off.resume();
         }
-        walked.inspect(|mm| mm.held.leave());
+        walked.as_ref().inspect(|at| at.mm.held.leave());
+        if let Some(At { mm, va, table }) = walked.as_ref().filter(|at| Some(isolations(at)) != before) {
+            let (kind, cpu, ticket) =
+                (Caught::InsideReusedTable, off.id(), world.machine.page(*table).unlinked_with());
+            world.caught(Violation { kind, cpu, mm: mm.id, va: *va, table: *table, ticket });
+        }
         // Release: pairs with the Acquire in `is_any_inside`.
         self.inside.fetch_sub(1, Ordering::Release);
     }

@@ -17,6 +17,7 @@ use crate::team::Team;
 use crate::turns::Expect;
 use gupsync::mm::Mm;
 use gupsync::ops::collapse::{Collapse, Outcome};
+use gupsync::ops::mthp::{Mthp, PMD_ORDER};
 use gupsync::ops::protect::Protect;
 use gupsync::ops::unmap::Unmap;
 use gupsync::ops::unshare::SharedTables;
@@ -105,6 +106,18 @@ impl<'r, M: Bench> Mutation<'r, M> {
         let va = layout::address(kind, self.turn);
         let spec = &self.run.spec;
         match kind {
+            Kind::Collapse if spec.order < PMD_ORDER => {
+                let fresh = self.ranges.take_pages(&self.run.world.machine)?;
+                let mthp = Mthp::new(va, spec.order, spec.batch as usize, fresh);
+                let Ended::Mthp(outcome) = self.finish::<P>(cpu, mthp) else {
+                    unreachable!("an mTHP collapse ends as one")
+                };
+                self.ranges.record(self.turn, Place::Small(va));
+                for page in outcome.left {
+                    self.run.world.machine.free(page, FrameSize::Small);
+                }
+                Ok((Expect::Mapped, outcome.pinned == 0))
+            }
             Kind::Collapse => {
                 let huge = self.ranges.take_huge(&self.run.world.machine)?;
                 let Ended::Collapse(outcome) = self.finish::<P>(cpu, Collapse::Ready { va, huge }) else {
@@ -200,6 +213,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
 fn is_about_to_unlink(op: &Any) -> bool {
     match op {
         Any::Collapse(collapse) => matches!(collapse, Collapse::Ready { .. }),
+        Any::Mthp(mthp) => mthp.is_ready(),
         Any::Unmap(unmap) => unmap.is_at_tables(),
         Any::Leave(leave) => leave.is_ready(),
         _ => false,

@@ -151,6 +151,11 @@ impl Ranges {
         Ok(huge)
     }
 
+    /// A page for each that a range maps.
+    pub(crate) fn take_pages<M: Bench>(&self, machine: &M) -> Result<Vec<Frame>, NoMemory> {
+        (0..PAGES).map(|_| machine.alloc(FrameSize::Small).ok_or(NoMemory)).collect()
+    }
+
     /// Maps a table at `va`, and in it the small pages of a range of `pages`, each holding its own address.
     pub(crate) fn map_small<M: Bench>(
         &mut self,

@@ -6,6 +6,7 @@
 //! inside its walk, or, if the guard has refused that, where it is, with interrupts off.
 
 use crate::choice::{Sample, Toggle};
+use crate::hold::At;
 use crate::machine::Bench;
 use crate::run::Run;
 use gupsync::atomic::{AtomicU64, Ordering};
@@ -76,13 +77,13 @@ impl<M: Bench> ForPolicy for Walk<'_, M> {
         let stay = |off: &IrqsOff<'_, M>, walked| {
             team.hold.stay(off, walked, turn.number, is_preempted, || team.turns.has_operated(turn.number));
         };
+        let at = run.spec.layout().page_of(turn.kind, turn.number, 0);
         let (mut is_to_stay, last_table) = (stays, run.spec.layout().last_level(turn.kind));
-        let inside = |off: &IrqsOff<'_, M>, level, _| {
+        let inside = |off: &IrqsOff<'_, M>, level, table| {
             if level == last_table && core::mem::take(&mut is_to_stay) {
-                stay(off, Some(mm));
+                stay(off, Some(At { mm, va: at, table }));
             }
         };
-        let at = run.spec.layout().page_of(turn.kind, turn.number, 0);
         let sampled = nmi_walk::page_size::<P, M>(&run.world, cpu, at, run.guard(), inside);
         if stays && sampled == Sampled::Refused {
             stay(&run.world.in_nmi(cpu), None);

@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use gupsync::ops::mthp::PMD_ORDER;
+
 use crate::choice::*;
 use crate::counts::Counts;
 use crate::draw::{Draws, among, beside, one_of, sometimes};
@@ -228,6 +230,10 @@ settings! {
         pages: u64 = 8, sometimes([1, 2, 8, 32, 33, 34]), [Title];
         /// Whether these pages are of 2 MiB.
         huge: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
+        /// The order of the folios that a collapse makes: below 9 they are mTHPs, every one of a range in turn.
+        order: u64 = PMD_ORDER, sometimes([2, 4, 7, 8]), [Title];
+        /// How many mTHPs are made while their table is out.
+        batch: u64 = 1, beside(), [Title];
         /// How many pages and tables a gather holds; 0 is one for which there was no memory, Linux has 510 in a page.
         gather: usize = 510, sometimes([0, 2, 5, 510]), [Title];
         /// How many mms share the tables that are unshared.

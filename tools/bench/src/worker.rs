@@ -7,6 +7,7 @@ use rand_xoshiro::rand_core::Rng;
 
 use crate::choice::{Flush, Kind, Sample, Workload};
 use crate::errand::Errand;
+use crate::hold::At;
 use crate::layout::{self, PAGES};
 use crate::machine::Bench;
 use crate::phases::Phase;
@@ -218,14 +219,18 @@ impl<M: Bench> Worker<'_, M> {
         let (world, at) = (&self.run.world, self.draw_page(turn));
         let last_table = self.run.spec.layout().last_level(turn.kind);
         let is_sampled = self.run.spec.sample.0 == Some(Sample::Walk);
-        let inside = |off: &_, level, _| {
+        let inside = |off: &_, level, table| {
             if level == last_table && core::mem::take(hold) {
                 if is_sampled {
                     self.run.sample(off, false);
                 }
-                self.team.hold.stay(off, Some(self.mm), turn.number, self.is_preempted, || {
-                    self.team.turns.has_operated(turn.number)
-                });
+                self.team.hold.stay(
+                    off,
+                    Some(At { mm: self.mm, va: at, table }),
+                    turn.number,
+                    self.is_preempted,
+                    || self.team.turns.has_operated(turn.number),
+                );
             }
         };
         let walked = gup_fast::gup_fast::<P, M>(cpu, self.mm, at, inside);
