@@ -18,7 +18,8 @@ pub fn trials() -> Vec<Trial> {
 fn broadcasts() -> Result<()> {
     for (order, candidates) in [(2, 128), (4, 32), (8, 2)] {
         for (invlpgb, by_flush) in [("off", 3), ("on", 0)] {
-            let words = format!("order={order} invlpgb={invlpgb} mm_cpus=4 ops=4 policy=broadcast,mask,pending");
+            let words =
+                format!("order={order} invlpgb={invlpgb} mm_cpus=4 ops=4 policy=broadcast,mask,pending");
             for row in judged(&machine(8), &[spec(&words)])? {
                 let unlinks = 4 * candidates;
                 let round = match (&*row.policy, invlpgb) {
@@ -39,8 +40,7 @@ fn batches() -> Result<()> {
     // At any order, one ticket and one sync for each range; with a batch of 8 of 32, four.
     for (order, batch, unlinks) in [(2, 128, 1), (4, 128, 1), (8, 2, 1), (4, 8, 4), (4, 5, 7)] {
         for (invlpgb, round) in [("off", 0), ("on", 3)] {
-            let words =
-                format!("order={order} batch={batch} invlpgb={invlpgb} mm_cpus=4 ops=8 policy=pending");
+            let words = format!("order={order} batch={batch} invlpgb={invlpgb} mm_cpus=4 ops=8 policy=pending");
             for row in judged(&machine(8), &[spec(&words)])? {
                 ensure!(row.counts.set == Some(8 * unlinks), "{row:#?}");
                 ensure!(row.counts.sync_ipis == Some(8 * unlinks * round), "{row:#?}");

@@ -4,12 +4,14 @@ use gupsync::atomic::Ordering;
 use gupsync::gup_fast::{self, Walked};
 use gupsync::machine::Machine;
 use gupsync::mm::page_table;
+use gupsync::ops::mthp::Mthp;
+use gupsync::ops::{Operation, Step};
 use gupsync::policy::Pending;
-use gupsync::types::Frame;
+use gupsync::types::{Frame, FrameSize};
 use gupsync::world::Cpu;
 
 use crate::acts::{collapse, elsewhere, running};
-use crate::machine::{Model, ONE_PAGE, Stage, VA, explore};
+use crate::machine::{BY_INVLPGB, Model, ONE_PAGE, Setting, Stage, VA, explore, give_asids};
 
 /// What is read or written through a pin needs no interrupts off.
 fn pin_and(stage: &Stage, cpu: &mut Cpu<'_, Model>, then: impl FnOnce(&Model, Frame)) {
@@ -49,6 +51,25 @@ fn unmap_and_map_elsewhere(stage: &Stage, _: &mut Cpu<'_, Model>) {
     }
 }
 
+/// The table is taken out, and put back.
+fn collapse_to_mthps(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let page = stage.world.machine.alloc(FrameSize::Small).expect("enough frames");
+    let mut mthp = Mthp::new(VA, 8, 1, [page].into());
+    while let Step::Next(next) = mthp.step::<Pending, _>(cpu, stage.mm(1)) {
+        mthp = next;
+    }
+}
+
+/// No flush interrupts the walker.
+const GLOBAL_PAGE: Setting = Setting {
+    config: BY_INVLPGB,
+    table: |world| {
+        give_asids(world);
+        (ONE_PAGE.table)(world)
+    },
+    ..ONE_PAGE
+};
+
 #[test]
 fn a_page_that_is_freed() {
     explore(ONE_PAGE, &[(running, pin_and_read), (elsewhere, unmap_and_put)]);
@@ -62,4 +83,9 @@ fn a_page_that_has_a_new_owner() {
 #[test]
 fn a_page_that_is_copied_away() {
     explore(ONE_PAGE, &[(running, pin_and_write), (elsewhere, collapse::<Pending>)]);
+}
+
+#[test]
+fn a_page_that_is_copied_into_an_mthp() {
+    explore(GLOBAL_PAGE, &[(running, pin_and_write), (elsewhere, collapse_to_mthps)]);
 }
