@@ -6,6 +6,7 @@
 use crate::atomic::{AtomicU64, Ordering};
 use crate::config::FreedTables;
 use crate::detect::{Caught, Violation};
+use crate::event::Event;
 use crate::flush::{self, Reached};
 use crate::machine::Machine;
 use crate::mm::Mm;
@@ -92,6 +93,7 @@ fn finish<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, at: Range2M, table: Frame) 
     let slot = pmd(machine, mm, at.va);
     if mapped(machine, table).any(|(_, page)| machine.page(page).is_pinned()) {
         page_table::link(slot, at.table_entry);
+        cpu.note(mm.id, Event::FoundPinned, 1);
         return Outcome::Pinned;
     }
     for (index, page) in mapped(machine, table) {

@@ -1,5 +1,6 @@
 //! Tables whose unlinker does not wait: they are freed when they may be, by the CPU that looks next.
 
+use crate::event::Event;
 use crate::machine::Machine;
 use crate::pending_gup_sync::Ticket;
 use crate::rcu::GracePeriod;
@@ -27,10 +28,14 @@ impl<T> Deferred<T> {
     /// Itself, if they may not.
     pub fn poll<M: Machine>(self, cpu: &Cpu<'_, M>) -> Result<T, Self> {
         let Deferred { mm, ticket, period } = self;
-        match cpu.world().mm(mm).pending.redeem(ticket) {
-            Ok(tables) => Ok(tables),
-            Err(ticket) if cpu.world().has_elapsed(cpu.id(), &period) => Ok(ticket.into_tables()),
-            Err(ticket) => Err(Deferred { mm, ticket, period }),
-        }
+        let (tables, freed) = match cpu.world().mm(mm).pending.redeem(ticket) {
+            Ok(tables) => (tables, Event::FreedByTicket),
+            Err(ticket) if cpu.world().has_elapsed(cpu.id(), &period) => {
+                (ticket.into_tables(), Event::FreedByGracePeriod)
+            }
+            Err(ticket) => return Err(Deferred { mm, ticket, period }),
+        };
+        cpu.note(mm, freed, 1);
+        Ok(tables)
     }
 }

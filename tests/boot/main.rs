@@ -13,6 +13,7 @@ mod limine;
 mod membership;
 mod mixed;
 mod piggyback;
+mod pins;
 mod policies;
 mod posture;
 mod product;
@@ -47,6 +48,7 @@ fn main() {
         membership::trials(),
         unshare::trials(),
         piggyback::trials(),
+        pins::trials(),
         mixed::trials(),
         classes::trials(),
         cleared::trials(),

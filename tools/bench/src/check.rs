@@ -12,7 +12,7 @@ use core::fmt;
 use core::ops::RangeInclusive;
 
 use crate::cast::Cast;
-use crate::spec::{Flush, MAX_PAGES, MAX_SHARERS, MAX_TABLES, SETTINGS, Setting, Spec, Workload};
+use crate::spec::{Flush, Kind, MAX_PAGES, MAX_SHARERS, MAX_TABLES, SETTINGS, Setting, Spec, Workload};
 
 /// More CPUs than any machine of today has.
 const MANY_CPUS: u64 = 4096;
@@ -20,7 +20,7 @@ const MANY_CPUS: u64 = 4096;
 const MANY_TIMES: u64 = 1_000_000_000;
 
 /// The bounds of every number, by key. A seed has none but its type's.
-pub const BOUNDS: [(&str, RangeInclusive<u64>); 19] = [
+pub const BOUNDS: [(&str, RangeInclusive<u64>); 20] = [
     ("threshold", 1..=MANY_CPUS),
     ("mm_cpus", 1..=MANY_CPUS),
     // PCIDs have 12 bits, and local ASIDs take some of them.
@@ -43,6 +43,7 @@ pub const BOUNDS: [(&str, RangeInclusive<u64>); 19] = [
     ("ops", 1..=MANY_TIMES),
     ("seed", 0..=u64::MAX),
     ("trim", 1..=MANY_TIMES),
+    ("pins", 1..=MANY_TIMES),
 ];
 
 /// The bounds of the number that `setting` holds, if it holds one.
@@ -95,6 +96,7 @@ impl Spec {
         self.check_twice("policy", &self.policy)?;
         self.check_twice("operations", &self.operations)?;
         self.check_preempted()?;
+        self.check_pins()?;
         if self.is_piggyback() && self.mm_cpus < 3 {
             let remedy = "a piggyback needs a mutator, a walker and a sibling; use mm_cpus=3 or more";
             return self.refuse("mm_cpus", remedy.to_owned());
@@ -131,6 +133,25 @@ impl Spec {
         Ok(())
     }
 
+    fn check_pins(&self) -> Result<(), Refusal> {
+        if self.pins.0.is_none() {
+            return Ok(());
+        }
+        if !self.kinds().contains(&Kind::Collapse) {
+            let remedy = match self.workload {
+                Workload::Mixed => "nothing collapses; add collapse to operations or use pins=off",
+                _ => "nothing collapses; use workload=collapse or pins=off",
+            };
+            return self.refuse("pins", remedy.to_owned());
+        }
+        if !Cast::has_workers(self) {
+            let least = if self.workload == Workload::Mixed { "threshold=3" } else { "mm_cpus=2" };
+            let remedy = format!("another CPU than the mutator holds the pin; use {least} or more");
+            return self.refuse("pins", remedy);
+        }
+        Ok(())
+    }
+
     fn refuse(&self, key: &'static str, remedy: String) -> Result<(), Refusal> {
         let setting = SETTINGS.iter().find(|setting| setting.key == key);
         let value = setting.map_or(String::new(), |setting| (setting.get)(self));
@@ -149,7 +170,7 @@ mod tests {
             let is_number = ["N", "off|every:N"].contains(&(setting.form)().as_str());
             assert_eq!(bounds(setting).is_some(), is_number, "{}", setting.key);
             let Some(bounds) = bounds(setting) else { continue };
-            let prefix = if setting.key == "trim" { "every:" } else { "" };
+            let prefix = if (setting.form)() == "N" { "" } else { "every:" };
             for beyond in [bounds.start().checked_sub(1), bounds.end().checked_add(1)].into_iter().flatten() {
                 let mut spec = Spec::default();
                 // What cannot be read at all needs no bound here.
@@ -158,6 +179,33 @@ mod tests {
                 assert_eq!(refusal.key, setting.key);
                 assert_eq!(refusal.remedy, format!("use {} to {}", bounds.start(), bounds.end()));
             }
+        }
+    }
+
+    #[test]
+    fn pins_are_for_collapses_and_for_workers() {
+        for (words, remedy) in [
+            ("workload=protect pins=every:4", Some("nothing collapses; use workload=collapse or pins=off")),
+            (
+                "workload=mixed operations=unmap,unshare pins=every:4",
+                Some("nothing collapses; add collapse to operations or use pins=off"),
+            ),
+            (
+                "mm_cpus=1 pins=every:4",
+                Some("another CPU than the mutator holds the pin; use mm_cpus=2 or more"),
+            ),
+            (
+                "workload=mixed threshold=2 pins=every:4",
+                Some("another CPU than the mutator holds the pin; use threshold=3 or more"),
+            ),
+            ("workload=piggyback-kernel pins=every:4", None),
+            ("workload=mixed threshold=3 operations=unmap,collapse pins=every:4", None),
+            ("mm_cpus=1 mutator=outside pins=every:4", None),
+            ("workload=mixed threshold=1 mutator=outside pins=every:4", None),
+        ] {
+            let spec: Spec = words.parse().expect("a spec");
+            let refused = spec.check(64).err().map(|refusal| refusal.to_string());
+            assert_eq!(refused, remedy.map(|remedy| format!("pins=every:4: {remedy}")), "{words}");
         }
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Mutation<'r, M: Bench> {
     pub(crate) is_walkable: bool,
     /// The workers that are held in it.
     pub(crate) held: Vec<CpuId>,
+    /// The worker that has a page of its range pinned.
+    pub(crate) pinner: Option<CpuId>,
     /// The mms that have a share in the shared tables of the turn, and in which.
     pub(crate) sharing: Vec<(MmId, SharedTables)>,
     /// Shared tables that the team's mm will find if it leaves the shared ones by protecting them.
@@ -60,6 +62,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
             turn: 0,
             is_walkable: false,
             held: Vec::new(),
+            pinner: None,
             sharing: Vec::new(),
             own: None,
             joiners: Vec::new(),
@@ -110,19 +113,19 @@ impl<'r, M: Bench> Mutation<'r, M> {
                 let Ended::Collapse(outcome) = self.finish::<P>(cpu, Collapse::Ready { va, huge }) else {
                     unreachable!("a collapse ends as one")
                 };
-                let done = match outcome {
+                Ok(match outcome {
                     Outcome::Collapsed(table) => {
                         self.ranges.give_table(&self.run.world.machine, table);
                         self.ranges.record(self.turn, Place::Huge(va, huge));
-                        true
+                        (Expect::Mapped, true)
                     }
+                    // No second attempt: the range is used as it was, and goes when its time has come, like any other.
                     Outcome::Pinned => {
                         self.ranges.give_huge(huge);
                         self.ranges.record(self.turn, Place::Small(va));
-                        false
+                        (Expect::AsBefore, false)
                     }
-                };
-                Ok((Expect::Mapped, done))
+                })
             }
             Kind::Protect => {
                 let layout = spec.layout();
@@ -182,6 +185,13 @@ impl<'r, M: Bench> Mutation<'r, M> {
         self.team.errands.send(cpu, worker, errand, |cpu| {
             self.run.world.machine.wake(cpu.id(), core::iter::once(worker), mm);
         })
+    }
+
+    /// The operation is over, and so is the turn of every worker: the one that has a page pinned gives it back.
+    pub(crate) fn unpin(&mut self, cpu: &mut Cpu<'_, M>) {
+        if let Some(pinner) = self.pinner.take() {
+            self.send(cpu, pinner, Errand::Unpin);
+        }
     }
 
     /// A worker that is not held, or `None`: the task may stay where it is.
