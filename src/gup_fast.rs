@@ -63,8 +63,9 @@ impl Walked {
 
 /// Walks `mm`, which this CPU has loaded, to the page at `va`, and pins it.
 ///
-/// `inside` runs in every table of the descent, the root apart, before its entry is read: an experiment may hold the
-/// walker there. It is given the level, 3 down to 1, and the table.
+/// `inside` runs in every table of the descent, the root apart, before its entry is read, and once more when the page is
+/// pinned, before the entries are looked at again: an experiment may hold the walker there. It is given the level, 3 down
+/// to 1, and the table; then 0, and the page.
 ///
 /// Not inlined: its code can be looked at, and is nothing but the walk. It has no locked instruction and no fence but the
 /// policy's own, and the one that takes a reference.
@@ -114,7 +115,11 @@ fn descend<'w, M: Machine>(
             return Walked::NotMapped;
         }
         if level == 1 || entry.is_huge() {
-            return pin(off, va, entry, [Some((slot, entry)), above]);
+            if !pin(off, entry.frame()) {
+                return Walked::BackedOff;
+            }
+            inside(off, 0, entry.frame());
+            return look_again(off, va, entry, [Some((slot, entry)), above]);
         }
         above = Some((slot, entry));
         table = entry.frame();
@@ -125,11 +130,14 @@ fn descend<'w, M: Machine>(
 /// The entries that led to a page, and what they held.
 type Path<'m> = [Option<(&'m AtomicU64, Entry)>; 2];
 
-fn pin<M: Machine>(off: &IrqsOff<'_, M>, va: VirtAddr, entry: Entry, path: Path<'_>) -> Walked {
-    let page = off.world().machine.page(entry.frame());
-    if !page.try_get() {
-        return Walked::BackedOff;
-    }
+/// Takes a reference, if there is one already. Not inlined: it has the walk's locked instruction.
+#[inline(never)]
+fn pin<M: Machine>(off: &IrqsOff<'_, M>, page: Frame) -> bool {
+    off.world().machine.page(page).try_get()
+}
+
+/// The page of `entry` is pinned: it stays so if it is still mapped.
+fn look_again<M: Machine>(off: &IrqsOff<'_, M>, va: VirtAddr, entry: Entry, path: Path<'_>) -> Walked {
     // Relaxed: after the Acquire in `try_get`. If the page has a new owner, the entry was changed before.
     let unchanged = path.iter().flatten().all(|(slot, entry)| slot.load(Ordering::Relaxed) == entry.0);
     if unchanged {

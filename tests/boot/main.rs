@@ -17,6 +17,7 @@ mod pins;
 mod policies;
 mod posture;
 mod product;
+mod rare;
 mod refused;
 mod start;
 mod trace;
@@ -53,6 +54,7 @@ fn main() {
         classes::trials(),
         cleared::trials(),
         product::trials(),
+        rare::trials(),
         policies::trials(),
         trace::trials(),
         walker::trials(),

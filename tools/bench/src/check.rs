@@ -96,11 +96,11 @@ impl Spec {
         self.check_twice("policy", &self.policy)?;
         self.check_twice("operations", &self.operations)?;
         self.check_preempted()?;
-        self.check_pins()?;
         if self.is_piggyback() && self.mm_cpus < 3 {
             let remedy = "a piggyback needs a mutator, a walker and a sibling; use mm_cpus=3 or more";
             return self.refuse("mm_cpus", remedy.to_owned());
         }
+        self.check_pins()?;
         let need = Cast::need(self);
         if need > cpus {
             let key = if self.workload == Workload::Mixed { "workload" } else { "mm_cpus" };

@@ -161,6 +161,10 @@ impl<'r, M: Bench> Mutation<'r, M> {
             if is_flushed && self.run.spec.is_piggyback() {
                 self.piggyback(cpu);
             }
+            let is_isolated = matches!(job.op, Any::Collapse(Collapse::Isolated(..)));
+            if is_isolated && self.lets_pin() && self.team.hold.is_any_inside() {
+                self.team.hold.let_pin(cpu, self.turn);
+            }
             match self.step::<P>(cpu, job) {
                 Stepped::Next(next) | Stepped::Wait(next) => job = next,
                 Stepped::Done(ended) => return ended,
@@ -199,6 +203,12 @@ impl<'r, M: Bench> Mutation<'r, M> {
         let workers = self.cast.workers.clone();
         let drawn = CpuId(workers.start + self.draw(workers.len() + 1));
         (workers.contains(&drawn.0) && !self.held.contains(&drawn)).then_some(drawn)
+    }
+
+    /// Whether a walker that no sync has made leave goes on before the pages are copied, and pins one: in one turn of two. In
+    /// the other it is inside until the operation is over, and reads the table then.
+    fn lets_pin(&self) -> bool {
+        (self.turn ^ self.run.spec.seed).is_multiple_of(2)
     }
 
     /// Between flush and sync: the vCPU that was preempted goes on, and a sibling does what interrupts the walkers.

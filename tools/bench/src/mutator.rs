@@ -150,9 +150,9 @@ fn turn<P: Policy, M: Bench>(
 ) -> Result<bool, NoMemory> {
     mutation.turn += 1;
     mutation.prepare(cpu, kind)?;
+    mutation.pinner = pin.then(|| nth_worker(mutation, 0));
     mutation.is_walkable = mutation.is_mapped(kind);
     mutation.held = if hold && mutation.is_walkable { draw_held(mutation) } else { Vec::new() };
-    mutation.pinner = pin.then(|| nth_worker(mutation, 0));
     open(mutation, cpu, kind, Activity::Walk);
     if mutation.run.spec.remap.is_on() && mutation.index == 0 {
         match toucher_of(mutation) {

@@ -251,14 +251,20 @@ impl<M: Bench> Worker<'_, M> {
     fn walk_to<P: Policy>(&self, cpu: &mut Cpu<'_, M>, turn: Turn, at: VirtAddr, hold: &mut bool) -> Walked {
         let world = &self.run.world;
         let last_table = self.run.spec.layout().last_level(turn.kind);
+        let (team, mut is_to_pin) = (self.team, false);
+        let is_over = || team.turns.has_operated(turn.number);
         let inside = |off: &_, level, _| {
             if level == last_table && core::mem::take(hold) {
-                self.team.hold.stay(off, self.mm, turn.number, self.is_preempted, || {
-                    self.team.turns.has_operated(turn.number)
-                });
+                is_to_pin = team.hold.stay(off, self.mm, turn.number, self.is_preempted, is_over);
+            }
+            if level == 0 && is_to_pin {
+                team.hold.stay_pinned(off, is_over);
             }
         };
         let walked = gup_fast::gup_fast::<P, M>(cpu, self.mm, at, inside);
+        if is_to_pin {
+            team.hold.leave();
+        }
         if let Walked::Pinned { page, contents, .. } = walked {
             // Relaxed: the reference keeps the contents as they were when it was taken.
             if world.machine.words(contents)[0].load(Ordering::Relaxed) != at.0 {
