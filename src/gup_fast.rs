@@ -63,9 +63,9 @@ impl Walked {
 
 /// Walks `mm`, which this CPU has loaded, to the page at `va`, and pins it.
 ///
-/// `inside` runs in every table of the descent, the root apart, before its entry is read, and once more when the page is
-/// pinned, before the entries are looked at again: an experiment may hold the walker there. It is given the level, 3 down
-/// to 1, and the table; then 0, and the page.
+/// `inside` runs in every table of the descent, the root apart, before its entry is read, and once more when the page
+/// is pinned, before the entries are looked at again: an experiment may hold the walker there. It is given the level, 3
+/// down to 1, and the table; then 0, and the page.
 ///
 /// Not inlined: its code can be looked at, and is nothing but the walk. It has no locked instruction and no fence but the
 /// policy's own, and the one that takes a reference.

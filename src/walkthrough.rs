@@ -30,8 +30,8 @@
 //!    [`cover`] raises `synced` to the snapshot (Release). *Guarantee: every walk that an ack waited for happened before what
 //!    an unlinker does that reads this `synced`*, on any CPU.
 //! 8. **Reuse.** [`redeem`] finds the ticket covered and hands the table out. [`Collapse::Synced`] looks for pins that
-//!    earlier walks keep, and puts everything back if there is one. [`Collapse::Isolated`] copies the pages, poisons the
-//!    table, links the huge entry.
+//!    earlier walks keep, and puts everything back if there is one. [`Collapse::Isolated`] copies the pages, poisons
+//!    the table, links the huge entry.
 //!
 //! [`Cpu::irqs_off`]: crate::world::Cpu::irqs_off
 //! [`Collapse::Ready`]: crate::ops::collapse::Collapse::Ready

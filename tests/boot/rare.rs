@@ -56,8 +56,8 @@ fn backed_off() -> Result<()> {
     Ok(())
 }
 
-/// A missing sync, and the two ways in which a walker that is still inside does harm: it pins a page that is being copied
-/// away, or reads the table that has gone. Each is seen by the detector that is for it.
+/// A missing sync, and the two ways in which a walker that is still inside does harm: it pins a page that is being
+/// copied away, or reads the table that has gone. Each is seen by the detector that is for it.
 fn pinned_after_the_copy() -> Result<()> {
     let specs: Vec<_> =
         (1..=20).map(|seed| spec(&format!("policy=never invlpgb=on mm_cpus=6 seed={seed}"))).collect();

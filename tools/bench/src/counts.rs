@@ -255,7 +255,7 @@ counters! {
     remaps_read = Of(|m| m.remaps_read), Exact, [];
     /// How often a vCPU was preempted.
     preemptions = Happened(Event::Preempted), Exact, [];
-    /// Walkers caught in a table or on a page that was in use elsewhere.
+    /// Walkers caught in a table or on a page that was in use elsewhere, or without a page that was to be put back.
     sync_violations = Of(|m| Some(m.sync_violations)), Exact, [];
     /// Accesses caught that used a translation after its flush had completed.
     stale_translations = Of(|m| Some(m.stale_translations)), Exact, [];

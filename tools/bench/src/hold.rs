@@ -10,8 +10,8 @@
 //! A held walker that another CPU waits for does not go on at once: an unlinker that does not await its ack has time to
 //! reuse the table, and is caught.
 //!
-//! [`Hold::let_pin`] is for a walker that is inside where none may be, because a sync is missing: when it returns, the walker
-//! has pinned the page that it came for, and keeps it until the operation is over.
+//! [`Hold::let_pin`] is for a walker that is inside where none may be, because a sync is missing: when it returns, the
+//! walker has pinned the page that it came for, and keeps it until the operation is over.
 
 use gupsync::atomic::{AtomicU64, Figure, Ordering};
 use gupsync::cpumask::CpuMask;
@@ -93,8 +93,8 @@ impl Hold {
         cpu.rest(|| !self.is_any_inside());
     }
 
-    /// Mutator: the walkers that are inside go on in `turn`, and pin their pages. Comes back when each has, or has ended its
-    /// walk.
+    /// Mutator: the walkers that are inside go on in `turn`, and pin their pages. Comes back when each has, or has ended
+    /// its walk.
     pub fn let_pin<M: Spin>(&self, cpu: &mut Cpu<'_, M>, turn: u64) {
         // Relaxed: published by `released`.
         self.pinning.store(turn, Ordering::Relaxed);
@@ -104,8 +104,8 @@ impl Hold {
         cpu.rest(|| self.pinned.load(Ordering::Acquire) == self.inside.load(Ordering::Acquire));
     }
 
-    /// Walker, with its page pinned in a turn in which [`Hold::stay`] has let it go on to that: stays until `is_over`, or until
-    /// another CPU waits for it.
+    /// Walker, with its page pinned, which [`Hold::stay`] has let it go on to: stays until `is_over`, or until another
+    /// CPU waits for it.
     #[inline(never)]
     pub fn stay_pinned<M: Spin>(&self, off: &IrqsOff<'_, M>, is_over: impl Fn() -> bool) {
         let world = off.world();
@@ -122,8 +122,8 @@ impl Hold {
     }
 
     /// Walker, inside its walk of `mm`: stays there. `is_over` says whether the operation of `turn` is over. With
-    /// `preempted`, its vCPU is taken away meanwhile. Says whether it is to go on to pin its page: then it is inside until it
-    /// [leaves](Hold::leave).
+    /// `preempted`, its vCPU is taken away meanwhile. Says whether it is to go on to pin its page: then it is inside
+    /// until it [leaves](Hold::leave).
     ///
     /// Not inlined into the walk: a walker that is not held executes none of it.
     #[inline(never)]

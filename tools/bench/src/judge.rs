@@ -63,8 +63,8 @@ impl Row {
         !is_put_back && !self.policy.is_safe() && walkers > 0 && self.hold > 0 && self.is_global() && is_asked
     }
 
-    /// Whether walkers are held in so many operations. Where the order of steps is drawn, chance decides whether a walker of
-    /// this mm can be inside.
+    /// Whether walkers are held in so many operations. Where the order of steps is drawn, chance decides whether a
+    /// walker of this mm can be inside.
     pub(crate) fn holds(&self, ops: u64) -> bool {
         self.hold > 0 && (!self.interleave.is_on() || ops >= 100)
     }

@@ -205,8 +205,8 @@ impl<'r, M: Bench> Mutation<'r, M> {
         (workers.contains(&drawn.0) && !self.held.contains(&drawn)).then_some(drawn)
     }
 
-    /// Whether a walker that no sync has made leave goes on before the pages are copied, and pins one: in one turn of two. In
-    /// the other it is inside until the operation is over, and reads the table then.
+    /// Whether a walker that no sync has made leave goes on before the pages are copied, and pins one: in one turn of
+    /// two. In the other it is inside until the operation is over, and reads the table then.
     fn lets_pin(&self) -> bool {
         (self.turn ^ self.run.spec.seed).is_multiple_of(2)
     }

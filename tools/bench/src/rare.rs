@@ -2,9 +2,9 @@
 //!
 //! # Guarantee
 //!
-//! A row that asked for pins, for walkers to be held, for preempted vCPUs or for deferred tables has gone through what
-//! handles them: exactly as often as the bench has brought it about, where nothing races. A row that did not ask for pins
-//! has found none, unless walkers race, and may be caught by a collapse with a page in their hands.
+//! A row that asked for pins, for held walkers, for preempted vCPUs or for deferred tables has gone through what handles
+//! them. Pins are found exactly as often as they were asked for, unless walkers race: a walker may then be called with a
+//! page in its hands that it is about to give back, and a collapse finds that pinned, too.
 
 use alloc::string::String;
 
