@@ -13,6 +13,8 @@ pub enum Caught {
     InsideReusedTable,
     /// A walker holds a page that collapse has copied away.
     PinnedAfterCopy,
+    /// A walker does not find a page where a collapse, which had found one pinned, was to leave it.
+    NotPutBack,
     /// An access used a translation after its flush had completed.
     StaleTranslation,
     /// An access has come to a page after it was freed: its translation should have been gone before.
@@ -63,7 +65,7 @@ impl Findings {
 
     pub(crate) fn record(&self, violation: &Violation) {
         let count = match violation.kind {
-            Caught::InsideReusedTable | Caught::PinnedAfterCopy => &self.sync_violations,
+            Caught::InsideReusedTable | Caught::PinnedAfterCopy | Caught::NotPutBack => &self.sync_violations,
             Caught::StaleTranslation | Caught::UsedAfterFree | Caught::StaleKernelMapping => {
                 &self.stale_translations
             }
@@ -90,7 +92,7 @@ impl Findings {
         count.fetch_add(1, Ordering::Release);
     }
 
-    /// How often a walker or a pin was where it must not be.
+    /// How often a walker or a pin was where it must not be, or a page not where it must be.
     pub fn sync_violations(&self) -> u64 {
         // Acquire: pairs with the Release in `record`.
         self.sync_violations.load(Ordering::Acquire)
@@ -119,6 +121,7 @@ impl Findings {
         let what = match kind {
             kind if kind == Caught::InsideReusedTable as u64 => "a walker was inside a table taken out of use",
             kind if kind == Caught::PinnedAfterCopy as u64 => "a page was pinned after it had been copied away",
+            kind if kind == Caught::NotPutBack as u64 => "a page was not where it had been found pinned",
             kind if kind == Caught::UsedAfterFree as u64 => "a page was used after it had been freed",
             kind if kind == Caught::StaleKernelMapping as u64 => {
                 "a kernel mapping was used after the flush of the kernel's range"

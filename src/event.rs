@@ -75,6 +75,12 @@ pub enum Event {
     AtRisk,
     /// A table was unlinked with a walker held inside its walk.
     HeldAtUnlink,
+    /// A collapse found a page pinned, and put the table back.
+    FoundPinned,
+    /// Deferred tables were freed because their ticket was covered.
+    FreedByTicket,
+    /// Deferred tables were freed because a grace period had elapsed, their ticket still pending.
+    FreedByGracePeriod,
     /// A walk began.
     WalkBegin,
     /// A walk ended.

@@ -63,8 +63,9 @@ impl Walked {
 
 /// Walks `mm`, which this CPU has loaded, to the page at `va`, and pins it.
 ///
-/// `inside` runs in every table of the descent, the root apart, before its entry is read: an experiment may hold the
-/// walker there. It is given the level, 3 down to 1, and the table.
+/// `inside` runs in every table of the descent, the root apart, before its entry is read, and once more when the page
+/// is pinned, before the entries are looked at again: an experiment may hold the walker there. It is given the level, 3
+/// down to 1, and the table; then 0, and the page.
 ///
 /// Not inlined: its code can be looked at, and is nothing but the walk. It has no locked instruction and no fence but the
 /// policy's own, and the one that takes a reference.
@@ -73,13 +74,17 @@ pub fn gup_fast<'w, P: Policy, M: Machine>(
     cpu: &mut Cpu<'w, M>,
     mm: &Mm,
     va: VirtAddr,
-    inside: impl FnMut(&IrqsOff<'w, M>, u32, Frame),
+    mut inside: impl FnMut(&IrqsOff<'w, M>, u32, Frame),
 ) -> Walked {
     cpu.irqs_off(|off| {
         P::walk_begin(off, mm.id);
         off.begin_walk(mm);
-        let walked = match descend(off, mm, va, inside) {
-            Found::Page(entry, path) => pin(off, va, entry, path),
+        let walked = match descend(off, mm, va, &mut inside) {
+            Found::Page(entry, _) if !pin(off, entry.frame()) => Walked::BackedOff,
+            Found::Page(entry, path) => {
+                inside(off, 0, entry.frame());
+                look_again(off, va, entry, path)
+            }
             Found::Nothing => Walked::NotMapped,
             Found::OtherOwner => Walked::Caught,
         };
@@ -109,7 +114,7 @@ pub(crate) fn descend<'w, M: Machine>(
     off: &IrqsOff<'w, M>,
     mm: &Mm,
     va: VirtAddr,
-    mut inside: impl FnMut(&IrqsOff<'w, M>, u32, Frame),
+    inside: &mut impl FnMut(&IrqsOff<'w, M>, u32, Frame),
 ) -> Found<'w> {
     let machine = &off.world().machine;
     let mut table = mm.root;
@@ -142,11 +147,14 @@ pub(crate) fn descend<'w, M: Machine>(
 /// The entries that led to a page, and what they held.
 type Path<'m> = [Option<(&'m AtomicU64, Entry)>; 2];
 
-fn pin<M: Machine>(off: &IrqsOff<'_, M>, va: VirtAddr, entry: Entry, path: Path<'_>) -> Walked {
-    let page = off.world().machine.page(entry.frame());
-    if !page.try_get() {
-        return Walked::BackedOff;
-    }
+/// Takes a reference, if there is one already. Not inlined: it has the walk's locked instruction.
+#[inline(never)]
+fn pin<M: Machine>(off: &IrqsOff<'_, M>, page: Frame) -> bool {
+    off.world().machine.page(page).try_get()
+}
+
+/// The page of `entry` is pinned: it stays so if it is still mapped.
+fn look_again<M: Machine>(off: &IrqsOff<'_, M>, va: VirtAddr, entry: Entry, path: Path<'_>) -> Walked {
     // Relaxed: after the Acquire in `try_get`. If the page has a new owner, the entry was changed before.
     let unchanged = path.iter().flatten().all(|(slot, entry)| slot.load(Ordering::Relaxed) == entry.0);
     if unchanged {

@@ -50,13 +50,13 @@ pub enum Sampled {
 
 /// In the NMI handler of `cpu`: looks how large the page at `va` is, in the mm of the task that runs.
 ///
-/// `inside` is as in [`gup_fast`](crate::gup_fast::gup_fast).
+/// `inside` is as in [`gup_fast`](crate::gup_fast::gup_fast), but no page is pinned.
 pub fn page_size<'w, P: Policy, M: Machine>(
     world: &'w World<M>,
     cpu: CpuId,
     va: VirtAddr,
     guard: Guard,
-    inside: impl FnMut(&IrqsOff<'w, M>, u32, Frame),
+    mut inside: impl FnMut(&IrqsOff<'w, M>, u32, Frame),
 ) -> Sampled {
     let off = &world.in_nmi(cpu);
     let state = off.state();
@@ -71,7 +71,7 @@ pub fn page_size<'w, P: Policy, M: Machine>(
     let was_idle = state.quiescent.nmi_enter();
     let (outer, outer_figures) = (state.own_tracker(), state.walk.begin_nested(&world.unlink_clock, current));
     P::walk_begin(off, current);
-    let sampled = match gup_fast::descend(off, world.mm(current), va, inside) {
+    let sampled = match gup_fast::descend(off, world.mm(current), va, &mut inside) {
         Found::Page(entry, _) if entry.is_huge() => Sampled::Page(FrameSize::Huge),
         Found::Page(..) => Sampled::Page(FrameSize::Small),
         Found::Nothing => Sampled::NotMapped,

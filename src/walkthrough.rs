@@ -30,13 +30,15 @@
 //!    [`cover`] raises `synced` to the snapshot (Release). *Guarantee: every walk that an ack waited for happened before what
 //!    an unlinker does that reads this `synced`*, on any CPU.
 //! 8. **Reuse.** [`redeem`] finds the ticket covered and hands the table out. [`Collapse::Synced`] looks for pins that
-//!    earlier walks keep (and puts everything back if there is one), copies the pages, poisons the table, links the huge entry.
+//!    earlier walks keep, and puts everything back if there is one. [`Collapse::Isolated`] copies the pages, poisons
+//!    the table, links the huge entry.
 //!
 //! [`Cpu::irqs_off`]: crate::world::Cpu::irqs_off
 //! [`Collapse::Ready`]: crate::ops::collapse::Collapse::Ready
 //! [`Collapse::Unlinked`]: crate::ops::collapse::Collapse::Unlinked
 //! [`Collapse::Flushed`]: crate::ops::collapse::Collapse::Flushed
 //! [`Collapse::Synced`]: crate::ops::collapse::Collapse::Synced
+//! [`Collapse::Isolated`]: crate::ops::collapse::Collapse::Isolated
 //! [`policy::unlink`]: crate::policy::unlink
 //! [`policy::sync`]: crate::policy::sync
 //! [`Pending`]: crate::policy::Pending

@@ -6,6 +6,7 @@
 use crate::atomic::{AtomicU64, Ordering};
 use crate::config::FreedTables;
 use crate::detect::{Caught, Violation};
+use crate::event::Event;
 use crate::flush::{self, Reached};
 use crate::machine::Machine;
 use crate::mm::Mm;
@@ -33,6 +34,8 @@ pub enum Collapse {
     Flushed(Range2M, Unlinked<Frame>, Reached),
     /// And no walker is inside it.
     Synced(Range2M, Frame),
+    /// And none of its pages is pinned.
+    Isolated(Range2M, Frame),
 }
 
 /// The range that is collapsed, and the entry that it was.
@@ -77,7 +80,18 @@ impl Operation for Collapse {
             Collapse::Flushed(at, unlinked, reached) => {
                 Collapse::Synced(at, policy::sync::<P, M, _>(cpu, mm, unlinked, reached))
             }
-            Collapse::Synced(at, table) => return Step::Done(finish(cpu, mm, at, table)),
+            Collapse::Synced(at, table) => {
+                if mapped(machine, table).any(|(_, page)| machine.page(page).is_pinned()) {
+                    page_table::link(pmd(machine, mm, at.va), at.table_entry);
+                    cpu.note(mm.id, Event::FoundPinned, 1);
+                    return Step::Done(Outcome::Pinned);
+                }
+                Collapse::Isolated(at, table)
+            }
+            Collapse::Isolated(at, table) => {
+                copy(cpu, mm, at, table);
+                return Step::Done(Outcome::Collapsed(table));
+            }
         })
     }
 }
@@ -87,22 +101,16 @@ pub(crate) fn pmd<'m, M: Machine>(machine: &'m M, mm: &Mm, va: VirtAddr) -> &'m 
     mm.entry(machine, va, 2).expect("the tables above a PTE table exist")
 }
 
-/// No walker is inside `table` any more: isolate, copy, reuse.
-fn finish<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, at: Range2M, table: Frame) -> Outcome {
+/// No walker is inside `table` any more, and none of its pages is pinned: copies them, and takes the table out of use.
+fn copy<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, at: Range2M, table: Frame) {
     let machine = &cpu.world().machine;
-    let slot = pmd(machine, mm, at.va);
-    if mapped(machine, table).any(|(_, page)| machine.page(page).is_pinned()) {
-        page_table::link(slot, at.table_entry);
-        return Outcome::Pinned;
-    }
     for (index, page) in mapped(machine, table) {
         let offset = index as u64 * PAGE_SIZE;
         copy_away(cpu, mm, VirtAddr(at.va.0 + offset), page, Frame(at.huge.0 + offset), table);
     }
     page_table::fill(machine, table, Entry::POISON);
     machine.page(at.huge).map();
-    page_table::link(slot, Entry::huge(at.huge, at.va));
-    Outcome::Collapsed(table)
+    page_table::link(pmd(machine, mm, at.va), Entry::huge(at.huge, at.va));
 }
 
 /// Copies `page`, mapped at `va` by `table`, which no walker is in, and gives it up.

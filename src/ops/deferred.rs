@@ -2,6 +2,7 @@
 //!
 //! Linux frees them by RCU (`tlb_remove_table()`, with `CONFIG_PT_RECLAIM` also where there is no memory for a batch of them).
 
+use crate::event::Event;
 use crate::machine::Machine;
 use crate::pending_gup_sync::Ticket;
 use crate::policy::Policy;
@@ -30,10 +31,14 @@ impl<T> Deferred<T> {
     /// Itself, if they may not.
     pub fn poll<P: Policy, M: Machine>(self, cpu: &Cpu<'_, M>) -> Result<T, Self> {
         let Deferred { mm, ticket, period } = self;
-        match P::free_early(cpu.world().mm(mm), ticket) {
-            Ok(tables) => Ok(tables),
-            Err(ticket) if cpu.world().has_elapsed(cpu.id(), &period) => Ok(ticket.into_tables()),
-            Err(ticket) => Err(Deferred { mm, ticket, period }),
-        }
+        let (tables, freed) = match P::free_early(cpu.world().mm(mm), ticket) {
+            Ok(tables) => (tables, Event::FreedByTicket),
+            Err(ticket) if cpu.world().has_elapsed(cpu.id(), &period) => {
+                (ticket.into_tables(), Event::FreedByGracePeriod)
+            }
+            Err(ticket) => return Err(Deferred { mm, ticket, period }),
+        };
+        cpu.note(mm, freed, 1);
+        Ok(tables)
     }
 }

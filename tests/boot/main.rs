@@ -15,9 +15,11 @@ mod mixed;
 mod mthp;
 mod nmi;
 mod piggyback;
+mod pins;
 mod policies;
 mod posture;
 mod product;
+mod rare;
 mod refused;
 mod start;
 mod trace;
@@ -49,12 +51,14 @@ fn main() {
         membership::trials(),
         unshare::trials(),
         piggyback::trials(),
+        pins::trials(),
         mixed::trials(),
         mthp::trials(),
         nmi::trials(),
         classes::trials(),
         cleared::trials(),
         product::trials(),
+        rare::trials(),
         policies::trials(),
         trace::trials(),
         walker::trials(),

@@ -18,7 +18,8 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Not part of every walk.
-const APART: [&str; 5] = ["gup_fast::pin::", "::stay::", "::caught", "panic", "expect_failed"];
+const APART: [&str; 7] =
+    ["gup_fast::pin::", "::put_page", "::stay::", "::stay_pinned::", "::caught", "panic", "expect_failed"];
 
 /// The functions of the kernel: by address, the name and the code.
 struct Functions(BTreeMap<u64, (String, Vec<u8>)>);

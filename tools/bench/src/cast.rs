@@ -113,6 +113,12 @@ impl Cast {
         teams.chain(spec.roles().map(|(_, cpus)| cpus)).fold(0, usize::saturating_add)
     }
 
+    /// Whether the mm of each team runs on some CPU besides its mutator's.
+    pub(crate) fn has_workers(spec: &Spec) -> bool {
+        let inside = usize::from(spec.mutator == Mutator::Inside);
+        wanted(spec).into_iter().all(|team| team.size > inside)
+    }
+
     /// That it takes too many, in words.
     pub(crate) fn say_need(spec: &Spec, need: usize, cpus: usize) -> String {
         let mutator = spec.mutator;

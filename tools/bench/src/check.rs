@@ -14,7 +14,7 @@ use core::ops::RangeInclusive;
 use gupsync::ops::mthp::PMD_ORDER;
 
 use crate::cast::Cast;
-use crate::spec::{Flush, MAX_PAGES, MAX_SHARERS, MAX_TABLES, SETTINGS, Setting, Spec, Workload};
+use crate::spec::{Flush, Kind, MAX_PAGES, MAX_SHARERS, MAX_TABLES, SETTINGS, Setting, Spec, Workload};
 
 /// More CPUs than any machine of today has.
 const MANY_CPUS: u64 = 4096;
@@ -22,7 +22,7 @@ const MANY_CPUS: u64 = 4096;
 const MANY_TIMES: u64 = 1_000_000_000;
 
 /// The bounds of every number, by key. A seed has none but its type's.
-pub const BOUNDS: [(&str, RangeInclusive<u64>); 21] = [
+pub const BOUNDS: [(&str, RangeInclusive<u64>); 22] = [
     ("threshold", 1..=MANY_CPUS),
     ("mm_cpus", 1..=MANY_CPUS),
     // PCIDs have 12 bits, and local ASIDs take some of them.
@@ -48,6 +48,7 @@ pub const BOUNDS: [(&str, RangeInclusive<u64>); 21] = [
     ("ops", 1..=MANY_TIMES),
     ("seed", 0..=u64::MAX),
     ("trim", 1..=MANY_TIMES),
+    ("pins", 1..=MANY_TIMES),
 ];
 
 /// The bounds of the number that `setting` holds, if it holds one.
@@ -106,6 +107,7 @@ impl Spec {
             let remedy = "a piggyback needs a mutator, a walker and a sibling; use mm_cpus=3 or more";
             return self.refuse("mm_cpus", remedy.to_owned());
         }
+        self.check_pins()?;
         let need = Cast::need(self);
         if need > cpus {
             let key = if self.workload == Workload::Mixed { "workload" } else { "mm_cpus" };
@@ -142,8 +144,11 @@ impl Spec {
         if self.order == PMD_ORDER && self.batch > 1 {
             return self.refuse("batch", "a batch is of mTHPs; use order=8 or below, or batch=1".to_owned());
         }
-        if self.order < PMD_ORDER && self.is_piggyback() {
-            return self.refuse("order", "a piggyback collapses as a whole; use order=9".to_owned());
+        let is_whole = self.is_piggyback() || self.pins.0.is_some();
+        if self.order < PMD_ORDER && is_whole {
+            let remedy =
+                "where a sibling interrupts or a page is pinned, a range is collapsed as a whole; use order=9";
+            return self.refuse("order", remedy.to_owned());
         }
         Ok(())
     }
@@ -157,6 +162,25 @@ impl Spec {
         if self.flush == Flush::None && !is_possible {
             let remedy = "goes with workload=collapse or unshare, without touch, remap and trim; use these";
             return self.refuse("flush", remedy.to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_pins(&self) -> Result<(), Refusal> {
+        if self.pins.0.is_none() {
+            return Ok(());
+        }
+        if !self.kinds().contains(&Kind::Collapse) {
+            let remedy = match self.workload {
+                Workload::Mixed => "nothing collapses; add collapse to operations or use pins=off",
+                _ => "nothing collapses; use workload=collapse or pins=off",
+            };
+            return self.refuse("pins", remedy.to_owned());
+        }
+        if !Cast::has_workers(self) {
+            let least = if self.workload == Workload::Mixed { "threshold=3" } else { "mm_cpus=2" };
+            let remedy = format!("another CPU than the mutator holds the pin; use {least} or more");
+            return self.refuse("pins", remedy);
         }
         Ok(())
     }
@@ -179,7 +203,7 @@ mod tests {
             let is_number = ["N", "off|every:N"].contains(&(setting.form)().as_str());
             assert_eq!(bounds(setting).is_some(), is_number, "{}", setting.key);
             let Some(bounds) = bounds(setting) else { continue };
-            let prefix = if setting.key == "trim" { "every:" } else { "" };
+            let prefix = if (setting.form)() == "N" { "" } else { "every:" };
             for beyond in [bounds.start().checked_sub(1), bounds.end().checked_add(1)].into_iter().flatten() {
                 let mut spec = Spec::default();
                 // What cannot be read at all needs no bound here.
@@ -188,6 +212,33 @@ mod tests {
                 assert_eq!(refusal.key, setting.key);
                 assert_eq!(refusal.remedy, format!("use {} to {}", bounds.start(), bounds.end()));
             }
+        }
+    }
+
+    #[test]
+    fn pins_are_for_collapses_and_for_workers() {
+        for (words, remedy) in [
+            ("workload=protect pins=every:4", Some("nothing collapses; use workload=collapse or pins=off")),
+            (
+                "workload=mixed operations=unmap,unshare pins=every:4",
+                Some("nothing collapses; add collapse to operations or use pins=off"),
+            ),
+            (
+                "mm_cpus=1 pins=every:4",
+                Some("another CPU than the mutator holds the pin; use mm_cpus=2 or more"),
+            ),
+            (
+                "workload=mixed threshold=2 pins=every:4",
+                Some("another CPU than the mutator holds the pin; use threshold=3 or more"),
+            ),
+            ("workload=piggyback-kernel pins=every:4", None),
+            ("workload=mixed threshold=3 operations=unmap,collapse pins=every:4", None),
+            ("mm_cpus=1 mutator=outside pins=every:4", None),
+            ("workload=mixed threshold=1 mutator=outside pins=every:4", None),
+        ] {
+            let spec: Spec = words.parse().expect("a spec");
+            let refused = spec.check(64).err().map(|refusal| refusal.to_string());
+            assert_eq!(refused, remedy.map(|remedy| format!("pins=every:4: {remedy}")), "{words}");
         }
     }
 

@@ -30,6 +30,8 @@ pub struct Measured<'a> {
     pub cycles: u64,
     /// Remaps of a kernel page that a worker on another CPU has read through; if the counts are about all mms.
     pub remaps_read: Option<u64>,
+    /// Requests acknowledged beyond the interrupts taken; if the counts are about all mms.
+    pub coalesced: Option<u64>,
     /// The tickets of the mms when counting began.
     pub before: Tickets,
     /// The same when counting ended.
@@ -165,6 +167,8 @@ counters! {
     ops = Of(|m| Some(m.ops)), Exact, [Column("ops", 10, Always), Sum];
     /// Operations done, but taken back: a page was pinned.
     ops_failed = Of(|m| Some(m.failed)), Exact, [];
+    /// Operations that found a page pinned.
+    ops_pinned = Happened(Event::FoundPinned), Exact, [Column("pinned", 155, IfAny), Narrow, Sum];
     /// Flush requests sent.
     flush_ipis = Happened(Event::FlushIpi), Exact, [Column("flush IPIs", 20, Always), Narrow, Sum];
     /// Sync requests sent.
@@ -195,6 +199,10 @@ counters! {
     cleared_by_other_flush = Happened(Event::ClearedByOtherFlush), Exact, [];
     /// Tickets covered by an interrupt that was neither a flush nor a sync.
     cleared_by_other_ipi = Happened(Event::ClearedByOtherIpi), Exact, [];
+    /// Times that deferred tables were freed because their ticket was covered.
+    freed_by_ticket = Happened(Event::FreedByTicket), Timing, [Sum];
+    /// Times that deferred tables were freed because a grace period had elapsed.
+    freed_by_grace_period = Happened(Event::FreedByGracePeriod), Timing, [Sum];
     /// INVLPGB instructions executed.
     invlpgb_ops = Happened(Event::Invlpgb), Exact, [Column("INVLPGB", 110, IfAny), Narrow];
     /// TLBSYNC instructions executed.
@@ -207,6 +215,8 @@ counters! {
     kicks = Happened(Event::Kick), Timing, [];
     /// Flush, sync and other interrupts taken; one may serve several requests.
     interrupts_taken = Happened(Event::InterruptTaken), Timing, [Sum];
+    /// Requests that took no interrupt of their own: one interrupt served several.
+    requests_coalesced = Of(|m| m.coalesced), Timing, [Column("coalesced", 125, IfAny), Sum];
     /// Flush requests carried out and acknowledged.
     flush_acks = Happened(Event::FlushAcked), Exact, [];
     /// Sync requests acknowledged.
@@ -249,7 +259,7 @@ counters! {
     remaps_read = Of(|m| m.remaps_read), Exact, [];
     /// How often a vCPU was preempted.
     preemptions = Happened(Event::Preempted), Exact, [];
-    /// Walkers caught in a table or on a page that was in use elsewhere.
+    /// Walkers caught in a table or on a page that was in use elsewhere, or without a page that was to be put back.
     sync_violations = Of(|m| Some(m.sync_violations)), Exact, [];
     /// Accesses caught that used a translation after its flush had completed.
     stale_translations = Of(|m| Some(m.stale_translations)), Exact, [];

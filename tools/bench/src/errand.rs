@@ -22,6 +22,8 @@ pub(crate) enum Errand {
     Step(Job),
     /// What a sibling of the mutator might do, for a piggyback.
     Sibling(Workload),
+    /// To give back the page that it has pinned for this turn.
+    Unpin,
 }
 
 /// The errands of one team: one at a time.

@@ -9,8 +9,11 @@
 //!
 //! A held walker that another CPU waits for does not go on at once: an unlinker that does not await its ack has time to
 //! reuse the table, and is caught.
+//!
+//! [`Hold::let_pin`] is for a walker that is inside where none may be, because a sync is missing: when it returns, the
+//! walker has pinned the page that it came for, and keeps it until the operation is over.
 
-use gupsync::atomic::{AtomicU64, Ordering};
+use gupsync::atomic::{AtomicU64, Figure, Ordering};
 use gupsync::cpumask::CpuMask;
 use gupsync::detect::{Caught, Violation};
 use gupsync::mm::Mm;
@@ -42,13 +45,25 @@ pub struct Hold {
     entered: AtomicU64,
     /// The last turn in which held walkers may go on by themselves.
     released: AtomicU64,
+    /// The last turn in which they go on to pin, and no further.
+    pinning: Figure,
+    /// How many have pinned their page.
+    pinned: AtomicU64,
 }
 
 impl Hold {
     /// No walker is to be held, on `cpus` CPUs. One that is waited for looks `linger` times before it goes on.
     pub fn new(cpus: usize, linger: usize) -> Self {
         let zero = || AtomicU64::new(0);
-        Hold { linger, armed: CpuMask::new(cpus), inside: zero(), entered: zero(), released: zero() }
+        Hold {
+            linger,
+            armed: CpuMask::new(cpus),
+            inside: zero(),
+            entered: zero(),
+            released: zero(),
+            pinning: Figure::new(0),
+            pinned: zero(),
+        }
     }
 
     /// Mutator: names the walkers to be held from now on. Published by what tells them to walk.
@@ -90,9 +105,38 @@ impl Hold {
         cpu.rest(|| !self.is_any_inside());
     }
 
+    /// Mutator: the walkers that are inside go on in `turn`, and pin their pages. Comes back when each has, or has ended
+    /// its walk.
+    pub fn let_pin<M: Spin>(&self, cpu: &mut Cpu<'_, M>, turn: u64) {
+        // Relaxed: published by `released`.
+        self.pinning.store(turn, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `stay`.
+        self.released.store(turn, Ordering::Release);
+        // Acquire, both: pair with the Release in `stay_pinned` and in `leave`; the pin is there.
+        cpu.rest(|| self.pinned.load(Ordering::Acquire) == self.inside.load(Ordering::Acquire));
+    }
+
+    /// Walker, with its page pinned, which [`Hold::stay`] has let it go on to: stays until `is_over`, or until another
+    /// CPU waits for it.
+    #[inline(never)]
+    pub fn stay_pinned<M: Spin>(&self, off: &IrqsOff<'_, M>, is_over: impl Fn() -> bool) {
+        let world = off.world();
+        // Release, both: pair with the Acquire in `let_pin`.
+        self.pinned.fetch_add(1, Ordering::Release);
+        world.machine.spin(|| is_over() || world.is_waited_for(off.id()));
+        self.pinned.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Walker, after its walk in such a turn.
+    pub fn leave(&self) {
+        // Release: pairs with the Acquire in `is_any_inside` and in `let_pin`.
+        self.inside.fetch_sub(1, Ordering::Release);
+    }
+
     /// Walker, inside a table of its walk, or kept from one: stays there, interrupts off. Is caught if the table was taken out
     /// meanwhile, and was another CPU's alone, though it is back. `is_over` says whether the operation of `turn` is over. With
-    /// `preempted`, its vCPU is taken away meanwhile.
+    /// `preempted`, its vCPU is taken away meanwhile. Says whether it is to go on to pin its page: then it is inside until it
+    /// [leaves](Hold::leave).
     ///
     /// Not inlined into the walk: a walker that is not held executes none of it.
     #[inline(never)]
@@ -103,7 +147,7 @@ impl Hold {
         turn: u64,
         preempted: bool,
         is_over: impl Fn() -> bool,
-    ) {
+    ) -> bool {
         let world = off.world();
         let isolations = |at: &At<'_>| world.machine.page(at.table).isolations();
         let before = walked.as_ref().map(isolations);
@@ -128,7 +172,11 @@ impl Hold {
                 (Caught::InsideReusedTable, off.id(), world.machine.page(*table).unlinked_with());
             world.caught(Violation { kind, cpu, mm: mm.id, va: *va, table: *table, ticket });
         }
-        // Release: pairs with the Acquire in `is_any_inside`.
-        self.inside.fetch_sub(1, Ordering::Release);
+        // Relaxed: published by `released`.
+        let is_to_pin = self.pinning.load(Ordering::Relaxed) == turn;
+        if !is_to_pin {
+            self.leave();
+        }
+        is_to_pin
     }
 }

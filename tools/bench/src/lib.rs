@@ -28,6 +28,7 @@ mod mutation;
 mod mutator;
 mod phases;
 mod ranges;
+mod rare;
 pub mod report;
 pub mod row;
 mod run;

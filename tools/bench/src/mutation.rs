@@ -41,6 +41,8 @@ pub(crate) struct Mutation<'r, M: Bench> {
     pub(crate) is_walkable: bool,
     /// The workers that are held in it.
     pub(crate) held: Vec<CpuId>,
+    /// The worker that has a page of its range pinned.
+    pub(crate) pinner: Option<CpuId>,
     /// The mms that have a share in the shared tables of the turn, and in which.
     pub(crate) sharing: Vec<(MmId, SharedTables)>,
     /// Shared tables that the team's mm will find if it leaves the shared ones by protecting them.
@@ -61,6 +63,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
             turn: 0,
             is_walkable: false,
             held: Vec::new(),
+            pinner: None,
             sharing: Vec::new(),
             own: None,
             joiners: Vec::new(),
@@ -123,19 +126,19 @@ impl<'r, M: Bench> Mutation<'r, M> {
                 let Ended::Collapse(outcome) = self.finish::<P>(cpu, Collapse::Ready { va, huge }) else {
                     unreachable!("a collapse ends as one")
                 };
-                let done = match outcome {
+                Ok(match outcome {
                     Outcome::Collapsed(table) => {
                         self.ranges.give_table(&self.run.world.machine, table);
                         self.ranges.record(self.turn, Place::Huge(va, huge));
-                        true
+                        (Expect::Mapped, true)
                     }
+                    // No second attempt: the range is used as it was, and goes when its time has come, like any other.
                     Outcome::Pinned => {
                         self.ranges.give_huge(huge);
                         self.ranges.record(self.turn, Place::Small(va));
-                        false
+                        (Expect::AsBefore, false)
                     }
-                };
-                Ok((Expect::Mapped, done))
+                })
             }
             Kind::Protect => {
                 let layout = spec.layout();
@@ -168,6 +171,10 @@ impl<'r, M: Bench> Mutation<'r, M> {
             if is_flushed && self.run.spec.is_piggyback() {
                 self.piggyback(cpu);
             }
+            let is_isolated = matches!(job.op, Any::Collapse(Collapse::Isolated(..)));
+            if is_isolated && self.lets_pin() && self.team.hold.is_any_inside() {
+                self.team.hold.let_pin(cpu, self.turn);
+            }
             match self.step::<P>(cpu, job) {
                 Stepped::Next(next) | Stepped::Wait(next) => job = next,
                 Stepped::Done(ended) => return ended,
@@ -194,11 +201,24 @@ impl<'r, M: Bench> Mutation<'r, M> {
         })
     }
 
+    /// The operation is over, and so is the turn of every worker: the one that has a page pinned gives it back.
+    pub(crate) fn unpin(&mut self, cpu: &mut Cpu<'_, M>) {
+        if let Some(pinner) = self.pinner.take() {
+            self.send(cpu, pinner, Errand::Unpin);
+        }
+    }
+
     /// A worker that is not held, or `None`: the task may stay where it is.
     fn draw_free_worker(&mut self) -> Option<CpuId> {
         let workers = self.cast.workers.clone();
         let drawn = CpuId(workers.start + self.draw(workers.len() + 1));
         (workers.contains(&drawn.0) && !self.held.contains(&drawn)).then_some(drawn)
+    }
+
+    /// Whether a walker that no sync has made leave goes on before the pages are copied, and pins one: in one turn of
+    /// two. In the other it is inside until the operation is over, and reads the table then.
+    fn lets_pin(&self) -> bool {
+        (self.turn ^ self.run.spec.seed).is_multiple_of(2)
     }
 
     /// Between flush and sync: the vCPU that was preempted goes on, and a sibling does what interrupts the walkers.

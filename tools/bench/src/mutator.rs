@@ -101,7 +101,7 @@ fn warm_up<P: Policy, M: Bench>(mutation: &mut Mutation<'_, M>, cpu: &mut Cpu<'_
     let mut at_rest = false;
     while !at_rest && mutation.turn < WARM_UP && !mutation.run.must_stop() {
         let kind = kinds[mutation.turn as usize % kinds.len()];
-        turn::<P, M>(mutation, cpu, kind, false)?;
+        turn::<P, M>(mutation, cpu, kind, false, false)?;
         at_rest = cpu.is_at_rest(mutation.mm(), mutation.cast.mm_cpus());
     }
     if !at_rest && !mutation.run.must_stop() {
@@ -118,6 +118,7 @@ fn count<P: Policy, M: Bench>(
     let run = mutation.run;
     let kinds = run.spec.kinds();
     let tally = &run.tallies[mutation.index];
+    let mut collapses = 0;
     for op in 0..run.spec.ops {
         if run.must_stop() {
             break;
@@ -128,8 +129,11 @@ fn count<P: Policy, M: Bench>(
         // One in so many, but not always the same one: which mm leaves shared tables first goes by turns too.
         let holds_always = run.spec.is_piggyback() || run.spec.interleave.is_on();
         let hold = holds_always || op % HOLD_EVERY == op / HOLD_EVERY % HOLD_EVERY;
+        let kind = kinds[op as usize % kinds.len()];
+        collapses += u64::from(kind == Kind::Collapse);
+        let pin = kind == Kind::Collapse && run.spec.pins.0.is_some_and(|pins| pins.is_due(collapses));
         let began = run.world.machine.clock();
-        let done = turn::<P, M>(mutation, cpu, kinds[op as usize % kinds.len()], hold)?;
+        let done = turn::<P, M>(mutation, cpu, kind, hold, pin)?;
         tally.add(run.world.machine.clock() - began, done, mutation.is_walkable);
         progress(op + 1);
     }
@@ -142,9 +146,11 @@ fn turn<P: Policy, M: Bench>(
     cpu: &mut Cpu<'_, M>,
     kind: Kind,
     hold: bool,
+    pin: bool,
 ) -> Result<bool, NoMemory> {
     mutation.turn += 1;
     mutation.prepare::<P>(cpu, kind)?;
+    mutation.pinner = pin.then(|| nth_worker(mutation, 0));
     mutation.is_walkable = mutation.is_mapped(kind);
     mutation.held = if hold && mutation.is_walkable { draw_held(mutation) } else { Vec::new() };
     open(mutation, cpu, kind, Activity::Walk);
@@ -158,13 +164,14 @@ fn turn<P: Policy, M: Bench>(
     let is_flushed = mutation.run.spec.flush != Flush::None;
     let expect = operated.as_ref().ok().filter(|_| is_flushed).map_or(Expect::Anything, |(expect, _)| *expect);
     mutation.team.turns.close(cpu, mutation.turn, expect);
+    mutation.unpin(cpu);
     operated.map(|(_, done)| done)
 }
 
 fn open<M: Bench>(mutation: &Mutation<'_, M>, cpu: &mut Cpu<'_, M>, kind: Kind, activity: Activity) {
     let toucher = if activity == Activity::Walk { toucher_of(mutation) } else { None };
-    let turn =
-        Turn { number: mutation.turn, va: layout::address(kind, mutation.turn), kind, activity, toucher };
+    let (number, va) = (mutation.turn, layout::address(kind, mutation.turn));
+    let turn = Turn { number, va, kind, activity, toucher, pinner: mutation.pinner };
     // A turn without an operation races with nothing.
     let racing = mutation.run.spec.eager.is_on() && activity == Activity::Walk;
     mutation.team.open(cpu, turn, &mutation.held, racing, |cpu| kick_workers(mutation, cpu));
@@ -178,8 +185,13 @@ fn toucher_of<M: Bench>(mutation: &Mutation<'_, M>) -> Option<CpuId> {
     if workers.is_empty() || !is_wanted || spec.naps.is_on() {
         return None;
     }
-    let nth = |index| CpuId(workers.start + (mutation.turn as usize + index) % workers.len());
-    (0..workers.len()).map(nth).find(|worker| !mutation.held.contains(worker))
+    (0..workers.len()).map(|index| nth_worker(mutation, index)).find(|worker| !mutation.held.contains(worker))
+}
+
+/// The workers, each by turns, from the one on whose turn it is.
+fn nth_worker<M: Bench>(mutation: &Mutation<'_, M>, index: usize) -> CpuId {
+    let workers = &mutation.cast.workers;
+    CpuId(workers.start + (mutation.turn as usize + index) % workers.len())
 }
 
 /// Every CPU leaves the mm, its ASID is given up, and every CPU comes back: a process has ended, and another begins.

@@ -284,7 +284,12 @@ fn take_away<M: Bench>(cpu: &Cpu<'_, M>, mm: &Mm, place: Place) -> Vec<Trash> {
     match place {
         Place::Small(va) => {
             // Relaxed, here and below: written by this mutator.
-            let table = Entry(pmd(va).load(Ordering::Relaxed)).frame();
+            let entry = Entry(pmd(va).load(Ordering::Relaxed));
+            if !entry.is_present() {
+                // A collapse has not put it back, and was caught.
+                return Vec::new();
+            }
+            let table = entry.frame();
             page_table::link(pmd(va), Entry(0));
             let page = |slot: &AtomicU64| Entry(slot.load(Ordering::Relaxed));
             let pages = machine.words(table).iter().map(page).filter(|entry| entry.is_present());

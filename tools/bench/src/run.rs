@@ -218,6 +218,7 @@ impl<M: Bench> Run<M> {
         };
         let team = self.cast.teams.iter().find(|team| team.mms[0] == mms[0]);
         let team = team.filter(|_| !are_all || self.teams.len() == 1);
+        let acks: u64 = [Event::FlushAcked, Event::SyncAcked, Event::OtherAcked].map(happened).iter().sum();
         let has_isolated = are_all && !isolated.is_empty();
         let isolated = Isolated { happened: &on_isolated, longest_gap: self.longest_gap.get() };
         Counts::new(&Measured {
@@ -231,6 +232,7 @@ impl<M: Bench> Run<M> {
             least_flushing: least(|role| matches!(role, Role::Flusher(_)), &deeds),
             cycles: tally(|tally| &tally.cycles),
             remaps_read: are_all.then(|| self.window.read()),
+            coalesced: acks.checked_sub(happened(Event::InterruptTaken)).filter(|_| are_all),
             before,
             after,
             sync_violations: self.world.findings.sync_violations(),

@@ -75,7 +75,10 @@ impl<M: Bench> ForPolicy for Walk<'_, M> {
         let Some(turn) = team.turns.glance() else { return };
         let is_preempted = cast.is_preempted(cpu);
         let stay = |off: &IrqsOff<'_, M>, walked| {
-            team.hold.stay(off, walked, turn.number, is_preempted, || team.turns.has_operated(turn.number));
+            // Its handler pins no page, and so leaves at once where a walker would go on to.
+            if team.hold.stay(off, walked, turn.number, is_preempted, || team.turns.has_operated(turn.number)) {
+                team.hold.leave();
+            }
         };
         let at = run.spec.layout().page_of(turn.kind, turn.number, 0);
         let (mut is_to_stay, last_table) = (stays, run.spec.layout().last_level(turn.kind));

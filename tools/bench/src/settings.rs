@@ -224,6 +224,8 @@ settings! {
         touch: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// Whether a kernel mapping is changed, and the kernel's range flushed, before each operation of the first mm.
         remap: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
+        /// In one collapse of so many, a worker holds a pin on a page of the range, so that the table is put back.
+        pins: Maybe<Every> = Maybe(None), sometimes([1, 2, 3, 8].map(|n| Maybe(Some(Every(n))))), [Title];
         /// How many tables an unmap or an unshare unlinks.
         tables: u64 = 1, sometimes(Vec::from_iter(1..=MAX_TABLES)), [Title];
         /// How many pages a protect is about. Linux flushes up to 33 one by one.

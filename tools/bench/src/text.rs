@@ -71,6 +71,13 @@ optional! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Every(pub u64);
 
+impl Every {
+    /// Whether it is time, the `count`th time.
+    pub fn is_due(self, count: u64) -> bool {
+        count.is_multiple_of(self.0)
+    }
+}
+
 impl fmt::Display for Every {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "every:{}", self.0)

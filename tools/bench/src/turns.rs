@@ -20,7 +20,9 @@ pub(crate) enum Expect {
     Anything,
     /// Every page holds its own address.
     Mapped,
-    /// The same, and no page can be written.
+    /// The same, each page where it was before: the operation was taken back.
+    AsBefore,
+    /// Every page holds its own address, and none can be written.
     ReadOnly,
     /// Nothing is mapped.
     Nothing,
@@ -28,7 +30,7 @@ pub(crate) enum Expect {
 
 impl Expect {
     fn from_word(word: u64) -> Self {
-        [Expect::Anything, Expect::Mapped, Expect::ReadOnly, Expect::Nothing][word as usize]
+        [Expect::Anything, Expect::Mapped, Expect::AsBefore, Expect::ReadOnly, Expect::Nothing][word as usize]
     }
 }
 
@@ -57,6 +59,8 @@ pub(crate) struct Turn {
     pub(crate) activity: Activity,
     /// The worker that goes on using translations while the operation is done.
     pub(crate) toucher: Option<CpuId>,
+    /// The worker that holds a pin on a page of the range until the operation is over.
+    pub(crate) pinner: Option<CpuId>,
 }
 
 /// The turns of one team.
@@ -68,8 +72,9 @@ pub(crate) struct Turns {
     va: AtomicU64,
     kind: AtomicU64,
     activity: AtomicU64,
-    /// Its number plus one; 0 if there is none.
+    /// Their numbers plus one; 0 if there is none.
     toucher: AtomicU64,
+    pinner: AtomicU64,
     /// What the range of a turn holds once its operation is over, for odd turns and for even ones.
     expect: [AtomicU64; 2],
     /// The last turn whose operation is over.
@@ -94,6 +99,7 @@ impl Turns {
             kind: zero(),
             activity: zero(),
             toucher: zero(),
+            pinner: zero(),
             expect: [zero(), zero()],
             operated: zero(),
             ready: zero(),
@@ -107,7 +113,9 @@ impl Turns {
         self.va.store(turn.va.0, Ordering::Relaxed);
         self.kind.store(turn.kind as u64, Ordering::Relaxed);
         self.activity.store(turn.activity as u64, Ordering::Relaxed);
-        self.toucher.store(turn.toucher.map_or(0, |cpu| cpu.0 as u64 + 1), Ordering::Relaxed);
+        for (word, cpu) in [(&self.toucher, turn.toucher), (&self.pinner, turn.pinner)] {
+            word.store(cpu.map_or(0, |cpu| cpu.0 as u64 + 1), Ordering::Relaxed);
+        }
         self.ready.store(0, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
         // Release: pairs with the Acquire in `latest`.
@@ -161,8 +169,9 @@ impl Turns {
         let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
         let kind = Kind::ALL[word(&self.kind) as usize];
         let activity = [Activity::Walk, Activity::Leave, Activity::Return][word(&self.activity) as usize];
-        let toucher = word(&self.toucher).checked_sub(1).map(|cpu| CpuId(cpu as usize));
-        Turn { number, va: VirtAddr(word(&self.va)), kind, activity, toucher }
+        let cpu = |of: &AtomicU64| word(of).checked_sub(1).map(|cpu| CpuId(cpu as usize));
+        let (toucher, pinner) = (cpu(&self.toucher), cpu(&self.pinner));
+        Turn { number, va: VirtAddr(word(&self.va)), kind, activity, toucher, pinner }
     }
 
     /// Worker: what the range of turn `number`, the last one, holds.

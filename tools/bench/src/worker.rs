@@ -51,6 +51,7 @@ impl<M: Bench> ForPolicy for Work<'_, M> {
             random: run.random(self.cpu),
             is_preempted: cast.is_preempted(self.cpu),
             touched: VirtAddr(0),
+            pinned: None,
         };
         worker.work::<P>(&mut cpu);
     }
@@ -64,6 +65,8 @@ struct Worker<'r, M: Bench> {
     is_preempted: bool,
     /// The page whose translation it has used in this turn.
     touched: VirtAddr,
+    /// The page that it holds until the operation of this turn is over, and where that is mapped.
+    pinned: Option<(Turn, VirtAddr, Frame)>,
 }
 
 impl<M: Bench> Worker<'_, M> {
@@ -149,6 +152,9 @@ impl<M: Bench> Worker<'_, M> {
             // Relaxed: published by `through`.
             self.run.deeds[cpu.id().0].fetch_add(1, Ordering::Relaxed);
         }
+        if turn.pinner == Some(cpu.id()) {
+            self.pin::<P>(cpu, turn);
+        }
         if turn.toucher == Some(cpu.id()) {
             self.touch_meanwhile(cpu, turn);
             return;
@@ -171,11 +177,15 @@ impl<M: Bench> Worker<'_, M> {
     /// Uses the translation of the last turn once more. Its operation is over, so its flush has completed.
     fn check<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, last: Turn) {
         let expect = self.team.turns.expected(last.number);
+        if expect == Expect::AsBefore {
+            let at = self.draw_page(last);
+            self.find_put_back::<P>(cpu, last, at, None);
+        }
         let (machine, at) = (&self.run.world.machine, self.touched);
         let found = machine.touch(at);
         let is_right = match expect {
             Expect::Anything => true,
-            Expect::Mapped => found == Some(at.0),
+            Expect::Mapped | Expect::AsBefore => found == Some(at.0),
             Expect::ReadOnly => found == Some(at.0) && !machine.write(at, at.0),
             Expect::Nothing => found.is_none(),
         };
@@ -216,40 +226,85 @@ impl<M: Bench> Worker<'_, M> {
 
     /// Walks to some page of the range; with `hold`, is held on the way, once.
     fn walk<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn, hold: &mut bool) -> Walked {
-        let (world, at) = (&self.run.world, self.draw_page(turn));
+        let at = self.draw_page(turn);
+        let walked = self.walk_to::<P>(cpu, turn, at, hold);
+        if let Walked::Pinned { page, .. } = walked {
+            self.run.world.put_page(page);
+        }
+        walked
+    }
+
+    /// Pins a page of the range, as a device needs it: until the operation is over.
+    fn pin<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn) {
+        let at = self.draw_page(turn);
+        if let Walked::Pinned { page, .. } = self.walk_to::<P>(cpu, turn, at, &mut false) {
+            self.pinned = Some((turn, at, page));
+        }
+    }
+
+    /// Gives back the page that was pinned, which must be mapped where it was.
+    fn unpin<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>) {
+        if let Some((turn, at, page)) = self.pinned.take() {
+            self.find_put_back::<P>(cpu, turn, at, Some(page));
+            self.run.world.put_page(page);
+        }
+    }
+
+    /// Walks to a page of 4 KiB at `at`: `page`, if it is known. The operation was taken back.
+    fn find_put_back<P: Policy>(&self, cpu: &mut Cpu<'_, M>, turn: Turn, at: VirtAddr, page: Option<Frame>) {
+        let is_put_back = match self.walk_to::<P>(cpu, turn, at, &mut false) {
+            Walked::Pinned { page: found, size, .. } => {
+                self.run.world.put_page(found);
+                size == FrameSize::Small && page.is_none_or(|page| page == found)
+            }
+            // Found by a detector already.
+            Walked::Caught => true,
+            Walked::NotMapped | Walked::BackedOff => false,
+        };
+        if !is_put_back {
+            self.caught(cpu.id(), Caught::NotPutBack, at, page.unwrap_or(Frame(0)));
+        }
+    }
+
+    /// Walks to the page at `at`, and keeps it; with `hold`, is held on the way, once.
+    fn walk_to<P: Policy>(&self, cpu: &mut Cpu<'_, M>, turn: Turn, at: VirtAddr, hold: &mut bool) -> Walked {
+        let world = &self.run.world;
         let last_table = self.run.spec.layout().last_level(turn.kind);
+        let (team, mut is_to_pin) = (self.team, false);
         let is_sampled = self.run.spec.sample.0 == Some(Sample::Walk);
+        let is_over = || team.turns.has_operated(turn.number);
         let inside = |off: &_, level, table| {
             if level == last_table && core::mem::take(hold) {
                 if is_sampled {
                     self.run.sample(off, false);
                 }
-                self.team.hold.stay(
-                    off,
-                    Some(At { mm: self.mm, va: at, table }),
-                    turn.number,
-                    self.is_preempted,
-                    || self.team.turns.has_operated(turn.number),
-                );
+                let held = Some(At { mm: self.mm, va: at, table });
+                is_to_pin = team.hold.stay(off, held, turn.number, self.is_preempted, is_over);
+            }
+            if level == 0 && is_to_pin {
+                team.hold.stay_pinned(off, is_over);
             }
         };
         let walked = gup_fast::gup_fast::<P, M>(cpu, self.mm, at, inside);
+        if is_to_pin {
+            team.hold.leave();
+        }
         if let Walked::Pinned { page, contents, .. } = walked {
             // Relaxed: the reference keeps the contents as they were when it was taken.
             if world.machine.words(contents)[0].load(Ordering::Relaxed) != at.0 {
                 self.caught(cpu.id(), Caught::PinnedAfterCopy, at, page);
             }
-            world.put_page(page);
         }
         walked
     }
 
-    fn run_errand<P: Policy>(&self, cpu: &mut Cpu<'_, M>, errand: Errand) -> Option<Box<Stepped>> {
+    fn run_errand<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, errand: Errand) -> Option<Box<Stepped>> {
         match errand {
             Errand::Step(job) => return Some(Box::new(job.step::<P, M>(cpu))),
             Errand::Sibling(Workload::PiggybackKernel) => self.run.window.remap(cpu),
             Errand::Sibling(Workload::PiggybackEveryone) => sync_round::call_everyone(cpu),
             Errand::Sibling(_) => self.protect_elsewhere::<P>(cpu),
+            Errand::Unpin => self.unpin::<P>(cpu),
         }
         None
     }

@@ -242,6 +242,7 @@ mod tests {
             least_switching: Some(3005),
             least_flushing: Some(3006),
             remaps_read: Some(3011),
+            coalesced: Some(3012),
             cycles: 4 * 3007,
             before: Tickets { set: 3020, cleared: 10 },
             after: Tickets { set: 3999, cleared: 510 },
@@ -251,6 +252,7 @@ mod tests {
         let expected = [
             ("ops", "ops", 4),
             ("ops_failed", "", 3002),
+            ("ops_pinned", "pinned", happened(Event::FoundPinned)),
             ("flush_ipis", "flush IPIs", happened(Event::FlushIpi)),
             ("sync_ipis", "sync IPIs", happened(Event::SyncIpi)),
             ("other_ipis", "other", happened(Event::OtherIpi)),
@@ -266,12 +268,15 @@ mod tests {
             ("cleared_by_sync", "", happened(Event::ClearedBySync)),
             ("cleared_by_other_flush", "", happened(Event::ClearedByOtherFlush)),
             ("cleared_by_other_ipi", "", happened(Event::ClearedByOtherIpi)),
+            ("freed_by_ticket", "", happened(Event::FreedByTicket)),
+            ("freed_by_grace_period", "", happened(Event::FreedByGracePeriod)),
             ("invlpgb_ops", "INVLPGB", happened(Event::Invlpgb)),
             ("tlbsyncs", "", happened(Event::Tlbsync)),
             ("emulation_nmis", "", happened(Event::EmulationNmi)),
             ("hypercalls", "hypercalls", happened(Event::Hypercall)),
             ("kicks", "", happened(Event::Kick)),
             ("interrupts_taken", "", happened(Event::InterruptTaken)),
+            ("requests_coalesced", "coalesced", 3012),
             ("flush_acks", "", happened(Event::FlushAcked)),
             ("sync_acks", "", happened(Event::SyncAcked)),
             ("other_acks", "", happened(Event::OtherAcked)),
@@ -317,7 +322,7 @@ mod tests {
     fn columns_stand_in_their_order() {
         let headers: Vec<_> = columns(&[]).into_iter().map(|column| column.header).collect();
         let expected = "policy,mm,ops,flush IPIs,sync IPIs,/broadcast,other,skipped,set,cleared,foreign,walking,at risk,\
-                        INVLPGB,hypercalls,isolated,gap,held,walks,status";
+                        INVLPGB,hypercalls,coalesced,isolated,gap,held,pinned,walks,status";
         assert_eq!(headers.join(","), expected);
     }
 

@@ -107,6 +107,7 @@ mod tests {
             ("invlpgb_max=1", "invlpgb_max"),
             ("unshare_flush=series", "unshare_flush"),
             ("trim=every:2", "trim"),
+            ("pins=every:2", "pins"),
             ("lazy=1", "lazy"),
             ("stale=1", "stale"),
             ("preempted=1", "preempted"),

@@ -1,0 +1,182 @@
+//! The rare paths: what a row must have seen of those that it asked for.
+//!
+//! # Guarantee
+//!
+//! A row that asked for pins, for held walkers, for preempted vCPUs or for deferred tables has gone through what handles
+//! them. Pins are found exactly as often as they were asked for, unless walkers race: a walker may then be called with a
+//! page in its hands that it is about to give back, and a collapse finds that pinned, too.
+
+use alloc::string::String;
+
+use crate::choice::{Flush, Kind, MmName, Workload};
+use crate::judge::{sum, value};
+use crate::row::Row;
+use crate::text::OrMixed;
+
+impl Row {
+    /// What must hold, and how it is called.
+    pub(crate) fn rare_paths(&self) -> Result<[(bool, &'static str); 5], String> {
+        let c = &self.counts;
+        let (ops, pinned, held) = (value(c.ops)?, value(c.ops_pinned)?, value(c.held_at_unlink)?);
+        let due = self.pins_due(ops);
+        let is_one_kind =
+            |kinds: &[Kind]| self.workload != Workload::Mixed && kinds.contains(&self.operations[0]);
+        // A walker that is inside when the table goes finds its page, and the entry above it changed.
+        let backs_off = is_one_kind(&[Kind::Collapse, Kind::Unshare]) && self.policy.is_safe() && !self.races();
+        let defers = is_one_kind(&[Kind::Unmap]) && self.gather > 0 && ops > 1;
+        Ok([
+            (
+                pinned == due || self.races() && pinned > due,
+                "so many collapses find a page pinned as were given one",
+            ),
+            (
+                c.ops_failed == c.ops_pinned,
+                "an operation is taken back if it finds a page pinned, and only then",
+            ),
+            (!backs_off || value(c.walks_backed_off)? >= held, "a walker that is held at the unlink backs off"),
+            (
+                !self.leaves_flushes(ops) || c.hypercalls > Some(0),
+                "flushes of preempted vCPUs are left to the hypervisor",
+            ),
+            (!defers || sum(&[c.freed_by_ticket, c.freed_by_grace_period])? > 0, "deferred tables are freed"),
+        ])
+    }
+
+    /// Whether walkers may walk at any time, so that one may have a page in its hands when the table goes.
+    fn races(&self) -> bool {
+        self.workload == Workload::Mixed
+            || self.eager.is_on()
+            || self.remap.is_on()
+            || self.switchers > 0
+            || self.flushers > 0
+    }
+
+    /// In how many of its operations a worker has a page of the range pinned: one collapse of so many, of each team.
+    fn pins_due(&self, ops: u64) -> u64 {
+        let Some(pins) = self.pins.0 else { return 0 };
+        let Some(place) = self.operations.iter().position(|kind| *kind == Kind::Collapse) else { return 0 };
+        let is_sum = self.workload == Workload::Mixed && self.mm == MmName::Total;
+        let teams = if is_sum { MmName::ALL.len() as u64 - 1 } else { 1 };
+        let kinds = self.operations.len() as u64;
+        let collapses = (ops / teams + kinds - 1 - place as u64) / kinds;
+        teams * (collapses / pins.0)
+    }
+
+    /// Whether a vCPU is preempted while an operation flushes by hypercall.
+    fn leaves_flushes(&self, ops: u64) -> bool {
+        let is_asked = match self.workload {
+            Workload::Mixed => [MmName::Hypercall, MmName::Total].contains(&self.mm),
+            _ => self.preempted > 0 && self.flush == OrMixed(Some(Flush::Hypercall)) && !self.is_global(),
+        };
+        is_asked && self.holds(ops)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+    use crate::counts::Counts;
+    use crate::judge::tests::good;
+
+    /// What the verdict says of a row of `words` with these counts.
+    fn judged(words: &str, change: impl Fn(&mut Counts)) -> Result<(), String> {
+        let mut row = good(words);
+        change(&mut row.counts);
+        row.judge()
+    }
+
+    fn is_refused(words: &str, fault: &str, change: impl Fn(&mut Counts)) -> bool {
+        judged(words, change).is_err_and(|error| error.contains(fault))
+    }
+
+    #[test]
+    fn item_5_so_many_collapses_find_a_page_pinned_as_were_given_one() {
+        let pinned = |count| {
+            move |c: &mut Counts| {
+                c.ops_pinned = Some(count);
+                c.ops_failed = Some(count);
+            }
+        };
+        let fault = "find a page pinned";
+        for (words, due) in [
+            ("policy=pending", 0),
+            ("policy=pending pins=every:1", 100),
+            ("policy=pending pins=every:3", 33),
+            ("policy=pending pins=every:101", 0),
+            ("policy=pending pins=every:4 workload=piggyback-kernel", 25),
+            // Five mms, with 20 operations each, of which 5, 7 and 6 are collapses.
+            ("policy=pending pins=every:2 workload=mixed", 10),
+            ("policy=pending pins=every:2 workload=mixed operations=collapse,unmap,protect", 15),
+            ("policy=pending pins=every:2 workload=mixed operations=unmap,protect,collapse", 15),
+            ("policy=pending pins=every:7 workload=mixed operations=unmap,protect,collapse", 0),
+        ] {
+            assert_eq!(judged(words, pinned(due)), Ok(()), "{words}");
+            assert!(due == 0 || is_refused(words, fault, pinned(due - 1)), "{words}");
+            // A walker that races may be caught with a page in its hands.
+            let races = words.contains("mixed");
+            assert_eq!(is_refused(words, fault, pinned(due + 1)), !races, "{words}");
+            for race in ["eager=on", "remap=on", "switchers=1", "flushers=1"] {
+                let words = format!("{words} {race}");
+                assert_eq!(judged(&words, pinned(due + 1)), Ok(()), "{words}");
+                assert!(due == 0 || is_refused(&words, fault, pinned(due - 1)), "{words}");
+            }
+        }
+    }
+
+    #[test]
+    fn item_5_a_collapse_that_finds_a_page_pinned_is_taken_back() {
+        let words = "policy=pending pins=every:4";
+        for failed in [0, 24, 26] {
+            let change = |c: &mut Counts| (c.ops_pinned, c.ops_failed) = (Some(25), Some(failed));
+            assert!(is_refused(words, "is taken back", change), "{failed}");
+        }
+    }
+
+    #[test]
+    fn item_5_held_walkers_back_off_where_a_table_goes_that_maps_pages() {
+        let fault = "backs off";
+        for (words, is_due) in [
+            ("policy=pending", true),
+            ("policy=pending workload=unshare", true),
+            // The pages go first.
+            ("policy=pending workload=unmap", false),
+            ("policy=pending eager=on", false),
+            ("policy=never", false),
+        ] {
+            assert_eq!(is_refused(words, fault, |c| c.walks_backed_off = Some(24)), is_due, "{words}");
+        }
+    }
+
+    #[test]
+    fn item_5_preempted_vcpus_leave_flushes_to_the_hypervisor() {
+        let fault = "left to the hypervisor";
+        for (words, is_due) in [
+            ("policy=pending preempted=1 flush=hypercall", true),
+            ("policy=pending preempted=1 flush=hypercall invlpgb=on", false),
+            ("policy=pending preempted=1 flush=hypercall invlpgb=on asids=0", true),
+            ("policy=pending preempted=1 flush=hypercall hold=0", false),
+            ("policy=pending flush=hypercall", false),
+            ("policy=pending workload=mixed", true),
+        ] {
+            assert_eq!(is_refused(words, fault, |c| c.hypercalls = Some(0)), is_due, "{words}");
+        }
+    }
+
+    #[test]
+    fn item_5_deferred_tables_are_freed() {
+        let fault = "deferred tables";
+        for (words, is_due) in [
+            ("policy=pending workload=unmap", true),
+            // There was no memory to defer with.
+            ("policy=pending workload=unmap gather=0", false),
+            ("policy=pending", false),
+        ] {
+            let none = |c: &mut Counts| (c.freed_by_ticket, c.freed_by_grace_period) = (Some(0), Some(0));
+            assert_eq!(is_refused(words, fault, none), is_due, "{words}");
+            assert_eq!(judged(words, |c| c.freed_by_ticket = Some(0)), Ok(()), "{words}");
+            assert_eq!(judged(words, |c| c.freed_by_grace_period = Some(0)), Ok(()), "{words}");
+        }
+    }
+}
