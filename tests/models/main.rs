@@ -23,6 +23,7 @@ mod litmus;
 mod machine;
 mod pin;
 mod policies;
+mod ranges;
 mod reuse;
 mod shared;
 mod switching;
