@@ -1,5 +1,5 @@
-//! Property: no CPU uses a translation that has been flushed, where flushes are about some pages and a TLB forgets no more
-//! than it is told.
+//! Property: no CPU uses a translation that has been flushed, where flushes are about some pages, and a TLB forgets no
+//! more than it is told.
 //!
 //! Two pages of one mm: what a flush of one leaves in the TLB may be what another flush is about.
 
@@ -23,14 +23,16 @@ const SMALL: Setting<[Frame; 2]> =
 /// Two pages of 2 MiB.
 const HUGE: Setting<[Frame; 2]> = Setting { paging: Paging { size: FrameSize::Huge, ..TWO }, ..SMALL };
 
+/// The first flush gives the mm a global ASID.
+const LOCAL: Setting<[Frame; 2]> = Setting { config: BY_INVLPGB, ..SMALL };
+
 /// The mm has a global ASID, and an INVLPGB takes one page.
 const GLOBAL: Setting<[Frame; 2]> = Setting {
-    config: BY_INVLPGB,
     table: |world| {
         give_asids(world);
         pages(world)
     },
-    ..SMALL
+    ..LOCAL
 };
 
 const GLOBAL_HUGE: Setting<[Frame; 2]> = Setting { paging: HUGE.paging, ..GLOBAL };
@@ -234,4 +236,18 @@ fn two_huge_pages_by_invlpgb() {
 #[test]
 fn one_page_by_an_invlpgb_that_takes_two() {
     explore(GLOBAL_AND_WIDE, &[(using_both, answer_and_access_both), (elsewhere, unmap_and_reuse::<1>)]);
+}
+
+/// One flush by interrupts, and one by both ways.
+#[test]
+#[cfg_attr(loom, ignore = "deep")]
+fn two_flushes_and_a_transition() {
+    explore(LOCAL, &[(using_both, answer_and_access_both), (elsewhere, unmap_and_reuse_one_by_one)]);
+}
+
+/// The first flush leaves the CPU out, the second interrupts it.
+#[test]
+#[cfg_attr(loom, ignore = "deep")]
+fn two_flushes_and_a_transition_of_a_cpu_that_was_lazy() {
+    explore(LOCAL, &[(using_both_lazily, come_back_and_access_both), (elsewhere, unmap_and_reuse_one_by_one)]);
 }

@@ -21,7 +21,7 @@ pub use paging::Paging;
 #[cfg(tso)]
 pub use tso::{Model, explore};
 
-/// The address that all models walk: every index on the way to it is 0, so tables of one entry will do where one page does.
+/// The address that all models walk: every index on the way to it is 0, so tables of one entry do where one page does.
 pub const VA: VirtAddr = VirtAddr(0);
 
 const FRAMES: usize = 12;

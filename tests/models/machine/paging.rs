@@ -26,8 +26,8 @@ impl Paging {
         VirtAddr(VA.0 + page as u64 * self.size.bytes())
     }
 
-    /// The pages that a TLB forgets with `range`, and it forgets no more than it is told: those that hold an address to which
-    /// the stride comes.
+    /// The pages that a TLB forgets with `range`, and it forgets no more than it is told: those that hold an address to
+    /// which the stride comes.
     fn named_by(self, range: Range) -> impl Iterator<Item = usize> {
         let holds = move |page: usize, va: u64| (va - VA.0) / self.size.bytes() == page as u64;
         (0..self.pages).filter(move |page| match range {

@@ -16,7 +16,7 @@ pub(super) struct Mmu {
     asid: u64,
     /// The TLB, by place: the page, and whether it may be written.
     tlb: Box<[Option<Translation>]>,
-    /// The place for which a translation is being looked up: what a broadcast does not find in the TLB may be there at once.
+    /// The place whose translation is being looked up: what a broadcast does not find in the TLB may be there at once.
     filling: Option<usize>,
 }
 
@@ -121,8 +121,8 @@ impl Model {
         }
     }
 
-    /// A CPU whose TLB has something of it takes it, and answers, at one of the next things it does; any other takes nothing,
-    /// and what it has done is not ordered. `Everything` is for ASIDs that no CPU runs: it is done at once.
+    /// A CPU whose TLB has something of it takes it, and answers, at one of the next things it does; any other takes
+    /// nothing, and what it has done is not ordered. `Everything` is for ASIDs that no CPU runs: it is done at once.
     pub(super) fn broadcast(&self, cpu: CpuId, what: Invlpgb) {
         self.require(self.paging.takes(what), "an INVLPGB of more pages than it takes");
         if what == Invlpgb::Everything {
