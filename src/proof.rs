@@ -66,6 +66,8 @@
 //! - **A flush leaves no stale translation** ([`flush`](crate::flush)): the same argument with F2, between the change and
 //!   the look at the targets, for F1; a CPU that is left out catches up by `tlb_gen` after F3 or F4.
 //!   Which flushes reach a CPU depends on the ASID that *it* runs the mm under, not on the one that the mm has by now.
+//!   A CPU that drops a range alone is behind by one flush, which is that range's, and is then up to that flush and to none
+//!   after it: a later one is still due when its request comes.
 //! - **A global ASID**: F5, between giving the ASID and looking which CPUs run the mm, against F3: a CPU that the scan misses loads
 //!   the mm under it. F8, between a CPU's reading the ASID and its look-ups, against F2: a flush that does not see the ASID
 //!   changed the tables before.
@@ -112,8 +114,9 @@
 //! # What is not proved
 //!
 //! - That it ends: no model speaks of liveness, and one that waits in vain under loom is not looked at any further.
-//! - More than four CPUs, more than three mms, tables of more than one entry, and executions longer than those of
-//!   `tests/models`. Histories of hundreds of steps are tried at random, one step at a time (`tests/histories`).
+//! - More than four CPUs, more than three mms, and executions longer than those of `tests/models`; more than two pages in
+//!   a TLB and tables of more than two entries (one, where flushes are not about ranges); pages of both sizes in one TLB.
+//!   Histories of hundreds of steps, with all of these, are tried at random, one step at a time (`tests/histories`).
 //! - Under loom, executions with more preemptions than the bound. Loom also does not switch between a store and a fence that
 //!   follows it at once, takes the order of execution for the order of modification, and lets a fence acquire what is known
 //!   through another thread; the explorer of x86-TSO has none of these limits, but knows no weaker memory model than x86's.

@@ -39,7 +39,7 @@ pub fn lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 /// Beforehand: loads the mm, and its TLB has the page.
 pub fn using_it(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     running(stage, cpu);
-    stage.world.machine.access(cpu.id());
+    stage.world.machine.access(cpu.id(), 0);
 }
 
 /// Beforehand: as [`using_it`], and goes on with a kernel thread.
@@ -50,7 +50,7 @@ pub fn using_it_lazily(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 /// Reads the memory that is mapped.
 pub fn access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    stage.world.machine.access(cpu.id());
+    stage.world.machine.access(cpu.id(), 0);
 }
 
 /// An interrupt may be taken in between.

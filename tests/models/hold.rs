@@ -23,7 +23,7 @@ struct Held {
 type Stage = crate::machine::Stage<Held>;
 
 const HELD: Setting<Held> =
-    Setting { config: ONE_MM.config, mms: ONE_MM.mms, table: |world| held_table(world) };
+    Setting { config: ONE_MM.config, mms: ONE_MM.mms, paging: ONE_MM.paging, table: |world| held_table(world) };
 
 fn held_table(world: &World<Model>) -> Held {
     let hold = Arc::new(Hold::new(world.machine.cpus(), 0));

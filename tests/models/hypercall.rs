@@ -15,12 +15,12 @@ const GUEST_TABLE: Setting = Setting { config: HYPERCALL, mms: &[GUEST], ..ONE_M
 const GUEST_PAGE: Setting = Setting { config: HYPERCALL, mms: &[GUEST], ..ONE_PAGE };
 
 fn access_and_be_preempted(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    stage.world.machine.access(cpu.id());
+    stage.world.machine.access(cpu.id(), 0);
     cpu.irqs_off(|off| {
         off.preempt();
         off.resume();
     });
-    stage.world.machine.access(cpu.id());
+    stage.world.machine.access(cpu.id(), 0);
 }
 
 fn be_preempted_in_a_walk<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {

@@ -24,6 +24,7 @@ mod machine;
 mod nmi;
 mod pin;
 mod policies;
+mod ranges;
 mod reuse;
 mod shared;
 mod switching;

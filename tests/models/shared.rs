@@ -17,13 +17,17 @@ use gupsync::types::{FrameSize, MmId};
 use gupsync::world::{Cpu, World};
 
 use crate::acts::{elsewhere, flush_the_walker, running, walk_to};
-use crate::machine::{BY_INVLPGB, MM, Model, Setting, VA, explore, give_asids};
+use crate::machine::{BY_INVLPGB, MM, Model, Paging, Setting, VA, explore, give_asids};
 
 type Stage = crate::machine::Stage<Arc<SharedTable>>;
 
 /// Two mms share a table.
-const TWO: Setting<Arc<SharedTable>> =
-    Setting { config: BY_INVLPGB, mms: &[MM, MM], table: |world| table_shared_by(2, world) };
+const TWO: Setting<Arc<SharedTable>> = Setting {
+    config: BY_INVLPGB,
+    mms: &[MM, MM],
+    paging: Paging::ONE,
+    table: |world| table_shared_by(2, world),
+};
 
 /// Three mms share it.
 const THREE: Setting<Arc<SharedTable>> =

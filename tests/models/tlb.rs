@@ -48,9 +48,9 @@ fn a_cpu_that_goes_away() {
 #[test]
 fn a_page_that_is_protected() {
     fn write_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-        stage.world.machine.write_access(cpu.id());
+        stage.world.machine.write_access(cpu.id(), 0);
         stage.world.machine.window(cpu.id());
-        stage.world.machine.write_access(cpu.id());
+        stage.world.machine.write_access(cpu.id(), 0);
     }
     fn protect_and_read(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
         let mut protect = Protect::Ready { start: VA, pages: 1, size: FrameSize::Small };

@@ -21,7 +21,8 @@ struct Nested {
 
 type Stage = crate::machine::Stage<Nested>;
 
-const NESTED: Setting<Nested> = Setting { config: ONE_MM.config, mms: ONE_MM.mms, table: nested };
+const NESTED: Setting<Nested> =
+    Setting { config: ONE_MM.config, mms: ONE_MM.mms, paging: ONE_MM.paging, table: nested };
 
 fn nested(world: &World<Model>) -> Nested {
     let below = (ONE_MM.table)(world);

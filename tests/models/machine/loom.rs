@@ -11,20 +11,21 @@ use gupsync::detect::Violation;
 use gupsync::event::{Cause, Event};
 use gupsync::machine::Machine;
 use gupsync::page::Page;
-use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range, VirtAddr};
+use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range};
 use gupsync::world::World;
 use gupsync_bench::machine::Spin;
 use gupsync_checker::report::{UnderWay, deep, is_hunt};
 use loom::cell::UnsafeCell;
 use loom::thread::Thread;
 
+use super::paging::{ASIDS, Paging};
 use super::{FRAMES, Part, Setting, Stage};
-use mmu::{ASIDS, Mmu};
+use mmu::Mmu;
 
 const UNPOISONED: &str = "no thread panics while holding it";
 
 struct Memory {
-    words: [AtomicU64; 1],
+    words: Box<[AtomicU64]>,
     page: Page,
     /// What a walker reads and a reuser writes. The mutex is not loom's, which therefore does not know it: it makes
     /// the cell shareable, and orders nothing in the model.
@@ -33,10 +34,11 @@ struct Memory {
 
 /// The machine.
 pub struct Model {
+    pub paging: Paging,
     cpus: Vec<Core>,
     memory: Vec<Memory>,
-    /// By ASID: how often it was invalidated by broadcast.
-    invalidations: [AtomicU64; ASIDS],
+    /// By place in a TLB: how often it was invalidated by broadcast.
+    invalidations: Box<[AtomicU64]>,
     // The rest only steers the exploration. It is std's: loom neither explores it nor lets it order anything.
     /// Frames handed out.
     used: AtomicUsize,
@@ -60,8 +62,8 @@ struct Core {
     mmu: Mutex<Mmu>,
     /// What the TLB has, by ASID, as memory: the CPU that makes an ASID clean on all CPUs writes it, the next CPU that uses
     /// the ASID reads it.
-    entries: [Mutex<UnsafeCell<()>>; ASIDS],
-    /// For each other CPU: the ASID that it wants to be gone here, plus 1.
+    entries: [Mutex<UnsafeCell<()>>; ASIDS as usize],
+    /// For each other CPU: the places of the TLB that it wants to be empty here, a bit each.
     unwanted: Vec<AtomicU64>,
     /// Whether there is any such.
     is_unwanted: AtomicBool,
@@ -71,9 +73,10 @@ struct Core {
 }
 
 impl Model {
-    fn new(cpus: usize) -> Self {
+    fn new(cpus: usize, paging: Paging) -> Self {
+        let zeroes = |n| (0..n).map(|_| AtomicU64::new(0)).collect();
         let memory = || Memory {
-            words: [AtomicU64::new(0)],
+            words: zeroes(paging.pages),
             page: Page::free(),
             contents: Mutex::new(UnsafeCell::new(())),
         };
@@ -82,7 +85,7 @@ impl Model {
             taken: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
             idle: Mutex::new(None),
-            mmu: Mutex::new(Mmu { root: Frame(0), asid: 0, tlb: [None; ASIDS], filling: false }),
+            mmu: Mutex::new(Mmu::new(paging)),
             entries: std::array::from_fn(|_| Mutex::new(UnsafeCell::new(()))),
             unwanted: (0..cpus).map(|_| AtomicU64::new(0)).collect(),
             is_unwanted: AtomicBool::new(false),
@@ -90,9 +93,10 @@ impl Model {
             has_broadcast: AtomicBool::new(false),
         };
         Model {
+            paging,
             cpus: (0..cpus).map(|_| core()).collect(),
             memory: (0..FRAMES).map(|_| memory()).collect(),
-            invalidations: std::array::from_fn(|_| AtomicU64::new(0)),
+            invalidations: zeroes(paging.places()).into(),
             // Frame 0 is the kernel's root.
             used: AtomicUsize::new(1),
             at_work: AtomicUsize::new(cpus),
@@ -219,14 +223,11 @@ impl Machine for Model {
     }
 
     fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid) {
-        let mut mmu = self.mmu(cpu);
-        (mmu.root, mmu.asid, mmu.tlb[0]) = (root, asid.word() as usize, None);
+        self.mmu(cpu).load(root, asid, self.paging);
     }
 
-    fn flush_local(&self, cpu: CpuId, _: Range) {
-        let mut mmu = self.mmu(cpu);
-        let asid = mmu.asid;
-        mmu.tlb[asid] = None;
+    fn flush_local(&self, cpu: CpuId, range: Range) {
+        self.mmu(cpu).forget_own(range, self.paging);
     }
 
     fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {
@@ -238,7 +239,7 @@ impl Machine for Model {
     }
 
     fn invlpgb_max(&self) -> u64 {
-        1
+        self.paging.invlpgb_max
     }
 
     fn kernel_root(&self) -> Frame {
@@ -299,9 +300,9 @@ pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [P
 }
 
 fn execute<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>]) {
-    let Setting { config, mms, table } = setting;
+    let Setting { config, mms, paging, table } = setting;
     let mms = mms.iter().copied();
-    let world = World::new(Model::new(parts.len()), config, mms).expect("enough frames");
+    let world = World::new(Model::new(parts.len(), paging), config, mms).expect("enough frames");
     let stage = Arc::new(Stage { table: table(&world), world });
     let weak = Arc::downgrade(&stage);
     let handler = move |cpu| weak.upgrade().expect("it lives").world.interrupt(cpu);

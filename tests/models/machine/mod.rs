@@ -2,9 +2,11 @@
 
 #[cfg(loom)]
 mod loom;
+mod paging;
 #[cfg(tso)]
 mod tso;
 
+use gupsync::atomic::AtomicU64;
 use gupsync::config::{FlushConfig, FlushMethod, FreedTables, MmConfig};
 use gupsync::flush;
 use gupsync::machine::Machine;
@@ -15,10 +17,11 @@ use gupsync::world::{Cpu, World};
 
 #[cfg(loom)]
 pub use loom::{Model, explore};
+pub use paging::Paging;
 #[cfg(tso)]
 pub use tso::{Model, explore, explore_with_nmis};
 
-/// The address that all models walk: every index on the way to it is 0, so tables of one entry will do.
+/// The address that all models walk: every index on the way to it is 0, so tables of one entry do where one page does.
 pub const VA: VirtAddr = VirtAddr(0);
 
 const FRAMES: usize = 12;
@@ -47,11 +50,12 @@ pub type Part<T = Frame> = (Act<T>, Act<T>);
 pub struct Setting<T = Frame> {
     pub config: FlushConfig,
     pub mms: &'static [MmConfig],
+    pub paging: Paging,
     pub table: fn(&World<Model>) -> T,
 }
 
 /// One mm, on a machine that flushes by interrupts.
-pub const ONE_MM: Setting = Setting { config: BY_IPI, mms: &[MM], table: pte_table };
+pub const ONE_MM: Setting = Setting { config: BY_IPI, mms: &[MM], paging: Paging::ONE, table: pte_table };
 
 /// One mm with a page at [`VA`].
 pub const ONE_PAGE: Setting = Setting { table: page, ..ONE_MM };
@@ -105,10 +109,23 @@ fn pte_table(world: &World<Model>) -> Frame {
 
 /// Gives mm 1 a page at [`VA`].
 fn page(world: &World<Model>) -> Frame {
-    let machine = &world.machine;
-    let slot = world.mm(MmId::new(1)).entry(machine, VA, 1).expect("enough frames");
-    let page = machine.alloc(FrameSize::Small).expect("enough frames");
-    machine.page(page).map();
-    page_table::link(slot, Entry::to(page, VA));
-    page
+    map(world, 0)
+}
+
+/// Maps page number `page` of mm 1.
+pub fn map(world: &World<Model>, page: usize) -> Frame {
+    let (machine, slot) = (&world.machine, slot_of(world, page));
+    let frame = machine.alloc(FrameSize::Small).expect("enough frames");
+    machine.page(frame).map();
+    let Paging { size, .. } = machine.paging;
+    let to = if size == FrameSize::Huge { Entry::huge } else { Entry::to };
+    page_table::link(slot, to(frame, machine.paging.va(page)));
+    frame
+}
+
+/// The entry that maps page number `page` of mm 1.
+pub fn slot_of(world: &World<Model>, page: usize) -> &AtomicU64 {
+    let paging = world.machine.paging;
+    let level = if paging.size == FrameSize::Huge { 2 } else { 1 };
+    world.mm(MmId::new(1)).entry(&world.machine, paging.va(page), level).expect("enough frames")
 }

@@ -1,5 +1,7 @@
 //! The machine of the models under x86-TSO: CPUs are coroutines of the explorer, interrupts come at any instruction.
 
+mod mmu;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,18 +10,19 @@ use gupsync::atomic::{AtomicU64, Figure};
 use gupsync::detect::Violation;
 use gupsync::event::{Cause, Event};
 use gupsync::machine::Machine;
-use gupsync::mm::page_table::Entry;
 use gupsync::page::Page;
-use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range, VirtAddr};
+use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range};
 use gupsync::world::World;
 use gupsync_bench::machine::Spin;
 use gupsync_checker::report::{UnderWay, deep};
 use gupsync_checker::tso::{self, Interrupt, Role};
 
+use super::paging::Paging;
 use super::{FRAMES, Part, Setting, Stage};
+use mmu::Mmu;
 
 struct Memory {
-    words: [AtomicU64; 1],
+    words: Box<[AtomicU64]>,
     page: Page,
     /// Counts how often it was reused.
     life: AtomicU64,
@@ -27,48 +30,21 @@ struct Memory {
 
 /// The machine.
 pub struct Model {
-    cpus: Vec<Core>,
+    pub paging: Paging,
+    /// Of each CPU.
+    mmus: Vec<Mmu>,
     memory: Vec<Memory>,
     /// Frames handed out.
     used: Figure,
 }
 
-/// What a CPU translates by, and what others want to be invalidated there. The explorer orders all of it.
-struct Core {
-    root: AtomicU64,
-    asid: AtomicU64,
-    /// The TLB, by ASID: the entry that maps [`super::VA`], or nothing; and the life of its page when it was cached.
-    cached: [AtomicU64; ASIDS],
-    cached_life: [AtomicU64; ASIDS],
-    /// Invalidations that came from elsewhere.
-    broadcasts: AtomicU64,
-    /// For each other CPU: the ASID that it wants to be gone here, plus 1.
-    unwanted: Vec<AtomicU64>,
-    /// CPUs that have not yet invalidated what this one asked for.
-    invalidating: AtomicU64,
-}
-
-/// The local ASID and the global ones.
-const ASIDS: usize = 4;
-
-/// Stands for all ASIDs.
-const EVERYTHING: u64 = u64::MAX - 1;
-
 impl Model {
-    fn new(cpus: usize) -> Self {
-        let zero = || AtomicU64::new(0);
-        let memory = || Memory { words: [zero()], page: Page::free(), life: zero() };
-        let core = || Core {
-            root: zero(),
-            asid: zero(),
-            cached: std::array::from_fn(|_| zero()),
-            cached_life: std::array::from_fn(|_| zero()),
-            broadcasts: zero(),
-            unwanted: (0..cpus).map(|_| zero()).collect(),
-            invalidating: zero(),
-        };
+    fn new(cpus: usize, paging: Paging) -> Self {
+        let words = || (0..paging.pages).map(|_| AtomicU64::new(0)).collect();
+        let memory = || Memory { words: words(), page: Page::free(), life: AtomicU64::new(0) };
         Model {
-            cpus: (0..cpus).map(|_| core()).collect(),
+            paging,
+            mmus: (0..cpus).map(|_| Mmu::new(cpus, paging)).collect(),
             memory: (0..FRAMES).map(|_| memory()).collect(),
             // Frame 0 is the kernel's root.
             used: Figure::new(1),
@@ -89,65 +65,6 @@ impl Model {
 
     /// Lets others get on, as at any time here.
     pub fn pause(&self) {}
-
-    /// A CPU reads the memory at [`super::VA`], if any is mapped there.
-    pub fn access(&self, cpu: CpuId) {
-        self.use_translation(cpu, |_| ());
-    }
-
-    /// A CPU writes the memory at [`super::VA`], if it may.
-    pub fn write_access(&self, cpu: CpuId) {
-        self.use_translation(cpu, |entry| {
-            if entry.read_only() != entry {
-                self.reuse(entry.frame());
-                let core = &self.cpus[cpu.0];
-                let life = self.memory(entry.frame()).life.peek();
-                core.cached_life[core.asid.peek() as usize].store(life, Relaxed);
-            }
-        });
-    }
-
-    /// Looks it up if the TLB has none. An interrupt may come before it is used, but not while it is: that is one
-    /// instruction.
-    fn use_translation(&self, cpu: CpuId, then: impl FnOnce(Entry)) {
-        let core = &self.cpus[cpu.0];
-        tso::irqs_off(|| {
-            let asid = core.asid.load(Relaxed) as usize;
-            let broadcasts = core.broadcasts.load(Relaxed);
-            if core.cached[asid].load(Relaxed) == 0
-                && let Some(entry) = self.look_up(Frame(core.root.load(Relaxed)))
-            {
-                core.cached_life[asid].store(self.memory(entry.frame()).life.peek(), Relaxed);
-                core.cached[asid].store(entry.0, Relaxed);
-                // What is looked up while an invalidation comes in is not kept.
-                if core.broadcasts.load(Relaxed) != broadcasts {
-                    core.cached[asid].store(0, Relaxed);
-                }
-            }
-        });
-        tso::irqs_off(|| {
-            let asid = core.asid.load(Relaxed) as usize;
-            let entry = Entry(core.cached[asid].load(Relaxed));
-            if entry.is_present() {
-                let life = self.memory(entry.frame()).life.load(Relaxed);
-                // An invalidation in between: the instruction has not used it.
-                if core.cached[asid].peek() != entry.0 {
-                    return;
-                }
-                if life != core.cached_life[asid].peek() {
-                    tso::broken(format!("{cpu} uses a translation that was flushed"));
-                }
-                then(entry);
-            }
-        });
-    }
-
-    fn look_up(&self, root: Frame) -> Option<Entry> {
-        (1..=4).try_fold(Entry::to(root, super::VA), |entry, _| {
-            let entry = Entry(self.memory(entry.frame()).words[0].load(Relaxed));
-            entry.is_present().then_some(entry)
-        })
-    }
 
     /// Something holds, or else a fault is found.
     pub fn require(&self, holds: bool, what: &str) {
@@ -172,24 +89,6 @@ impl Model {
             life.store(life.peek() + 1, Relaxed);
         }
     }
-
-    fn invalidate(&self, cpu: usize, asid: u64) {
-        let cached = &self.cpus[cpu].cached;
-        let asids = if asid == EVERYTHING { 0..ASIDS } else { asid as usize..asid as usize + 1 };
-        cached[asids].iter().for_each(|cached| cached.store(0, Relaxed));
-    }
-
-    /// The TLB of `cpu` does what other CPUs have broadcast.
-    fn take_broadcasts(&self, cpu: usize) {
-        for (from, unwanted) in self.cpus[cpu].unwanted.iter().enumerate() {
-            let asid = unwanted.swap(0, Relaxed);
-            if asid != 0 {
-                self.cpus[cpu].broadcasts.fetch_add(1, Relaxed);
-                self.invalidate(cpu, asid - 1);
-                self.cpus[from].invalidating.fetch_sub(1, Relaxed);
-            }
-        }
-    }
 }
 
 impl Spin for Model {
@@ -200,7 +99,7 @@ impl Spin for Model {
 
 impl Machine for Model {
     fn cpus(&self) -> usize {
-        self.cpus.len()
+        self.mmus.len()
     }
 
     fn irqs_off<R>(&self, _: CpuId, body: impl FnOnce() -> R) -> R {
@@ -220,41 +119,23 @@ impl Machine for Model {
     }
 
     fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid) {
-        let core = &self.cpus[cpu.0];
-        core.root.store(root.0, Relaxed);
-        core.asid.store(asid.word(), Relaxed);
-        core.cached[0].store(0, Relaxed);
+        self.load(cpu, root, asid);
     }
 
-    fn flush_local(&self, cpu: CpuId, _: Range) {
-        let core = &self.cpus[cpu.0];
-        core.cached[core.asid.load(Relaxed) as usize].store(0, Relaxed);
+    fn flush_local(&self, cpu: CpuId, range: Range) {
+        self.forget_own(cpu, range);
     }
 
-    /// As an NMI to each CPU, which may be taken anywhere, inside a walk too: hardware is no more predictable.
     fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {
-        let asid = match what {
-            Invlpgb::Of { asid, .. } => asid.word(),
-            Invlpgb::Everything => EVERYTHING,
-        };
-        self.invalidate(cpu.0, asid);
-        for to in (0..self.cpus.len()).filter(|to| *to != cpu.0) {
-            if !tso::is_exploring() {
-                self.invalidate(to, asid);
-                continue;
-            }
-            self.cpus[cpu.0].invalidating.fetch_add(1, Relaxed);
-            self.cpus[to].unwanted[cpu.0].store(asid + 1, Relaxed);
-            tso::interrupt(to, Interrupt::Nmi);
-        }
+        self.broadcast(cpu, what);
     }
 
     fn tlbsync(&self, cpu: CpuId) {
-        tso::wait(|| self.cpus[cpu.0].invalidating.load(Relaxed) == 0);
+        self.await_broadcasts(cpu);
     }
 
     fn invlpgb_max(&self) -> u64 {
-        1
+        self.paging.invlpgb_max
     }
 
     fn kernel_root(&self) -> Frame {
@@ -321,9 +202,9 @@ pub fn explore_with_nmis<T: Send + Sync + 'static>(
     let bounds = deep().map_or((QUICK, None), |most| (DEEP, Some(most)));
     let mut report = UnderWay::begin("tso", parts.len(), None);
     let outcome = tso::explore(bounds, || {
-        let Setting { config, mms, table } = setting;
+        let Setting { config, mms, paging, table } = setting;
         let mms = mms.iter().copied();
-        let world = World::new(Model::new(parts.len()), config, mms).expect("enough frames");
+        let world = World::new(Model::new(parts.len(), paging), config, mms).expect("enough frames");
         let stage = Arc::new(Stage { table: table(&world), world });
         for (index, (before, _)) in parts.iter().enumerate() {
             before(&stage, &mut stage.world.enter(CpuId(index)));

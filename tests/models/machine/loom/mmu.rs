@@ -3,88 +3,102 @@
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering::Relaxed;
 
+use gupsync::atomic::Ordering::{Acquire, Release};
 use gupsync::mm::page_table::Entry;
-use gupsync::types::{CpuId, Frame, Invlpgb};
+use gupsync::types::{Asid, CpuId, Frame, Invlpgb, Range};
 
-use super::super::VA;
+use super::super::paging::{ASIDS, Paging, each_place};
 use super::{Model, UNPOISONED};
 
 /// What a CPU translates by. Looked at by others when they broadcast an invalidation.
 pub(super) struct Mmu {
-    pub(super) root: Frame,
-    pub(super) asid: usize,
-    /// The page at [`VA`], by ASID, where the TLB has it, and whether it may be written.
-    pub(super) tlb: [Option<Translation>; ASIDS],
-    /// A translation is being looked up: what a broadcast does not find in the TLB may be there at once.
-    pub(super) filling: bool,
+    root: Frame,
+    asid: u64,
+    /// The TLB, by place: the page, and whether it may be written.
+    tlb: Box<[Option<Translation>]>,
+    /// The place whose translation is being looked up: what a broadcast does not find in the TLB may be there at once.
+    filling: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Translation {
+struct Translation {
     page: Frame,
     writable: bool,
 }
 
 impl Mmu {
-    fn may_have(&self, asid: usize) -> bool {
-        self.tlb[asid].is_some() || self.filling && self.asid == asid
+    pub(super) fn new(paging: Paging) -> Self {
+        Mmu { root: Frame(0), asid: Asid::LOCAL.word(), tlb: vec![None; paging.places()].into(), filling: None }
+    }
+
+    pub(super) fn load(&mut self, root: Frame, asid: Asid, paging: Paging) {
+        (self.root, self.asid) = (root, asid.word());
+        self.forget(paging.places_of(Asid::LOCAL.word(), Range::All));
+    }
+
+    pub(super) fn forget_own(&mut self, range: Range, paging: Paging) {
+        self.forget(paging.places_of(self.asid, range));
+    }
+
+    fn forget(&mut self, places: impl Iterator<Item = usize>) {
+        places.for_each(|place| self.tlb[place] = None);
+    }
+
+    fn may_have(&self, mut places: impl Iterator<Item = usize>) -> bool {
+        places.any(|place| self.tlb[place].is_some() || self.filling == Some(place))
     }
 }
-
-/// The local ASID and the global ones.
-pub(super) const ASIDS: usize = 4;
 
 impl Model {
     pub(super) fn mmu(&self, cpu: CpuId) -> MutexGuard<'_, Mmu> {
         self.cpus[cpu.0].mmu.lock().expect(UNPOISONED)
     }
 
-    /// A CPU reads the memory at [`VA`], if any is mapped there.
-    pub fn access(&self, cpu: CpuId) {
-        self.translated(cpu).into_iter().for_each(|there| self.read(there.page));
+    /// A CPU reads the memory of `page`, if any is mapped there.
+    pub fn access(&self, cpu: CpuId, page: usize) {
+        self.translated(cpu, page).into_iter().for_each(|there| self.read(there.page));
     }
 
-    /// A CPU writes the memory at [`VA`], if it may.
-    pub fn write_access(&self, cpu: CpuId) {
-        self.translated(cpu)
+    /// A CPU writes the memory of `page`, if it may.
+    pub fn write_access(&self, cpu: CpuId, page: usize) {
+        self.translated(cpu, page)
             .filter(|there| there.writable)
             .into_iter()
             .for_each(|there| self.reuse(there.page));
     }
 
     /// What the TLB has, looked up first if it has nothing. An invalidation that comes meanwhile takes it away again.
-    fn translated(&self, cpu: CpuId) -> Option<Translation> {
+    fn translated(&self, cpu: CpuId, page: usize) -> Option<Translation> {
         self.take_broadcasts(cpu);
-        let (root, asid, cached) = {
+        let (root, asid, place, cached) = {
             let mut mmu = self.mmu(cpu);
-            mmu.filling = true;
-            (mmu.root, mmu.asid, mmu.tlb[mmu.asid])
+            let place = self.paging.place(mmu.asid, page);
+            mmu.filling = Some(place);
+            (mmu.root, mmu.asid, place, mmu.tlb[place])
         };
         if cached.is_none() {
             // What is looked up after an invalidation is looked up after what was changed before it. An update, because it
             // must not read an old value.
-            self.invalidations[asid].fetch_add(0, gupsync::atomic::Ordering::Acquire);
-            let found = self.look_up(root);
-            self.mmu(cpu).tlb[asid] = found;
+            self.invalidations[place].fetch_add(0, Acquire);
+            let found = self.look_up(root, page);
+            self.mmu(cpu).tlb[place] = found;
             self.take_broadcasts(cpu);
         }
         self.change_entry(cpu.0, asid);
         let mut mmu = self.mmu(cpu);
-        mmu.filling = false;
-        mmu.tlb[asid]
+        mmu.filling = None;
+        mmu.tlb[place]
     }
 
-    fn look_up(&self, root: Frame) -> Option<Translation> {
-        let last = (1..=4).try_fold(Entry::to(root, VA), |entry, _| {
-            let entry = Entry(self.memory(entry.frame()).words[0].load(gupsync::atomic::Ordering::Acquire));
-            entry.is_present().then_some(entry)
-        })?;
+    fn look_up(&self, root: Frame, page: usize) -> Option<Translation> {
+        let read = |table, index: usize| Entry(self.memory(table).words[index].load(Acquire));
+        let last = self.paging.look_up(root, page, read)?;
         Some(Translation { page: last.frame(), writable: last.read_only() != last })
     }
 
-    fn change_entry(&self, cpu: usize, asid: usize) {
+    fn change_entry(&self, cpu: usize, asid: u64) {
         if !self.is_abandoned() {
-            self.cpus[cpu].entries[asid].lock().expect(UNPOISONED).with_mut(|_| ());
+            self.cpus[cpu].entries[asid as usize].lock().expect(UNPOISONED).with_mut(|_| ());
         }
     }
 
@@ -95,43 +109,53 @@ impl Model {
             return;
         }
         for (from, unwanted) in core.unwanted.iter().enumerate() {
-            let asid = unwanted.swap(0, gupsync::atomic::Ordering::Acquire) as usize;
-            if asid != 0 {
+            let places = unwanted.swap(0, Acquire);
+            if places != 0 {
                 // First: a CPU that invalidates the same later finds nothing here, does not wait, and comes after all the same.
-                self.invalidations[asid - 1].fetch_add(0, gupsync::atomic::Ordering::Release);
-                self.mmu(cpu).tlb[asid - 1] = None;
-                self.cpus[from].invalidating.fetch_sub(1, gupsync::atomic::Ordering::Release);
+                for place in each_place(places) {
+                    self.invalidations[place].fetch_add(0, Release);
+                }
+                self.mmu(cpu).forget(each_place(places));
+                self.cpus[from].invalidating.fetch_sub(1, Release);
             }
         }
     }
 
-    /// A CPU whose TLB has something of the ASID takes it, and answers, at one of the next things it does; any other
-    /// takes nothing, and what it has done is not ordered. `Everything` is for ASIDs that no CPU runs: it is done at once.
+    /// A CPU whose TLB has something of it takes it, and answers, at one of the next things it does; any other takes
+    /// nothing, and what it has done is not ordered. `Everything` is for ASIDs that no CPU runs: it is done at once.
     pub(super) fn broadcast(&self, cpu: CpuId, what: Invlpgb) {
-        if let Invlpgb::Of { asid, .. } = what {
-            self.invalidations[asid.word() as usize].fetch_add(1, gupsync::atomic::Ordering::Release);
+        self.require(self.paging.takes(what), "an INVLPGB of more pages than it takes");
+        if what == Invlpgb::Everything {
+            return self.forget_what_is_not_run();
         }
+        let places = || each_place(self.paging.emptied_by(what));
+        for place in places() {
+            self.invalidations[place].fetch_add(1, Release);
+        }
+        self.mmu(cpu).forget(places());
         for (to, core) in self.cpus.iter().enumerate() {
-            match what {
-                Invlpgb::Everything => {
-                    (1..ASIDS).filter(|asid| self.mmu(CpuId(to)).asid != *asid).for_each(|asid| {
-                        self.mmu(CpuId(to)).tlb[asid] = None;
-                        self.change_entry(to, asid);
-                    })
-                }
-                Invlpgb::Of { asid, .. } if to == cpu.0 => self.mmu(cpu).tlb[asid.word() as usize] = None,
-                Invlpgb::Of { asid, .. } if self.mmu(CpuId(to)).may_have(asid.word() as usize) => {
-                    self.cpus[cpu.0].has_broadcast.store(true, Relaxed);
+            if to != cpu.0 && self.mmu(CpuId(to)).may_have(places()) {
+                self.cpus[cpu.0].has_broadcast.store(true, Relaxed);
+                // If it was asked by an INVLPGB before this one, and has not been there yet, it answers both at once.
+                if core.unwanted[cpu.0].fetch_or(self.paging.emptied_by(what), Release) == 0 {
                     self.cpus[cpu.0].invalidating.fetch_add(1, gupsync::atomic::Ordering::Relaxed);
-                    core.unwanted[cpu.0].store(asid.word() + 1, gupsync::atomic::Ordering::Release);
-                    core.is_unwanted.store(true, Relaxed);
-                    self.wake(CpuId(to));
                 }
-                Invlpgb::Of { .. } => {}
+                core.is_unwanted.store(true, Relaxed);
+                self.wake(CpuId(to));
             }
         }
-        if let Invlpgb::Of { asid, .. } = what {
-            self.invalidations[asid.word() as usize].fetch_add(0, gupsync::atomic::Ordering::Acquire);
+        for place in places() {
+            self.invalidations[place].fetch_add(0, Acquire);
+        }
+    }
+
+    fn forget_what_is_not_run(&self) {
+        for cpu in 0..self.cpus.len() {
+            let run = self.mmu(CpuId(cpu)).asid;
+            for asid in (1..ASIDS).filter(|asid| *asid != run) {
+                self.mmu(CpuId(cpu)).forget(self.paging.places_of(asid, Range::All));
+                self.change_entry(cpu, asid);
+            }
         }
     }
 
