@@ -5,6 +5,7 @@
 mod classes;
 mod cleared;
 mod cli;
+mod controls;
 mod counts;
 mod dying;
 mod endings;
@@ -15,6 +16,7 @@ mod mixed;
 mod piggyback;
 mod policies;
 mod posture;
+mod printed;
 mod product;
 mod refused;
 mod start;
@@ -52,6 +54,7 @@ fn main() {
         cleared::trials(),
         product::trials(),
         policies::trials(),
+        controls::trials(),
         trace::trials(),
         walker::trials(),
         endings::trials(),
@@ -59,6 +62,7 @@ fn main() {
         refused::trials(),
         start::trials(),
         posture::trials(),
+        printed::trials(),
         dying::trials(),
         limine::trials(),
     ];
