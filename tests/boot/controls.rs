@@ -1,5 +1,5 @@
-//! Item 9: negative controls, one for every detector and, under every safe policy, one for every kind of sync. Each fault
-//! is a mutant, chosen when a kernel that holds all of them is booted; no row in which it is made may be `ok`.
+//! Item 9: negative controls, one for every detector and, under every safe policy, one for every kind of sync. Each
+//! fault is a mutant, chosen when a kernel that holds all of them is booted; no row in which it is made may be `ok`.
 //!
 //! The unsafe policies are controls too: `policies.rs` and `unshare.rs` have them.
 

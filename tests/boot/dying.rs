@@ -258,7 +258,7 @@ fn send(fake: &Fake, signal: &str, env: &str) -> Result<(u32, Output)> {
     Ok((qemu, Child::wait_with_output(host)?))
 }
 
-/// The same; returns what the host said. It is not one that was told to ignore the signal, as these tests may have been.
+/// The same; returns what the host said. Nobody has told it to ignore the signal, as these tests may have been told.
 fn interrupt(fake: &Fake, signal: &str, code: i32) -> Result<String> {
     let (qemu, output) = send(fake, signal, "default")?;
     let said = said(&output);

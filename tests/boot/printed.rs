@@ -118,7 +118,7 @@ fn is_timing(text: &str) -> bool {
     })
 }
 
-/// Whether a figure is the same however CPUs race: what the mutator does, and whom a policy interrupts that asks nobody.
+/// Whether a figure is the same however CPUs race: what mutators do, and whom a policy interrupts that asks nobody.
 fn is_beyond_races(policy: &str, header: &str) -> bool {
     let asks_nobody = policy == "broadcast" && ["sync IPIs", "/broadcast", "skipped"].contains(&header);
     asks_nobody || ["ops", "set"].contains(&header)

@@ -1,6 +1,6 @@
-//! Signals that ask the program to end: SIGINT, SIGTERM, and SIGHUP of a terminal that was closed. What is under way ends
-//! early, what is finished is written down, and no process and no file is left behind. A second signal ends the program at
-//! once.
+//! Signals that ask the program to end: SIGINT, SIGTERM, and SIGHUP of a terminal that was closed. What is under way
+//! ends early, what is finished is written down, and no process and no file is left behind. A second signal ends the
+//! program at once.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -49,6 +49,10 @@ pub fn run(args: &ProveArgs) -> Result<bool> {
     }
     let mutants = if args.properties { Vec::new() } else { mutants::all()? };
     if let Some(filter) = args.filter.as_ref().filter(|_| !args.is_part) {
+        let is_time = args.deep.is_some() && filter.parse::<u64>().is_ok();
+        demand(!is_time, || {
+            format!("--deep {filter}: the seconds are a part of the flag; use --deep={filter}")
+        })?;
         let is_hunted = |mutant: &Mutant| mutant.loom.is_some() || mutant.tso.is_some();
         let is_one = mutants.iter().any(|mutant| is_hunted(mutant) && mutant.name.contains(filter))
             || Names::Functions.may_have(&Tree::own().root, MODELS, filter)?;
