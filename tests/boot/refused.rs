@@ -1,5 +1,5 @@
-//! Item 11, 14 and 15: what cannot be run is refused with exit status 2 and one line that names the flag and the remedy,
-//! and nothing is written.
+//! Item 11, 14 and 15: what cannot be run is refused with exit status 2 and one line that names the flag and the
+//! remedy, and nothing is written.
 
 use std::path::Path;
 use std::process::Command;
