@@ -258,7 +258,7 @@ fn send(fake: &Fake, signal: &str, env: &str) -> Result<(u32, Output)> {
     Ok((qemu, Child::wait_with_output(host)?))
 }
 
-/// The same; returns what the host said. Nobody has told it to ignore the signal, as these tests may have been told.
+/// The same; returns what the host said. It does not ignore the signal, though these tests may have been told to.
 fn interrupt(fake: &Fake, signal: &str, code: i32) -> Result<String> {
     let (qemu, output) = send(fake, signal, "default")?;
     let said = said(&output);

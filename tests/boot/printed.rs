@@ -118,10 +118,10 @@ fn is_timing(text: &str) -> bool {
     })
 }
 
-/// Whether a figure is the same however CPUs race: what mutators do, and whom a policy interrupts that asks nobody.
+/// Whether a figure is the same however CPUs race: what mutators do, and whom a policy interrupts that looks at no CPU.
 fn is_beyond_races(policy: &str, header: &str) -> bool {
-    let asks_nobody = policy == "broadcast" && ["sync IPIs", "/broadcast", "skipped"].contains(&header);
-    asks_nobody || ["ops", "set"].contains(&header)
+    let looks_at_none = policy == "broadcast" && ["sync IPIs", "/broadcast", "skipped"].contains(&header);
+    looks_at_none || ["ops", "set"].contains(&header)
 }
 
 /// The tables of a page, each with the command that is named before it.
