@@ -98,9 +98,10 @@ impl Printed {
             };
             at = other + 1;
             for header in self.exact().into_iter().filter(|header| !races || is_beyond_races(name[0], header)) {
-                let (own, run) = (self.cell(row, header), run.cell(other, header));
+                let [own, run] =
+                    [self.cell(row, header), run.cell(other, header)].map(|cell| cell.unwrap_or("nothing"));
                 if own != run {
-                    return Some(format!("{name:?}: {header} is {own:?}, and the run's {run:?}"));
+                    return Some(format!("{name:?}: {header} is {own}, and the run's {run}"));
                 }
             }
         }
