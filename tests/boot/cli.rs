@@ -45,7 +45,7 @@ pub fn said(output: &Output) -> String {
 }
 
 /// The host program itself, which installs nothing, as the start script would.
-fn host() -> Result<PathBuf> {
+pub fn host() -> Result<PathBuf> {
     let host = std::env::current_exe()?.ancestors().nth(2).context("target")?.join("gupsync-host");
     Ok(if host.exists() { host } else { Tree::own().root.join("target/release/gupsync-host") })
 }

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -144,6 +144,38 @@ const WAYS: &[Way] = &[
         reason: "backend=native: this CPU has no INVLPGB",
     },
     Way {
+        name: "hanging_before_the_first_row",
+        qemu: "sleep 100",
+        arguments: "--timeout 3",
+        code: 3,
+        rows: [Timeout, Timeout],
+        reason: "timeout: stopped: the time was over",
+    },
+    Way {
+        name: "a_guest_that_resets_the_machine",
+        qemu: "begin; first; exit 0",
+        arguments: "",
+        code: 1,
+        rows: [Violation, Died],
+        reason: "died: the machine was reset or switched off",
+    },
+    Way {
+        name: "a_console_that_is_no_text",
+        qemu: "begin; head -c 3000000 /dev/zero; printf '\\377\\n'; first; echo '@begin gather-posted'; second; exit 65",
+        arguments: "",
+        code: 0,
+        rows: [Violation, Violation],
+        reason: "",
+    },
+    Way {
+        name: "a_log_disk_that_is_full",
+        qemu: GOOD,
+        arguments: "--log /dev/full",
+        code: 3,
+        rows: [Violation, Violation],
+        reason: "--log /dev/full: cannot be written: No space left on device",
+    },
+    Way {
         name: "a_json_disk_that_is_full",
         qemu: "begin; first; second; exit 65",
         arguments: "--json /dev/full",
@@ -158,9 +190,12 @@ pub fn trials() -> Vec<Trial> {
     let others = vec![
         trial("dying::item_13_sigterm", || signalled("TERM")),
         trial("dying::item_13_sigint", || signalled("INT")),
+        trial("dying::item_13_a_terminal_that_is_closed", || signalled("HUP")),
+        trial("dying::item_13_a_terminal_that_is_closed_under_nohup", nohup),
         trial("dying::item_13_sigterm_before_the_first_row", signalled_early),
         trial("dying::item_13_a_full_disk_behind_standard_output", full_stdout),
         small_disk_trial(),
+        trial("dying::item_13_a_folder_for_results_that_is_gone", no_folder),
         trial("dying::item_13_readers_that_have_left", no_readers),
         trial("dying::item_13_results_on_standard_output_and_in_pipes", piped),
         trial("dying::item_14_provenance_only_of_boots_that_happened", provenance),
@@ -208,15 +243,24 @@ fn wait_for_id(path: &Path) -> Result<u32> {
     anyhow::bail!("QEMU was not started within a minute")
 }
 
-/// Starts the host, waits until its QEMU has written what it has to, and sends the signal. Returns what it said.
-fn interrupt(fake: &Fake, signal: &str, code: i32) -> Result<String> {
-    let host = fake.command("")?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+/// Starts the host by `env` with this argument, waits until its QEMU has written what it has to, and sends the signal.
+/// Returns the process of QEMU, and how the host ended.
+fn send(fake: &Fake, signal: &str, env: &str) -> Result<(u32, Output)> {
+    let command = fake.command("")?;
+    let mut host = Command::new("env");
+    host.arg(format!("--{env}-signal={signal}")).args(line(&command).split(' ')).envs(environment(&command));
+    let host = host.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let qemu = wait_for_id(&fake.work.path().join("id"))?;
     // The host has a moment to read the row.
     sleep(Duration::from_millis(500));
     ensure!(fake.left()? > 0, "there is no ISO to leave behind");
     ensure!(Command::new("sh").args(["-c", &format!("kill -{signal} {}", host.id())]).status()?.success());
-    let output = Child::wait_with_output(host)?;
+    Ok((qemu, Child::wait_with_output(host)?))
+}
+
+/// The same; returns what the host said. It does not ignore the signal, though these tests may have been told to.
+fn interrupt(fake: &Fake, signal: &str, code: i32) -> Result<String> {
+    let (qemu, output) = send(fake, signal, "default")?;
     let said = said(&output);
     ensure!(output.status.code() == Some(code), "{}: {said}", output.status);
     ensure!(said.contains("stopped by a signal"), "{said}");
@@ -231,6 +275,15 @@ fn signalled(signal: &str) -> Result<()> {
     let fake = Fake::new(&format!("begin; first; echo '@begin gather-posted'; {SAYS_ITS_ID}"))?;
     interrupt(&fake, signal, 1)?;
     ensure!(statuses(&fake.document()?) == [Violation, Died], "{:#?}", fake.document()?.rows);
+    Ok(())
+}
+
+fn nohup() -> Result<()> {
+    let rest = "sleep 2; echo '@begin gather-posted'; second; exit 65";
+    let fake = Fake::new(&format!("begin; first; echo $$ >\"$(dirname \"$0\")/id\"; {rest}"))?;
+    let (_, output) = send(&fake, "HUP", "ignore")?;
+    ensure!(output.status.code() == Some(0), "{}: {}", output.status, said(&output));
+    ensure!(statuses(&fake.document()?) == [Violation, Violation], "{:#?}", fake.document()?.rows);
     Ok(())
 }
 
@@ -299,6 +352,20 @@ fn line(command: &Command) -> String {
 fn environment(command: &Command) -> Vec<(OsString, OsString)> {
     let set = command.get_envs().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())));
     set.collect()
+}
+
+/// The folder is removed while the machine runs.
+fn no_folder() -> Result<()> {
+    let mut fake = Fake::new(&format!("rm -r \"$(dirname \"$0\")/gone\"; {GOOD}"))?;
+    fake.json = fake.work.path().join("gone/rows.json");
+    fs::create_dir(fake.work.path().join("gone"))?;
+    let output = fake.command("")?.output()?;
+    let (said, table) = (said(&output), String::from_utf8_lossy(&output.stdout));
+    ensure!(output.status.code() == Some(3), "{}: {said}", output.status);
+    ensure!(said.contains("rows.json: cannot be written: No such file or directory"), "{said}");
+    // They are still printed.
+    ensure!(table.matches(" violation").count() == 2, "{table}");
+    Ok(())
 }
 
 fn no_readers() -> Result<()> {

@@ -5,6 +5,7 @@
 mod classes;
 mod cleared;
 mod cli;
+mod controls;
 mod counts;
 mod dying;
 mod endings;
@@ -18,6 +19,7 @@ mod piggyback;
 mod pins;
 mod policies;
 mod posture;
+mod printed;
 mod product;
 mod rare;
 mod refused;
@@ -60,6 +62,7 @@ fn main() {
         product::trials(),
         rare::trials(),
         policies::trials(),
+        controls::trials(),
         trace::trials(),
         walker::trials(),
         endings::trials(),
@@ -67,6 +70,7 @@ fn main() {
         refused::trials(),
         start::trials(),
         posture::trials(),
+        printed::trials(),
         dying::trials(),
         limine::trials(),
     ];

@@ -1,10 +1,13 @@
-//! Item 11, 14 and 15: what cannot be run is refused with exit status 2 and one line that names the flag and the remedy, and
-//! nothing is written.
+//! Item 11, 14 and 15: what cannot be run is refused with exit status 2 and one line that names the flag and the
+//! remedy, and nothing is written.
+
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::cli::{gupsync, said};
+use crate::cli::{gupsync, host, said};
 use crate::trial;
 
 /// Bad input, what the line begins with after `error: `, and what it says to do.
@@ -53,7 +56,59 @@ const BAD: &[(&str, &str, &str)] = &[
         "use a number from 0 to 18446744073709551615",
     ),
     ("prove --deep=0", "invalid value '0' for '--deep", "use a number from 1 to 86400"),
+    ("compare --pages 65", "--pages 65:", "use 1 to 64"),
+    // Numbers in forms that other programs take.
+    ("compare --ops 1,000", "invalid value '1,000' for '--ops <N>'", "use a number from 1 to 1000000000"),
+    ("compare --ops 1e6", "invalid value '1e6' for '--ops <N>'", "use a number from 1 to 1000000000"),
+    (
+        "compare --seed=0x10",
+        "invalid value '0x10' for '--seed <N>'",
+        "use a number from 0 to 18446744073709551615",
+    ),
+    ("compare --seed=-1", "invalid value '-1' for '--seed <N>'", "use a number from 0 to 18446744073709551615"),
+    ("compare --timeout 5m", "invalid value '5m' for '--timeout <S>'", "use a number from 1 to 604800"),
+    ("compare --memory 512M", "invalid value '512M' for '--memory <MiB>'", "use a number from 1 to 1048576"),
+    ("compare --trim 5", "invalid value '5' for '--trim <off|every:N>'", "`every:N` with N of at least 1"),
+    ("prove reuse --deep 5", "unexpected argument '5' found", "see `--help`"),
+    ("prove --deep 5", "--deep 5: the seconds are a part of the flag", "use --deep=5"),
+    // Said twice, or not at all.
+    ("compare --cpus 4 --cpus 8", "the argument '--cpus <N>' cannot be used multiple times", "see `--help`"),
+    (
+        "compare --policy pending --policy rcu",
+        "the argument '--policy <p,p,...>' cannot be used multiple times",
+        "see `--help`",
+    ),
+    ("compare --invlpgb on --invlpgb off", "the argument '--invlpgb <off|on>' cannot be used", "see `--help`"),
+    ("compare --json a --json b", "the argument '--json <FILE>' cannot be used", "see `--help`"),
+    ("compare --workload all,unmap", "invalid value 'all,unmap' for '--workload", "name each once"),
+    ("compare --cpus", "a value is required for '--cpus <N>'", "see `--help`"),
+    ("compare --cpus=", "invalid value '' for '--cpus <N>'", "use a number from 1 to 512"),
+    ("compare --policy", "a value is required for '--policy <p,p,...>'", "possible values: never, "),
+    ("compare --policy=", "invalid value '' for '--policy", "`` is no policy; use some of"),
+    (
+        "compare --policy pending,,rcu",
+        "invalid value 'pending,,rcu' for '--policy",
+        "`` is no policy; use some of",
+    ),
+    ("compare --workload=", "invalid value '' for '--workload", "`` is no workload; use one of"),
+    ("compare --json=", "a value is required for '--json <FILE>'", "see `--help`"),
+    ("compare --log=", "a value is required for '--log <FILE>'", "see `--help`"),
+    ("compare --limine=", "invalid value '' for '--limine", "use auto, builtin or the folder"),
+    ("compare --ovmf=", "invalid value '' for '--ovmf", "name CODE or CODE,VARS"),
+    ("compare --cpu-model=", "a value is required for '--cpu-model <MODEL>'", "see `--help`"),
+    ("compare --qemu-arg=", "a value is required for '--qemu-arg <ARG>'", "see `--help`"),
+    ("compare --wide=yes", "unexpected value 'yes' for '--wide' found", "see `--help`"),
+    ("iso --out=", "a value is required for '--out <FILE>'", "see `--help`"),
+    ("run --cmdline ops=", "--cmdline: ops: `` is not a number that fits", "a number"),
     // Settings that do not go together, or not with the machine.
+    ("compare --workload all --cpus 4", "--workload mixed:", "give the machine --cpus 13"),
+    ("compare --log same --json same", "--log: is the file of --json", "name another"),
+    ("prove --list --table", "the argument '--list' cannot be used with '--table'", "see `--help`"),
+    (
+        "prove --properties --traces",
+        "the argument '--properties' cannot be used with '--traces'",
+        "see `--help`",
+    ),
     ("compare --cpus 2 --mm-cpus 3", "--mm-cpus 3:", "give the machine --cpus 3"),
     (
         "compare --workload mixed --cpus 8",
@@ -78,7 +133,17 @@ const BAD: &[(&str, &str, &str)] = &[
     ("compare --icount --accel tcg-multi", "--icount:", "leave out --accel tcg-multi"),
     ("compare --limine builtin --firmware bios", "--firmware bios:", "name a Limine folder by --limine"),
     ("compare --firmware bios --ovmf tools/gupsync", "invalid value", "name CODE or CODE,VARS"),
-    // Names that there are not.
+    // Names that there are not, some of them nearly.
+    ("compare --policy brodcast", "invalid value", "`brodcast` is no policy; use some of: never, "),
+    ("compare --policy Pending", "invalid value", "`Pending` is no policy; use some of: never, "),
+    ("compare --accel tcg", "invalid value 'tcg' for '--accel", "; a similar value exists: 'tcg-multi'"),
+    ("compare --polcy pending", "unexpected argument '--polcy' found; a similar", "exists: '--policy'"),
+    ("compare --mm_cpus 4", "unexpected argument '--mm_cpus' found; a similar", "exists: '--mm-cpus'"),
+    ("compare -cpus 4", "unexpected argument '-c' found", "see `--help`"),
+    ("compare pending", "unexpected argument 'pending' found", "see `--help`"),
+    ("compar", "unrecognized subcommand 'compar'; a similar", "exists: 'compare'"),
+    ("doctor now", "unexpected argument 'now' found", "see `--help`"),
+    ("prove xyzzy", "xyzzy: no model and no mutant has this in its name", "`prove --list` names the mutants"),
     ("compare --format yaml", "invalid value 'yaml' for '--format", "possible values: table, markdown, csv"),
     ("completions dosh", "invalid value 'dosh' for '<SHELL>'", "possible values: bash"),
     ("completions", "the following required arguments were not provided: <SHELL>", "see `--help`"),
@@ -102,6 +167,11 @@ const BAD: &[(&str, &str, &str)] = &[
     // Places.
     ("compare --log /nonexistent/log", "--log /nonexistent/log: cannot be written", "name a file"),
     ("stress --log /", "--log /: cannot be written", "name a file"),
+    ("stress --log -", "--log -: is no file", "use --verbose to see the lines"),
+    ("compare --json .", "--json .: cannot be written: Is a directory", "name a file"),
+    ("compare --json /proc/rows.json", "--json /proc/rows.json: cannot be written", "name a file"),
+    ("compare --json /dev/null/rows.json", "--json /dev/null/rows.json: cannot be written", "name a file"),
+    ("iso --out /", "--out /: cannot be written", "name another file"),
     (
         "compare --ovmf /nonexistent/CODE",
         "invalid value '/nonexistent/CODE' for '--ovmf",
@@ -130,15 +200,18 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn all() -> Result<()> {
+    // The start script builds the host program, and hands it its arguments; once is enough.
+    ensure!(gupsync().arg("--version").output()?.status.success());
+    let host = host()?;
     let wrong: Vec<_> =
-        BAD.iter().filter_map(|bad| refuses(bad).err()).map(|error| format!("{error:#}")).collect();
+        BAD.iter().filter_map(|bad| refuses(&host, bad).err()).map(|error| format!("{error:#}")).collect();
     ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), BAD.len(), wrong.join("\n"));
     Ok(())
 }
 
-fn refuses((arguments, begin, remedy): &(&str, &str, &str)) -> Result<()> {
+fn refuses(host: &Path, (arguments, begin, remedy): &(&str, &str, &str)) -> Result<()> {
     let (here, temporary) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let output = gupsync()
+    let output = Command::new(host)
         .args(arguments.split_whitespace())
         .current_dir(here.path())
         .env("TMPDIR", temporary.path())

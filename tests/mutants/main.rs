@@ -8,19 +8,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use gupsync_bench::cast::Cast;
 use gupsync_bench::row::Status;
 use gupsync_bench::{Row, Spec};
 use gupsync_host::artifacts::Tree;
-use gupsync_host::boot::{self, Word};
-use gupsync_host::image::Bootloader;
 use gupsync_host::mutants::{self, Mutant};
-use gupsync_host::qemu::Machine;
-use gupsync_host::schema::{self, Schema};
+use gupsync_host::schema::booted::Kernel;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// So many mutants are made and run at a time. Each place has a tree and a target folder of its own, which its next mutant
@@ -73,37 +68,14 @@ impl Drop for Place {
     }
 }
 
-/// What is booted: the kernel of a tree, as the mutant of that number where it holds several.
-struct Kernel {
-    tree: Tree,
-    number: Option<u32>,
-}
-
-/// The kernel that holds all mutants that can be chosen when it boots, built once; or why there is none.
-fn all_at_once() -> Result<&'static (Schema, Tree)> {
-    static ALL: OnceLock<Result<(Schema, Tree), String>> = OnceLock::new();
-    let make = || {
-        let work = Tree::own().root.join("target/mutants/all");
-        let mutants: Vec<_> =
-            mutants::all()?.into_iter().filter(|one| one.kernel.is_some() || one.judge.is_some()).collect();
-        let schema = Schema::make(&mutants, &work.join("tree"))?;
-        let tree = Tree::at(work.join("tree"), work.join("boot")).quick();
-        tree.kernel()?;
-        Ok((schema, tree))
-    };
-    let made = ALL.get_or_init(|| make().map_err(|error: anyhow::Error| format!("all at once: {error:#}")));
-    made.as_ref().map_err(anyhow::Error::msg)
-}
-
 fn is_caught(mutant: &Mutant) -> Result<()> {
-    let (schema, tree) = all_at_once()?;
-    if let Some(number) = schema.number(&mutant.name) {
-        return is_caught_in(mutant, &Kernel { tree: tree.clone(), number: Some(number) });
+    if let Some(kernel) = Kernel::holding(&mutant.name)? {
+        return is_caught_in(mutant, &kernel);
     }
     let place = Place::take();
     let root = place.0.join("tree");
     mutant.make(&root)?;
-    is_caught_in(mutant, &Kernel { tree: Tree::at(&root, place.0.join("boot")).quick(), number: None })
+    is_caught_in(mutant, &Kernel::of(Tree::at(&root, place.0.join("boot")).quick()))
 }
 
 fn is_caught_in(mutant: &Mutant, kernel: &Kernel) -> Result<()> {
@@ -119,14 +91,14 @@ fn is_caught_in(mutant: &Mutant, kernel: &Kernel) -> Result<()> {
 /// The kernel that holds the mutants is not the fault itself: with none of them chosen, the rows in which they are caught
 /// are good.
 fn none_is_chosen() -> Result<()> {
-    let (schema, tree) = all_at_once()?;
-    let kernel = Kernel { tree: tree.clone(), number: Some(0) };
-    let mutants = mutants::all()?;
-    let caught_by = |mutant: &Mutant| {
-        schema.number(&mutant.name)?;
-        mutant.kernel.clone().or_else(|| Some(mutant.judge.clone()?.0))
-    };
-    for words in mutants.iter().filter_map(caught_by).collect::<BTreeSet<_>>() {
+    let kernel = Kernel::without_mistake()?;
+    let mut words = BTreeSet::new();
+    for mutant in mutants::all()? {
+        if Kernel::holding(&mutant.name)?.is_some() {
+            words.extend(mutant.kernel.or_else(|| Some(mutant.judge?.0)));
+        }
+    }
+    for words in words {
         for row in rows(&kernel, &words, 1)? {
             row.judge().map_err(|fault| anyhow!("{words}: {}: {fault}", row.status))?;
         }
@@ -137,21 +109,7 @@ fn none_is_chosen() -> Result<()> {
 /// The rows of so many runs of `words`.
 fn rows(kernel: &Kernel, words: &str, runs: u64) -> Result<Vec<Row>> {
     let spec = |seed| format!("{words} seed={seed}").parse::<Spec>().map_err(anyhow::Error::msg);
-    let specs = (1..=runs).map(spec).collect::<Result<Vec<_>>>()?;
-    let machine = Machine::for_counting(Cast::need(&specs[0]) + 1);
-    let mutant = kernel.number.map_or(String::new(), |number| format!("{}{number} ", schema::WORD));
-    let cmdline = format!("{mutant}{}", boot::cmdline(&specs));
-    let mut has_entered = false;
-    let listen = |word: Word<'_>| {
-        has_entered |= matches!(word, Word::Line(line) if line.trim_end() == schema::KERNEL_ENTERED);
-    };
-    let patience = Duration::from_secs(200);
-    let outcome =
-        boot::with_cmdline(&kernel.tree, &Bootloader::Builtin, &machine, &specs, &cmdline, patience, listen)?;
-    if let Some(number) = kernel.number {
-        ensure!(has_entered == (number != 0), "the code of mutant {number}: run is {has_entered}");
-    }
-    Ok(outcome.rows)
+    kernel.rows(&(1..=runs).map(spec).collect::<Result<Vec<_>>>()?)
 }
 
 fn is_refused(kernel: &Kernel, words: &str, fault: &str) -> Result<()> {

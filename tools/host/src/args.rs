@@ -272,13 +272,13 @@ pub struct ProveArgs {
     #[arg(long)]
     pub orderings: bool,
     /// Print the shortest execution that breaks each mutant under x86-TSO.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "properties")]
     pub traces: bool,
     /// Print a line for each model, not for each property.
     #[arg(long)]
     pub models: bool,
     /// Say what the mutants are, and run nothing.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "table")]
     pub list: bool,
     /// Write tests/orderings.md, what each ordering of src/ pairs with, from the comments above them; run nothing.
     #[arg(long)]

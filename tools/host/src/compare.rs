@@ -11,7 +11,7 @@ use crate::artifacts::Tree;
 use crate::boot::{self, Outcome, Word};
 use crate::document::{self, Document, SCHEMA};
 use crate::ears::Ears;
-use crate::ending::{Ending, Usage};
+use crate::ending::{Ending, Usage, demand};
 use crate::image::Bootloader;
 use crate::progress::Progress;
 use crate::qemu::{self, Accel, Machine};
@@ -50,7 +50,9 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
         boots.iter().try_for_each(|specs| boot::show(&machine, specs))?;
         return Ok(Ending::AsPromised);
     }
-    let sink = args.json.as_deref().map(Sink::open).transpose()?;
+    let (json, log) = (&args.json, &args.console.log);
+    demand(json.is_none() || json != log, || "--log: is the file of --json; name another".to_owned())?;
+    let sink = json.as_deref().map(Sink::open).transpose()?;
     let qemu = qemu::version()?;
     let ears = Ears::open(&args.console)?;
     let tree = Tree::own();
@@ -94,6 +96,7 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
         say::err(format_args!("error: {fault}"));
     }
     written?;
+    ears.check()?;
     Ok(verdict.ending)
 }
 

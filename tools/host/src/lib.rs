@@ -24,6 +24,7 @@ pub mod flat;
 pub mod image;
 pub mod limine;
 pub mod mutants;
+pub mod names;
 pub mod once;
 pub mod patches;
 pub mod progress;

@@ -36,6 +36,7 @@ impl FromStr for Choice {
         Ok(match text {
             "auto" => Choice::Auto,
             "builtin" => Choice::Builtin,
+            "" => return Err("use auto, builtin or the folder of a Limine binary release".to_owned()),
             folder => Choice::Folder(folder.into()),
         })
     }

@@ -84,6 +84,7 @@ pub fn run(args: &StressArgs) -> Result<Ending> {
     if totals.boots > 0 {
         say::out(format_args!("{totals}, {} seconds", began.elapsed().as_secs()));
     }
+    bench.ears.check()?;
     Ok(ending)
 }
 

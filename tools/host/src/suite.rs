@@ -1,7 +1,5 @@
 //! `test`: every test there is, in an order that fails early.
 
-mod names;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -12,8 +10,8 @@ use anyhow::{Context, Result};
 use crate::args::{ProveArgs, TestArgs};
 use crate::artifacts::Tree;
 use crate::ending::demand;
+use crate::names::{MODELS, Names};
 use crate::{child, mutants, prove, say};
-use names::Names;
 
 /// A call of cargo.
 struct Step {
@@ -46,7 +44,6 @@ const fn step(
 
 /// Where the library and the host program lie.
 const LIBRARIES: &[&str] = &["src", "arch/invlpgb", "tools/bench/src", "tools/checker/src", "tools/host/src"];
-const MODELS: &[&str] = &["tests/models"];
 const MUTANTS: &[&str] = &["tests/mutants"];
 
 const STEPS: &[Step] = &[

@@ -39,8 +39,9 @@ fn one_line(error: &clap::Error) -> String {
     let said: Vec<_> =
         text.lines().map(str::trim).take_while(is_said).filter(|line| !line.is_empty()).collect();
     // Clap's own errors name what there is; what to do stands in help.
-    let has_remedy = error.get(ContextKind::ValidValue).is_some_and(|value| *value != ContextValue::None)
-        || error.kind() == ErrorKind::ValueValidation;
+    let has_names =
+        matches!(error.get(ContextKind::ValidValue), Some(ContextValue::Strings(names)) if !names.is_empty());
+    let has_remedy = has_names || error.kind() == ErrorKind::ValueValidation;
     let help = if has_remedy { "" } else { "; see `--help`" };
-    format!("{}{help}", said.join(" "))
+    format!("{}{help}", said.join(" ").replace(" tip: ", "; "))
 }

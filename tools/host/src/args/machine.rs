@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use gupsync_bench::Spec;
 
 use super::bounds::number;
@@ -39,10 +40,10 @@ pub struct MachineArgs {
     #[arg(long, value_name = "CODE[,VARS]")]
     pub ovmf: Option<Ovmf>,
     /// QEMU's CPU model, in place of `max` (tcg) or `host` (kvm).
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", value_parser = NonEmptyStringValueParser::new())]
     pub cpu_model: Option<String>,
     /// An argument that is appended to QEMU's command line; may be given several times.
-    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub qemu_arg: Vec<String>,
 }
 

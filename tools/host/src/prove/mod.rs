@@ -19,7 +19,10 @@ use std::time::Instant;
 use anyhow::{Result, anyhow, bail};
 
 use crate::args::ProveArgs;
+use crate::artifacts::Tree;
+use crate::ending::demand;
 use crate::mutants::{self, Mutant};
+use crate::names::{MODELS, Names};
 use crate::say;
 use checker::{Checker, How, Lane};
 use table::{Kind, Line};
@@ -44,9 +47,20 @@ pub fn run(args: &ProveArgs) -> Result<bool> {
     if args.table {
         return partners::write().map(|()| true);
     }
-    let since = Instant::now();
     let mutants = if args.properties { Vec::new() } else { mutants::all()? };
-    let lines = Mutex::new(Vec::new());
+    if let Some(filter) = args.filter.as_ref().filter(|_| !args.is_part) {
+        let is_time = args.deep.is_some() && filter.parse::<u64>().is_ok();
+        demand(!is_time, || {
+            format!("--deep {filter}: the seconds are a part of the flag; use --deep={filter}")
+        })?;
+        let is_hunted = |mutant: &Mutant| mutant.loom.is_some() || mutant.tso.is_some();
+        let is_one = mutants.iter().any(|mutant| is_hunted(mutant) && mutant.name.contains(filter))
+            || Names::Functions.may_have(&Tree::own().root, MODELS, filter)?;
+        demand(is_one, || {
+            format!("{filter}: no model and no mutant has this in its name; `prove --list` names the mutants")
+        })?;
+    }
+    let (since, lines) = (Instant::now(), Mutex::new(Vec::new()));
     let plans = [Checker::Tso, Checker::Loom].map(|checker| Plan {
         lane: Lane::new(checker),
         args: args.clone(),
@@ -64,7 +78,7 @@ pub fn run(args: &ProveArgs) -> Result<bool> {
     }
     let lines = lines.into_inner().map_err(|_| anyhow!("a lane has panicked"))?;
     if let Some(filter) = args.filter.as_ref().filter(|_| lines.is_empty() && !args.is_part) {
-        bail!("no model and no mutant has `{filter}` in its name; `prove --list` names the mutants");
+        bail!("{filter}: nothing with this in its name was explored");
     }
     say::out(table::render(&lines, args.models).trim_end());
     say::out(format_args!("{}, {:.0} s", table::summary(&lines), since.elapsed().as_secs_f64()));

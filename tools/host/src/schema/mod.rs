@@ -11,6 +11,7 @@
 //! its own (`switch.rs`), which is in the copy only; so is what `kernel.patch` adds to the kernel, which has no environment.
 
 mod bodies;
+pub mod booted;
 // A crate of the copied tree: it is here to be compiled and tested as well.
 #[cfg_attr(not(test), allow(dead_code))]
 mod switch;
@@ -25,7 +26,8 @@ use crate::artifacts::Tree;
 use crate::mutants::{self, Mutant};
 use crate::patches;
 use bodies::Bodies;
-pub use switch::{ENTERED, VARIABLE, WORD};
+use switch::WORD;
+pub use switch::{ENTERED, VARIABLE};
 
 const CRATE: &str = "gupsync-mutant";
 /// Where it lies in the copy. No part of the tree, so that it stays where it is when the tree is copied again.
@@ -36,7 +38,7 @@ const DEPENDENCIES: &str = "\n[dependencies]\n";
 const KERNEL: &str = include_str!("kernel.patch");
 
 /// What the kernel says at its end if the code of the mutant was run.
-pub const KERNEL_ENTERED: &str = "the mutant was entered";
+const KERNEL_ENTERED: &str = "the mutant was entered";
 
 /// Such a copy.
 pub struct Schema {
