@@ -226,6 +226,24 @@ impl<T> Ticket<T> {
     }
 }
 
+impl<T> Ticket<T> {
+    /// One ticket for the tables of all: the latest number, since what covers it covers the earlier ones.
+    ///
+    /// # Panics
+    ///
+    /// If there is none, or they are of several mms.
+    pub(crate) fn join(tickets: impl Iterator<Item = Ticket<T>>) -> Ticket<Vec<T>> {
+        tickets
+            .map(|Ticket { mm, number, tables }| Ticket { mm, number, tables: Vec::from([tables]) })
+            .reduce(|mut all, mut one| {
+                assert_eq!(all.mm, one.mm, "tickets of {:?} and {:?} were joined", all.mm, one.mm);
+                all.tables.append(&mut one.tables);
+                Ticket { number: all.number.max(one.number), ..all }
+            })
+            .expect("there is one to join")
+    }
+}
+
 impl<T> Ticket<Vec<T>> {
     /// The same ticket for fewer tables: the others were not the unlinker's to free.
     pub fn keep_only(mut self, keep: impl FnMut(&T) -> bool) -> Self {

@@ -13,6 +13,14 @@ pub enum Reached {
 }
 
 impl Reached {
+    /// What two flushes have proved, the second after the first.
+    pub fn and(self, later: Reached) -> Self {
+        match (self, later) {
+            (Reached::Mm(_), Reached::Mm(_)) => later,
+            _ => Reached::Short,
+        }
+    }
+
     /// Whether it was every CPU that may have been walking the mm.
     pub fn is_mm(self) -> bool {
         matches!(self, Reached::Mm(_))

@@ -7,6 +7,7 @@ pub mod operation;
 pub mod deferred;
 
 pub mod collapse;
+pub mod collapse_several;
 pub mod mthp;
 pub mod protect;
 pub mod unmap;
@@ -60,6 +61,8 @@ macro_rules! operations {
 operations! {
     /// A PTE table gives way to a huge entry.
     Collapse = collapse::Collapse,
+    /// Several PTE tables give way, with one sync.
+    CollapseSeveral = collapse_several::CollapseSeveral,
     /// The candidates of a PTE table become mTHPs.
     Mthp = mthp::Mthp,
     /// Pages lose the right to be written.

@@ -10,6 +10,7 @@
 //! knows of its own walkers it has to write down before it drops its share ([`Policy::owe`]).
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::event::Event;
 use crate::flush::Reached;
@@ -80,6 +81,17 @@ impl<T> Unlinked<T> {
     /// The number of its ticket.
     pub fn ticket(&self) -> u64 {
         self.ticket.number()
+    }
+
+    /// What was unlinked by several tickets, to be synced at once.
+    pub(crate) fn join(all: impl Iterator<Item = Unlinked<T>>) -> Unlinked<Vec<T>> {
+        // For the figures: a walk that began before the last of them may be inside any.
+        let mut clock = 0;
+        let ticket = Ticket::join(all.map(|unlinked| {
+            clock = clock.max(unlinked.clock);
+            unlinked.ticket
+        }));
+        Unlinked { ticket, clock }
     }
 
     /// The ticket itself, for tables that are freed later, by ticket or grace period.

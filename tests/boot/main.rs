@@ -23,6 +23,7 @@ mod printed;
 mod product;
 mod rare;
 mod refused;
+mod several;
 mod start;
 mod trace;
 mod unshare;
@@ -68,6 +69,7 @@ fn main() {
         endings::trials(),
         cli::trials(),
         refused::trials(),
+        several::trials(),
         start::trials(),
         posture::trials(),
         printed::trials(),

@@ -22,7 +22,7 @@ const MANY_CPUS: u64 = 4096;
 const MANY_TIMES: u64 = 1_000_000_000;
 
 /// The bounds of every number, by key. A seed has none but its type's.
-pub const BOUNDS: [(&str, RangeInclusive<u64>); 22] = [
+pub const BOUNDS: [(&str, RangeInclusive<u64>); 23] = [
     ("threshold", 1..=MANY_CPUS),
     ("mm_cpus", 1..=MANY_CPUS),
     // PCIDs have 12 bits, and local ASIDs take some of them.
@@ -39,6 +39,7 @@ pub const BOUNDS: [(&str, RangeInclusive<u64>); 22] = [
     ("hold", 0..=MANY_CPUS),
     ("pages", 1..=MAX_PAGES),
     ("tables", 1..=MAX_TABLES),
+    ("ranges", 1..=MAX_TABLES),
     // khugepaged makes no folio of two pages.
     ("order", 2..=9),
     ("batch", 1..=128),
@@ -143,6 +144,11 @@ impl Spec {
     fn check_mthp(&self) -> Result<(), Refusal> {
         if self.order == PMD_ORDER && self.batch > 1 {
             return self.refuse("batch", "a batch is of mTHPs; use order=8 or below, or batch=1".to_owned());
+        }
+        let is_single = self.is_piggyback() || self.pins.0.is_some() || self.order < PMD_ORDER;
+        if self.ranges > 1 && is_single {
+            let remedy = "piggybacks, pins and mTHPs are of one range at a time; use ranges=1";
+            return self.refuse("ranges", remedy.to_owned());
         }
         let is_whole = self.is_piggyback() || self.pins.0.is_some();
         if self.order < PMD_ORDER && is_whole {

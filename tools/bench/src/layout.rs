@@ -58,6 +58,8 @@ pub(crate) fn place(pages: u64, index: u64) -> u64 {
 pub(crate) struct Layout {
     /// How many tables an unmap or an unshare is about.
     pub(crate) tables: u64,
+    /// How many ranges a collapse is about.
+    pub(crate) ranges: u64,
     /// How many pages a protect is about.
     pub(crate) pages: u64,
     /// How large they are.
@@ -68,7 +70,7 @@ impl Spec {
     /// What its ranges have in them.
     pub(crate) fn layout(&self) -> Layout {
         let size = if self.huge.is_on() { FrameSize::Huge } else { FrameSize::Small };
-        Layout { tables: self.tables, pages: self.pages, size }
+        Layout { tables: self.tables, ranges: self.ranges, pages: self.pages, size }
     }
 }
 
@@ -96,12 +98,13 @@ impl Layout {
                 VirtAddr(start + table * TABLE_SIZE + page * HUGE_SIZE + own * PAGE_SIZE)
             }
             Kind::Unmap => VirtAddr(start + draw % tables * HUGE_SIZE + small(draw / tables)),
+            Kind::Collapse => VirtAddr(start + draw % self.ranges * HUGE_SIZE + small(draw / self.ranges)),
             Kind::Protect if self.size == FrameSize::Huge => {
                 let page = place(self.pages, draw % PAGES);
                 let own = OWN_OF_SHARED + turn % LIVE * MAX_PAGES + page;
                 VirtAddr(start + page * HUGE_SIZE + own * PAGE_SIZE)
             }
-            Kind::Collapse | Kind::Protect => VirtAddr(start + small(draw)),
+            Kind::Protect => VirtAddr(start + small(draw)),
         }
     }
 }

@@ -17,13 +17,14 @@ use crate::team::Team;
 use crate::turns::Expect;
 use gupsync::mm::Mm;
 use gupsync::ops::collapse::{Collapse, Outcome};
+use gupsync::ops::collapse_several::CollapseSeveral;
 use gupsync::ops::mthp::{Mthp, PMD_ORDER};
 use gupsync::ops::protect::Protect;
 use gupsync::ops::unmap::Unmap;
 use gupsync::ops::unshare::SharedTables;
 use gupsync::ops::{Any, Ended, Job, Stepped};
 use gupsync::policy::Policy;
-use gupsync::types::{CpuId, FrameSize, MmId};
+use gupsync::types::{CpuId, Frame, FrameSize, HUGE_SIZE, MmId, VirtAddr};
 use gupsync::world::Cpu;
 
 /// A mutator at work.
@@ -92,7 +93,10 @@ impl<'r, M: Bench> Mutation<'r, M> {
         let pages = layout.small_pages(kind);
         match kind {
             Kind::Protect if layout.size == FrameSize::Huge => self.ranges.map_huge(machine, mm, turn, layout),
-            Kind::Collapse | Kind::Protect => self.ranges.map_small(machine, mm, va, pages),
+            Kind::Protect => self.ranges.map_small(machine, mm, va, pages),
+            Kind::Collapse => (0..layout.ranges).try_for_each(|range| {
+                self.ranges.map_small(machine, mm, layout.page_of(kind, turn, range), pages)
+            }),
             Kind::Unmap => (0..layout.tables).try_for_each(|table| {
                 self.ranges.map_small(machine, mm, layout.page_of(kind, turn, table), pages)
             }),
@@ -121,24 +125,31 @@ impl<'r, M: Bench> Mutation<'r, M> {
                 }
                 Ok((Expect::Mapped, outcome.pinned == 0))
             }
+            Kind::Collapse if spec.ranges > 1 => {
+                let addresses: Vec<_> =
+                    (0..spec.ranges).map(|range| VirtAddr(va.0 + range * HUGE_SIZE)).collect();
+                let huge = |_| self.ranges.take_huge(&self.run.world.machine);
+                let huge = addresses.iter().map(huge).collect::<Result<Vec<_>, _>>()?;
+                let ranges = addresses.into_iter().zip(huge);
+                let Ended::CollapseSeveral(outcomes) =
+                    self.finish::<P>(cpu, CollapseSeveral::new(ranges.clone()))
+                else {
+                    unreachable!("a collapse of several ranges ends as one")
+                };
+                let done = outcomes.iter().all(|outcome| *outcome != Outcome::Pinned);
+                for ((va, huge), outcome) in ranges.zip(outcomes) {
+                    self.put_away(va, huge, outcome);
+                }
+                Ok((if done { Expect::Mapped } else { Expect::AsBefore }, done))
+            }
             Kind::Collapse => {
                 let huge = self.ranges.take_huge(&self.run.world.machine)?;
                 let Ended::Collapse(outcome) = self.finish::<P>(cpu, Collapse::Ready { va, huge }) else {
                     unreachable!("a collapse ends as one")
                 };
-                Ok(match outcome {
-                    Outcome::Collapsed(table) => {
-                        self.ranges.give_table(&self.run.world.machine, table);
-                        self.ranges.record(self.turn, Place::Huge(va, huge));
-                        (Expect::Mapped, true)
-                    }
-                    // No second attempt: the range is used as it was, and goes when its time has come, like any other.
-                    Outcome::Pinned => {
-                        self.ranges.give_huge(huge);
-                        self.ranges.record(self.turn, Place::Small(va));
-                        (Expect::AsBefore, false)
-                    }
-                })
+                self.put_away(va, huge, outcome);
+                let done = outcome != Outcome::Pinned;
+                Ok((if done { Expect::Mapped } else { Expect::AsBefore }, done))
             }
             Kind::Protect => {
                 let layout = spec.layout();
@@ -160,6 +171,21 @@ impl<'r, M: Bench> Mutation<'r, M> {
                 Ok((Expect::Nothing, true))
             }
             Kind::Unshare => self.unshare::<P>(cpu),
+        }
+    }
+
+    /// Keeps what a collapse has left. After a pin there is no second attempt: the range is used as it was, and goes when its
+    /// time has come, like any other.
+    fn put_away(&mut self, va: VirtAddr, huge: Frame, outcome: Outcome) {
+        match outcome {
+            Outcome::Collapsed(table) => {
+                self.ranges.give_table(&self.run.world.machine, table);
+                self.ranges.record(self.turn, Place::Huge(va, huge));
+            }
+            Outcome::Pinned => {
+                self.ranges.give_huge(huge);
+                self.ranges.record(self.turn, Place::Small(va));
+            }
         }
     }
 
@@ -233,6 +259,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
 fn is_about_to_unlink(op: &Any) -> bool {
     match op {
         Any::Collapse(collapse) => matches!(collapse, Collapse::Ready { .. }),
+        Any::CollapseSeveral(collapse) => collapse.is_ready(),
         Any::Mthp(mthp) => mthp.is_ready(),
         Any::Unmap(unmap) => unmap.is_at_tables(),
         Any::Leave(leave) => leave.is_ready(),

@@ -49,7 +49,7 @@ enum Trash {
 /// The ranges of one team.
 pub(crate) struct Ranges {
     /// By turn, modulo [`LIVE`].
-    live: [Option<Place>; LIVE as usize],
+    live: [Vec<Place>; LIVE as usize],
     trash: Vec<(GracePeriod, Vec<Trash>)>,
     /// Shared tables that operations have left to be freed later.
     pub(crate) deferred: Vec<Deferred<Vec<Frame>>>,
@@ -65,7 +65,7 @@ impl Ranges {
     /// None mapped yet.
     pub(crate) fn new() -> Self {
         Ranges {
-            live: [const { None }; LIVE as usize],
+            live: [const { Vec::new() }; LIVE as usize],
             trash: Vec::new(),
             deferred: Vec::new(),
             tables: Vec::new(),
@@ -76,13 +76,13 @@ impl Ranges {
 
     /// What the range of `turn` holds from now on.
     pub(crate) fn record(&mut self, turn: u64, place: Place) {
-        self.live[(turn % LIVE) as usize] = Some(place);
+        self.live[(turn % LIVE) as usize].push(place);
     }
 
     /// Makes room for turn `turn`: takes the range away that had its place, and what may be reused out of the trash.
     pub(crate) fn make_room<P: Policy, M: Bench>(&mut self, cpu: &Cpu<'_, M>, mm: &Mm, turn: u64) {
-        let place = self.live[(turn % LIVE) as usize].take();
-        let trash = place.map_or(Vec::new(), |place| take_away(cpu, mm, place));
+        let places = self.live[(turn % LIVE) as usize].drain(..);
+        let trash: Vec<_> = places.flat_map(|place| take_away(cpu, mm, place)).collect();
         if !trash.is_empty() {
             self.trash.push((cpu.world().begin_grace_period(), trash));
         }

@@ -232,6 +232,8 @@ settings! {
         pages: u64 = 8, sometimes([1, 2, 8, 32, 33, 34]), [Title];
         /// Whether these pages are of 2 MiB.
         huge: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
+        /// How many ranges a collapse takes under one lock: each is unlinked and flushed, then one sync is for all.
+        ranges: u64 = 1, sometimes(Vec::from_iter(2..=MAX_TABLES)), [Title];
         /// The order of the folios that a collapse makes: below 9 they are mTHPs, every one of a range in turn.
         order: u64 = PMD_ORDER, sometimes([2, 4, 7, 8]), [Title];
         /// How many mTHPs are made while their table is out.
