@@ -84,7 +84,11 @@ impl<T> Unlinked<T> {
     }
 
     /// What was unlinked by several tickets, to be synced at once.
-    pub(crate) fn join(all: impl Iterator<Item = Unlinked<T>>) -> Unlinked<Vec<T>> {
+    ///
+    /// # Panics
+    ///
+    /// If there is nothing, or it is of several mms.
+    pub fn join(all: impl Iterator<Item = Unlinked<T>>) -> Unlinked<Vec<T>> {
         // For the figures: a walk that began before the last of them may be inside any.
         let mut clock = 0;
         let ticket = Ticket::join(all.map(|unlinked| {

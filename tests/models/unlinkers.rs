@@ -5,7 +5,7 @@ use gupsync::flush::Reached;
 use gupsync::gup_fast;
 use gupsync::machine::Machine;
 use gupsync::mm::page_table::{self, Entry};
-use gupsync::policy::{self, Pending};
+use gupsync::policy::{self, Pending, Unlinked};
 use gupsync::sync_round;
 use gupsync::types::{Frame, MmId};
 use gupsync::world::{Cpu, World};
@@ -66,13 +66,35 @@ fn unlink_below(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     unlink_and_reuse(stage, cpu, 2, stage.table.above, stage.table.below);
 }
 
+/// The table that leads to [`Nested::above`].
+fn top(stage: &Stage) -> Frame {
+    let slot = &stage.world.machine.words(stage.mm(1).root)[page_table::index(VA, 4)];
+    Entry(slot.load(Ordering::Relaxed)).frame()
+}
+
 fn unlink_above(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    let mut table = stage.mm(1).root;
-    for level in [4] {
-        let slot = &stage.world.machine.words(table)[page_table::index(VA, level)];
-        table = Entry(slot.load(Ordering::Relaxed)).frame();
+    unlink_and_reuse(stage, cpu, 3, top(stage), stage.table.above);
+}
+
+/// One after the other, each with a ticket, and one sync for both.
+fn unlink_both_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let (mm, machine) = (stage.mm(1), &stage.world.machine);
+    let mut unlink = |level, in_table, table| {
+        let slot = &machine.words(in_table)[page_table::index(VA, level)];
+        policy::unlink(cpu, mm, table, |batch| {
+            batch.clear(slot);
+        })
+    };
+    let below = unlink(2, stage.table.above, stage.table.below);
+    let above = unlink(3, top(stage), stage.table.above);
+    let both = Unlinked::join([below, above].into_iter());
+    for table in policy::sync::<Pending, _, _>(cpu, mm, both, Reached::Short) {
+        machine.reuse(table);
     }
-    unlink_and_reuse(stage, cpu, 3, table, stage.table.above);
+}
+
+fn round(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    sync_round::round(cpu, stage.mm(1));
 }
 
 #[test]
@@ -89,6 +111,12 @@ fn two_and_a_walker_that_joins() {
 #[test]
 fn two_and_a_walker_that_was_lazy() {
     explore(NESTED, &[(lazy, come_back_and_walk), (elsewhere, unlink_below), (elsewhere, unlink_above)]);
+}
+
+/// The round of a third CPU may cover the first of two tickets that are redeemed together.
+#[test]
+fn two_tickets_and_a_round() {
+    explore(NESTED, &[(running, walk), (elsewhere, unlink_both_and_reuse), (elsewhere, round)]);
 }
 
 /// The table is linked again in between: the first sync says nothing about the second unlink.
