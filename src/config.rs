@@ -74,6 +74,9 @@ pub struct FlushConfig {
     pub methods_interrupt: bool,
     /// How an unshare flushes.
     pub unshare_flush: FreedTables,
+    /// Whether a CPU that comes back from lazy mode under a global ASID passes F4. In Linux 7.3 it does not: then no round, and
+    /// no conclusion from a flush, leaves out a lazy CPU.
+    pub unlazy_fence: bool,
 }
 
 impl FlushConfig {

@@ -5,7 +5,7 @@
 
 use crate::atomic::{AtomicU64, Figure, Ordering, Own, fence};
 use crate::stats::WalkFigures;
-use crate::types::MmId;
+use crate::types::{Asid, MmId};
 
 /// The state of one CPU.
 pub(crate) struct CpuState {
@@ -66,6 +66,12 @@ impl CpuState {
     pub(crate) fn own_tracker(&self) -> MmId {
         // Relaxed: its own writes.
         MmId::from_word(self.tracker.load(Ordering::Relaxed))
+    }
+
+    /// The ASID that it has the mm loaded with.
+    pub(crate) fn own_loaded_asid(&self) -> Asid {
+        // Relaxed: its own writes.
+        Asid::from_word(self.loaded_asid.load(Ordering::Relaxed))
     }
 
     /// Whether it is lazy, as the CPU itself sees it.

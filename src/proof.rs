@@ -39,7 +39,8 @@
 //!    store; `R` acquires). If `c` has come back since, it has stored SWITCHING, then F3: as in 3, F1 came first.
 //! 5. **`R` found `c` SWITCHING.** It was interrupted: case 2. It may be about to walk this mm, whatever it came from.
 //! 6. **`R` found `c` lazy.** What `c` walked before it said so was over (Release, acquired). Coming back, it says so, then
-//!    F4, then walks: as in 3, with F4 for F3.
+//!    F4, then walks: as in 3, with F4 for F3. Linux 7.3 has no F4 where the mm has a global ASID; as long as it has none
+//!    (`FlushConfig::unlazy_fence`), a lazy CPU is interrupted: case 2.
 //!
 //! [`begin`] comes first in `R` because each of 3, 4 and 6 needs F1 before the look; a ticket taken in between would be covered
 //! by a look that came before its clears. The maximum in `cover` keeps a slow round from taking back what a faster one has

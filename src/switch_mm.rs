@@ -69,10 +69,13 @@ impl<'w, M: Machine> Cpu<'w, M> {
                 return off.set_current(Some(mm));
             }
             come_back(state);
+            if !off.world().config.unlazy_fence && state.own_loaded_asid().is_global() {
+                // As in Linux: INVLPGB has kept this TLB up to date, and no round has left this CPU out.
+                return off.set_current(Some(mm));
+            }
             // F4: "not lazy" is visible before anything is read of the tables. Pairs with F1: a round that still
             // finds this CPU lazy began its unlink before, and the walk that follows sees the cleared entries.
-            // With F2: the same for a plain flush that left this CPU out. Linux has no fence here for an mm with
-            // a global ASID; a sync there must not skip lazy CPUs.
+            // With F2: the same for a plain flush that left this CPU out.
             fence(Ordering::SeqCst);
             // Also where the mm has a global ASID by now: the flush before that one was given may have left this CPU out.
             off.bring_up(mm, mm.tlb_gen(), Range::All);
@@ -162,8 +165,7 @@ impl<M: Machine> IrqsOff<'_, M> {
     /// has now; or, if it has that loaded, leaves it to INVLPGB or catches up.
     pub(crate) fn bring_up(&self, mm: &Mm, upto: u64, range: Range) {
         let asid = mm.asid.now();
-        // Relaxed: its own.
-        if self.state().loaded_asid.load(Ordering::Relaxed) != asid.word() {
+        if self.state().own_loaded_asid() != asid {
             self.load(mm);
         } else if !asid.is_global() {
             self.catch_up(mm, upto, range);

@@ -89,21 +89,6 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
-    /// Whether it may be inside a walk of the mm that the unlinker has to wait for. The cases are those of
-    /// [`crate::proof`]; there, 1 is the sender itself, and 3 a CPU that is not in the cpumask.
-    fn may_walk(self) -> bool {
-        match self {
-            // Case 2: only its ack proves anything.
-            Standing::Running => true,
-            // Case 4: its walks were over before it loaded another one. Coming back, it passes F3.
-            Standing::Elsewhere => false,
-            // Case 5: this mm may be the next.
-            Standing::Switching => true,
-            // Case 6: its walks were over before it went lazy. Coming back, it passes F4.
-            Standing::Lazy => false,
-        }
-    }
-
     /// Whether a plain flush interrupts it. The others catch up by `tlb_gen` before they use the mm again.
     pub(crate) fn needs_plain_flush(self) -> bool {
         matches!(self, Standing::Running | Standing::Switching)
@@ -111,6 +96,21 @@ impl Standing {
 }
 
 impl<M: Machine> World<M> {
+    /// Whether a CPU may be inside a walk of the mm that the unlinker has to wait for. The cases are those of [`crate::proof`];
+    /// there, 1 is the sender itself, and 3 a CPU that is not in the cpumask.
+    fn may_walk(&self, standing: Standing) -> bool {
+        match standing {
+            // Case 2: only its ack proves anything.
+            Standing::Running => true,
+            // Case 4: its walks were over before it loaded another one. Coming back, it passes F3.
+            Standing::Elsewhere => false,
+            // Case 5: this mm may be the next.
+            Standing::Switching => true,
+            // Case 6: its walks were over before it went lazy. Coming back, it passes F4, or may not be left out.
+            Standing::Lazy => !self.config.unlazy_fence,
+        }
+    }
+
     /// What `cpu` is doing, as seen from another CPU.
     pub(crate) fn standing(&self, cpu: CpuId, mm: MmId) -> Standing {
         let state = &self.cpus[cpu.0];
@@ -155,8 +155,9 @@ pub(crate) fn look<'mm, M: Machine>(
 ) -> Targets<'mm> {
     let snapshot = mm.pending.begin();
     let mut need = cpu.sets().take();
+    let world = cpu.world();
     scan(cpu, mm, |other, standing| {
-        if standing.may_walk() {
+        if world.may_walk(standing) {
             need.insert(other);
         }
         visit(other, standing);
@@ -167,7 +168,7 @@ pub(crate) fn look<'mm, M: Machine>(
 /// [`possible_walkers`], for an unlinker that has cleared its entries (F1) and leaves the round to another: it visits them.
 pub(crate) fn for_each_possible_walker<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, mut visit: impl FnMut(CpuId)) {
     scan(cpu, mm, |other, standing| {
-        if standing.may_walk() {
+        if cpu.world().may_walk(standing) {
             visit(other);
         }
     });

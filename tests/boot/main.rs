@@ -10,6 +10,7 @@ mod counts;
 mod dying;
 mod endings;
 mod fake;
+mod lazy;
 mod limine;
 mod membership;
 mod mixed;
@@ -58,6 +59,7 @@ fn main() {
         mixed::trials(),
         mthp::trials(),
         nmi::trials(),
+        lazy::trials(),
         classes::trials(),
         cleared::trials(),
         product::trials(),

@@ -99,6 +99,7 @@ fn follow(steps: &[Step], invlpgb: bool) -> Result<(), TestCaseError> {
         asids: 0,
         methods_interrupt: true,
         unshare_flush: FreedTables::No,
+        unlazy_fence: true,
     };
     let world = machine::world(CPUS, MMS, config, MmConfig::default(), 1);
     let mut expected = reference::World::new(CPUS, MMS);

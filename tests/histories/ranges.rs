@@ -56,6 +56,7 @@ impl History {
             asids: setting.asids,
             methods_interrupt: true,
             unshare_flush: FreedTables::No,
+            unlazy_fence: true,
         };
         let mm_config = MmConfig { trim_every: setting.trim_every, ..MmConfig::default() };
         let world = machine::world(CPUS, MMS, config, mm_config, setting.invlpgb_max);

@@ -1,10 +1,11 @@
 //! Property: a lazy CPU may be left out of a round.
 
+use gupsync::config::FlushConfig;
 use gupsync::policy::Pending;
 use gupsync::world::Cpu;
 
 use crate::acts::{elsewhere, flush_the_walker, lazy, running, unlink_and_reuse, walk};
-use crate::machine::{Model, ONE_MM, Stage, explore};
+use crate::machine::{BY_INVLPGB, Model, ONE_GLOBAL_MM, ONE_MM, Setting, Stage, explore};
 
 fn come_back_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     cpu.exit_lazy_tlb(stage.mm(1));
@@ -19,6 +20,14 @@ fn walk_and_go_lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 #[test]
 fn a_walker_that_was_lazy() {
     explore(ONE_MM, &[(lazy, come_back_and_walk), (elsewhere, unlink_and_reuse::<Pending>)]);
+}
+
+/// As in Linux, it passes no fence on its way back; so it is interrupted.
+#[test]
+fn a_walker_that_was_lazy_and_passes_no_fence() {
+    const UNFENCED: Setting =
+        Setting { config: FlushConfig { unlazy_fence: false, ..BY_INVLPGB }, ..ONE_GLOBAL_MM };
+    explore(UNFENCED, &[(lazy, come_back_and_walk), (elsewhere, unlink_and_reuse::<Pending>)]);
 }
 
 #[test]

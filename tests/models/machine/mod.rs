@@ -70,6 +70,7 @@ pub const BY_IPI: FlushConfig = FlushConfig {
     asids: 0,
     methods_interrupt: true,
     unshare_flush: FreedTables::No,
+    unlazy_fence: true,
 };
 
 /// A machine with INVLPGB, on which an mm gets an ASID with its first flush; the next ends the transition.

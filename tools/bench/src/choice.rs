@@ -123,6 +123,14 @@ choices! {
         Walk = "walk",
     }
 
+    /// What a CPU does that comes back from lazy mode to an mm with a global ASID.
+    UnlazyFence: "un-lazying" {
+        /// It passes a fence.
+        Added = "added",
+        /// It passes none, as in Linux 7.3.
+        Linux = "linux",
+    }
+
     /// A way to fail on purpose, to test that the failure is reported.
     Fail: "way to fail" {
         /// Hang before the first row.

@@ -194,6 +194,8 @@ settings! {
         invlpgb_max: u64 = 0, sometimes([0, 1, 3, 8]), [Title];
         /// Whether the flush of an unshare leaves lazy CPUs alone, as mainline does, or wakes them, as the series does.
         unshare_flush: UnshareFlush = UnshareFlush::Mainline, one_of(UnshareFlush::ALL), [Title];
+        /// Whether a CPU that comes back from lazy mode under a global ASID passes a fence; if not, syncs go to lazy CPUs too.
+        unlazy_fence: UnlazyFence = UnlazyFence::Added, one_of(UnlazyFence::ALL), [Title];
         /// How often a plain flush goes to CPUs that have another mm loaded, to trim the cpumask.
         trim: Maybe<Every> = Maybe(None), sometimes([1, 2, 3, 8].map(|n| Maybe(Some(Every(n))))), [Title];
         /// How many CPUs have the mm loaded lazily when counting begins.

@@ -64,6 +64,7 @@ impl Spec {
             threshold: self.threshold,
             asids: self.asids,
             methods_interrupt: self.flush.interrupts() && self.workload != Workload::Mixed,
+            unlazy_fence: self.unlazy_fence == UnlazyFence::Added,
             unshare_flush: match self.unshare_flush {
                 UnshareFlush::Mainline => FreedTables::No,
                 UnshareFlush::Series => FreedTables::Yes,

@@ -9,7 +9,7 @@ use core::str::FromStr;
 
 use gupsync::policy;
 
-use crate::choice::{Backend, Fail, Flush, Kind, Mutator, Sample, Toggle, UnshareFlush, Workload};
+use crate::choice::{Backend, Fail, Flush, Kind, Mutator, Sample, Toggle, UnlazyFence, UnshareFlush, Workload};
 use crate::text::{Every, List, Maybe, OrMixed, OrNone, PolicyName};
 
 /// What a row is about: it decides what the row keeps of some settings.
@@ -82,6 +82,7 @@ values! {
     [] Workload: Workload::NAMES.join("|"), Workload::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
     [] Toggle: Toggle::NAMES.join("|"), Toggle::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
     [] Mutator: Mutator::NAMES.join("|"), Mutator::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
+    [] UnlazyFence: UnlazyFence::NAMES.join("|"), UnlazyFence::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
     [] UnshareFlush: UnshareFlush::NAMES.join("|"), UnshareFlush::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
     [] Sample: Sample::NAMES.join("|"), Sample::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
     [] Fail: Fail::NAMES.join("|"), Fail::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;

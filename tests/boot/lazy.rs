@@ -1,0 +1,23 @@
+//! Lazy CPUs of an mm with a global ASID: a sync leaves them out, if they pass a fence on their way back.
+
+use anyhow::{Result, ensure};
+use libtest_mimic::Trial;
+
+use crate::{judged, machine, spec, trial};
+
+pub fn trials() -> Vec<Trial> {
+    vec![trial("lazy::a_sync_leaves_them_out_if_they_pass_a_fence", syncs)]
+}
+
+/// No flush interrupts them, so they stay lazy all along.
+fn syncs() -> Result<()> {
+    for (fence, lazy) in [("added", 0), ("linux", 2)] {
+        let words =
+            format!("invlpgb=on unlazy_fence={fence} mm_cpus=4 lazy=2 ops=20 policy=broadcast,mask,pending");
+        for row in judged(&machine(8), &[spec(&words)])? {
+            let round = if *row.policy == *"broadcast" { 7 } else { 3 + lazy };
+            ensure!(row.counts.sync_ipis == Some(20 * round), "{row:#?}");
+        }
+    }
+    Ok(())
+}
