@@ -97,6 +97,9 @@ impl Printed {
                 return Some(format!("{name:?} is not in the run, or not there"));
             };
             at = other + 1;
+            if self.rows[row].len() != self.headers.len() {
+                return Some(format!("{name:?} has {} cells", self.rows[row].len()));
+            }
             for header in self.exact().into_iter().filter(|header| !races || is_beyond_races(name[0], header)) {
                 let [own, run] =
                     [self.cell(row, header), run.cell(other, header)].map(|cell| cell.unwrap_or("nothing"));
@@ -166,14 +169,21 @@ fn of_page(page: &str) -> Result<()> {
     Ok(())
 }
 
-/// Each figure that is compared is another one once; a row and a column are gone.
+/// Each figure and each name that is compared is another one once, and a cell is gone once.
 fn edits_are_seen(table: &Printed, run: &Printed, races: bool) -> Result<()> {
     let mut seen = 0;
+    let mut edited = |edit: &dyn Fn(&mut Printed)| {
+        let mut edited = table.clone();
+        edit(&mut edited);
+        seen += usize::from(edited.fault(run, races).is_some());
+    };
+    for item in 0..table.title.len() {
+        edited(&|table| table.title[item].push('1'));
+    }
+    edited(&|table| drop(table.rows[0].pop()));
     for row in 0..table.rows.len() {
         for column in 0..table.headers.len() {
-            let mut edited = table.clone();
-            edited.rows[row][column].push('1');
-            seen += usize::from(edited.fault(run, races).is_some());
+            edited(&|table| table.rows[row][column].push('1'));
         }
     }
     let compared: usize = (0..table.rows.len())
@@ -184,6 +194,7 @@ fn edits_are_seen(table: &Printed, run: &Printed, races: bool) -> Result<()> {
             table.exact().iter().filter(is_compared).count()
         })
         .sum();
-    ensure!(seen == compared && seen > 0, "{seen} edits of {compared} are seen");
+    let expected = table.said().len() + 1 + compared;
+    ensure!(seen == expected, "{seen} edits of {expected} are seen");
     Ok(())
 }
