@@ -7,6 +7,7 @@ use gupsync_bench::spec::{Mutator, Toggle};
 use gupsync_bench::{Row, Spec};
 use libtest_mimic::Trial;
 
+use crate::trace::where_x2apic_is;
 use crate::{boot, judge, machine, spec, trial};
 
 pub fn trials() -> Vec<Trial> {
@@ -16,6 +17,8 @@ pub fn trials() -> Vec<Trial> {
         .map(|(n, k)| trial(&format!("counts::{k}_of_{n}_cpus"), move || exact(n, k, 40)))
         .collect();
     trials.push(trial("counts::200_of_200_cpus", || exact(200, 200, 100)));
+    // Item 16: more than an xAPIC numbers.
+    trials.push(where_x2apic_is(trial("counts::260_of_288_cpus", || beyond_xapic(288, 260, 8))));
     trials
 }
 
@@ -35,7 +38,17 @@ fn exact(n: u64, k: u64, m: u64) -> Result<()> {
             }
         }
     }
-    let outcome = boot(&machine(n as usize), &specs)?;
+    are_exact(&specs, n, k, m)
+}
+
+fn beyond_xapic(n: u64, k: u64, m: u64) -> Result<()> {
+    let specs = [Toggle::Off, Toggle::On]
+        .map(|invlpgb| spec(&format!("policy=broadcast,pending ops={m} mm_cpus={k} invlpgb={invlpgb}")));
+    are_exact(&specs, n, k, m)
+}
+
+fn are_exact(specs: &[Spec], n: u64, k: u64, m: u64) -> Result<()> {
+    let outcome = boot(&machine(n as usize), specs)?;
     let asked = specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, policy)));
     ensure!(outcome.rows.len() == asked.clone().count());
     for (row, (spec, policy)) in outcome.rows.iter().zip(asked) {

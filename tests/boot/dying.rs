@@ -168,6 +168,14 @@ const WAYS: &[Way] = &[
         reason: "",
     },
     Way {
+        name: "a_row_that_is_read_late",
+        qemu: "begin; first; echo '@begin gather-posted'; { sleep 4; second; } & exit 65",
+        arguments: "",
+        code: 0,
+        rows: [Violation, Violation],
+        reason: "",
+    },
+    Way {
         name: "a_log_disk_that_is_full",
         qemu: GOOD,
         arguments: "--log /dev/full",

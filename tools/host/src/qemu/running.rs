@@ -14,7 +14,10 @@ use super::end::End;
 use super::lines::Lines;
 use crate::{child, stop};
 
-/// How long words are waited for that were said before the end, or just after what was enough.
+/// How long a serial port that nothing has closed may be silent after the end. Its last words may be a row: where the host
+/// gets no CPU they are read late.
+const SILENCE: Duration = Duration::from_secs(20);
+/// How long words are waited for that were said just after what was enough, or on standard error.
 const GRACE: Duration = Duration::from_secs(2);
 /// So much of what QEMU says on standard error is kept, in bytes.
 const KEPT: usize = 2048;
@@ -55,6 +58,9 @@ impl Running {
         while Instant::now() < until && !stop::is_asked() && (is_open || ended.is_none()) {
             match self.lines.recv_timeout(stop::STEP) {
                 Ok(line) => {
+                    if ended.is_some() && !is_enough {
+                        until = Instant::now() + SILENCE;
+                    }
                     if on_line(&line).is_break() && !is_enough {
                         is_enough = true;
                         until = until.min(Instant::now() + GRACE);
@@ -70,9 +76,13 @@ impl Running {
                 ended = self.child.try_wait()?;
                 if ended.is_some() {
                     // The last lines are in the pipe; a process that QEMU has started may hold it open.
-                    until = Instant::now() + GRACE;
+                    until = Instant::now() + if is_enough { GRACE } else { SILENCE };
                 }
             }
+        }
+        // What has come is heard, however late.
+        for line in self.lines.try_iter() {
+            let _ = on_line(&line);
         }
         let end = match ended {
             _ if stop::is_asked() => End::Stopped,

@@ -1,4 +1,8 @@
 //! Kernels with mistakes in them, booted.
+//!
+//! # Guarantee
+//!
+//! Rows are those of a boot in which the code of the chosen mutant was run, and no mutant's where none is chosen.
 
 use std::sync::OnceLock;
 use std::time::Duration;
