@@ -110,9 +110,7 @@ fn unmap_flush_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>, pages: &[usize
 
 /// Unmaps one page, flushes it, reuses it.
 fn unmap_and_reuse<const PAGE: usize>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    let Paging { size, .. } = stage.world.machine.paging;
-    let range = Range::Pages { start: stage.world.machine.paging.va(PAGE), pages: 1, size };
-    unmap_flush_and_reuse(stage, cpu, &[PAGE], range);
+    unmap_flush_and_reuse(stage, cpu, &[PAGE], stage.world.machine.paging.range(PAGE, 1));
 }
 
 fn unmap_and_reuse_one_by_one(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -122,9 +120,7 @@ fn unmap_and_reuse_one_by_one(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 /// Unmaps both pages, flushes them at once, reuses them.
 fn unmap_and_reuse_both(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    let Paging { size, .. } = stage.world.machine.paging;
-    let range = Range::Pages { start: stage.world.machine.paging.va(0), pages: 2, size };
-    unmap_flush_and_reuse(stage, cpu, &[0, 1], range);
+    unmap_flush_and_reuse(stage, cpu, &[0, 1], stage.world.machine.paging.range(0, 2));
 }
 
 /// As before, and the flush goes from 4 KiB to 4 KiB.

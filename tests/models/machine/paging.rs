@@ -26,6 +26,11 @@ impl Paging {
         VirtAddr(VA.0 + page as u64 * self.size.bytes())
     }
 
+    /// So many pages, `first` the first of them.
+    pub fn range(self, first: usize, pages: u64) -> Range {
+        Range::Pages { start: self.va(first), pages, size: self.size }
+    }
+
     /// The pages that a TLB forgets with `range`, and it forgets no more than it is told: those that hold an address to
     /// which the stride comes.
     fn named_by(self, range: Range) -> impl Iterator<Item = usize> {
