@@ -9,7 +9,7 @@ pub struct Page {
     references: AtomicU64,
     /// For a page table: the ticket it was unlinked with, for what a detector says.
     unlinked_with: Figure,
-    /// For a page table: how often it was taken out, and belonged to nobody else, to be put back.
+    /// For a page table: how often it was taken out, was its unlinker's alone, and was put back.
     isolations: Figure,
 }
 

@@ -1,4 +1,4 @@
-//! Not flushing: a caller of sync that comes without the flush that everybody expects to precede it.
+//! Not flushing: a caller of sync that comes without the flush that is expected to precede it.
 //!
 //! # Guarantee
 //!

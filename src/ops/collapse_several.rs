@@ -1,6 +1,6 @@
 //! Collapse of several ranges under one lock: each is unlinked and flushed in turn, and their tickets are redeemed together.
 //!
-//! One sync serves all of them; none is due where somebody's interrupt has come by since the last was unlinked. A flag that is
+//! One sync serves all of them; none is due where another sender's interrupts have covered the last of them. A flag that is
 //! carried to the sync can do the same, if it is true of every flush: so every policy is asked once, for all.
 
 use alloc::vec::Vec;
@@ -70,7 +70,7 @@ impl Operation for CollapseSeveral {
                         ended.push(outcome);
                         None
                     }
-                    Step::Wait(_) => unreachable!("a collapse waits for nobody"),
+                    Step::Wait(_) => unreachable!("a collapse does not wait"),
                 };
                 CollapseSeveral::Copying(synced, at_hand, ended)
             }

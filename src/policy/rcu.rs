@@ -1,4 +1,4 @@
-//! A grace period in place of the interrupts: as mainline frees tables where nobody waits for them.
+//! A grace period in place of the interrupts: as mainline frees tables that no unlinker waits for.
 
 use alloc::sync::Arc;
 

@@ -14,7 +14,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// 2 MiB of 16 KiB each are 128 of them, and of 64 KiB 32: so often mainline interrupts everybody.
+/// 2 MiB of 16 KiB each are 128 of them, and of 64 KiB 32: so often mainline interrupts every CPU.
 fn broadcasts() -> Result<()> {
     for (order, candidates) in [(2, 128), (4, 32), (8, 2)] {
         for (invlpgb, by_flush) in [("off", 3), ("on", 0)] {

@@ -1,4 +1,4 @@
-//! NMI handlers that walk: who is caught without the guard, who does not need it, and that with it nobody is caught.
+//! NMI handlers that walk: who is caught without the guard, who does not need it, and that with it none is.
 
 use anyhow::{Result, ensure};
 use gupsync_bench::row::Status;

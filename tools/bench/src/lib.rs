@@ -33,6 +33,7 @@ pub mod report;
 pub mod row;
 mod run;
 mod sample;
+mod samples;
 pub mod settings;
 mod sharing;
 pub mod spec;

@@ -12,7 +12,7 @@ use crate::machine::Bench;
 use crate::phases::Phases;
 use crate::ranges::Ranges;
 use crate::row::Row;
-use crate::sample::Samples;
+use crate::samples::Samples;
 use crate::spec::{MmName, PolicyName, Spec, Status};
 use crate::team::Team;
 use crate::window::Window;

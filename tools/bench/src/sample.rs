@@ -9,44 +9,27 @@ use crate::choice::{Sample, Toggle};
 use crate::hold::At;
 use crate::machine::Bench;
 use crate::run::Run;
-use gupsync::atomic::{AtomicU64, Ordering};
+use crate::samples::Asked;
 use gupsync::nmi_walk::{self, Guard, Sampled};
 use gupsync::policy::{self, ForPolicy, Policy};
 use gupsync::types::CpuId;
 use gupsync::world::IrqsOff;
 
-const NONE: u64 = 0;
-const ASKED: u64 = 1;
-const ASKED_TO_STAY: u64 = 2;
-
-/// What is asked of the next NMI, by CPU.
-pub(crate) struct Samples(alloc::vec::Vec<AtomicU64>);
-
-impl Samples {
-    pub(crate) fn new(cpus: usize) -> Self {
-        Samples((0..cpus).map(|_| AtomicU64::new(NONE)).collect())
-    }
-}
-
 impl<M: Bench> Run<M> {
     /// Has an NMI sample this CPU, a worker's, at the page that its team works on. With `stays`, it is held.
     pub(crate) fn sample(&self, off: &IrqsOff<'_, M>, stays: bool) {
-        let (machine, asked) = (&self.world.machine, &self.samples.0[off.id().0]);
-        // Relaxed, all of `asked`: written and read on one CPU.
-        asked.store(if stays { ASKED_TO_STAY } else { ASKED }, Ordering::Relaxed);
-        machine.send_nmi(off.id());
-        machine.spin(|| asked.load(Ordering::Relaxed) == NONE);
+        let (cpu, machine) = (off.id(), &self.world.machine);
+        self.samples.ask(cpu, if stays { Asked::Stay } else { Asked::Walk });
+        machine.send_nmi(cpu);
+        machine.spin(|| self.samples.asked(cpu).is_none());
     }
 
     /// What the NMI handler of `cpu` does, whatever the NMI was sent for.
     pub fn on_nmi(&self, cpu: CpuId) {
-        let asked = &self.samples.0[cpu.0];
-        let stays = match asked.load(Ordering::Relaxed) {
-            NONE => return,
-            asked => asked == ASKED_TO_STAY,
-        };
-        policy::with(&self.policy, Walk { run: self, cpu, stays });
-        asked.store(NONE, Ordering::Relaxed);
+        if let Some(asked) = self.samples.asked(cpu) {
+            policy::with(&self.policy, Walk { run: self, cpu, stays: asked == Asked::Stay });
+            self.samples.done(cpu);
+        }
     }
 
     /// Whether a walker is refused its walk when it is sampled to be held.

@@ -290,6 +290,8 @@ mod tests {
             ("walks_huge", "", happened(Event::WalkHuge)),
             ("walks_backed_off", "", happened(Event::WalkBackedOff)),
             ("walks_not_mapped", "", happened(Event::WalkNotMapped)),
+            ("nmi_walks", "NMI walks", happened(Event::NmiWalk)),
+            ("nmi_refused", "refused", happened(Event::NmiRefused)),
             ("ops_walkable", "", 3003),
             ("least_ops_walked", "", 3004),
             ("least_switcher_walks", "", 3005),
@@ -322,7 +324,7 @@ mod tests {
     fn columns_stand_in_their_order() {
         let headers: Vec<_> = columns(&[]).into_iter().map(|column| column.header).collect();
         let expected = "policy,mm,ops,flush IPIs,sync IPIs,/broadcast,other,skipped,set,cleared,foreign,walking,at risk,\
-                        INVLPGB,hypercalls,coalesced,isolated,gap,held,pinned,walks,status";
+                        INVLPGB,hypercalls,coalesced,isolated,gap,held,pinned,walks,NMI walks,refused,status";
         assert_eq!(headers.join(","), expected);
     }
 
