@@ -114,7 +114,8 @@
 //!
 //! # What is not proved
 //!
-//! - That it ends: no model speaks of liveness, and one that waits in vain under loom is not looked at any further.
+//! - When it ends. That it can is looked at: from every state that the explorer reaches, some execution comes to its end, so
+//!   there is no deadlock; that a fair scheduler always comes there is not shown. Under loom no model speaks of liveness.
 //! - More than four CPUs, more than three mms, and executions longer than those of `tests/models`; more than two pages in
 //!   a TLB and tables of more than two entries (one, where flushes are not about ranges); pages of both sizes in one TLB.
 //!   Histories of hundreds of steps, with all of these, are tried at random, one step at a time (`tests/histories`).

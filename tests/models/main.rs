@@ -12,6 +12,7 @@
 
 mod acts;
 mod asid;
+mod ends;
 mod everyone;
 mod four;
 mod grace;

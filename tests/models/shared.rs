@@ -114,6 +114,18 @@ fn claim_and_reuse(stage: &Stage, _: &mut Cpu<'_, Model>) {
     }
 }
 
+/// The survivor, which waits for the mm that leaves. It ends: the other does not wait for it.
+fn wait_claim_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    let table = &stage.table;
+    cpu.wait(|| table.is_unshared() && table.is_settled());
+    claim_and_reuse(stage, cpu);
+}
+
+#[test]
+fn a_survivor_that_waits() {
+    explore(TWO, &[(running, leave::<Pending>), (elsewhere, wait_claim_and_reuse)]);
+}
+
 fn leave_for_a_third<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let _ = leave_as::<P>(stage, cpu, 2);
     claim_and_reuse(stage, cpu);
