@@ -114,8 +114,8 @@
 //!
 //! # What is not proved
 //!
-//! - When it ends. That it can is looked at: from every state that the explorer reaches, some execution comes to its end, so
-//!   there is no deadlock; that a fair scheduler always comes there is not shown. Under loom no model speaks of liveness.
+//! - *When* it ends. That it does is looked at by the explorer alone: a state in which no CPU can go on, and one waits, is a
+//!   fault, and no state comes again. So every fair execution of a model comes to its end.
 //! - More than four CPUs, more than three mms, and executions longer than those of `tests/models`; more than two pages in
 //!   a TLB and tables of more than two entries (one, where flushes are not about ranges); pages of both sizes in one TLB.
 //!   Histories of hundreds of steps, with all of these, are tried at random, one step at a time (`tests/histories`).

@@ -1,6 +1,6 @@
 //! Property: it ends. CPUs that wait for each other serve each other.
 //!
-//! Every other model is held to this too: under x86-TSO, a state from which no execution comes to its end is a fault.
+//! Every other model is held to this too: under x86-TSO, a state in which no CPU can go on, and one waits, is a fault.
 
 use gupsync::policy::{Broadcast, Pending};
 use gupsync::world::Cpu;

@@ -213,25 +213,6 @@ fn an_interrupt_that_is_pending_is_not_sent_twice() {
     assert_eq!(found.as_deref(), Some("nothing can happen any more, and a CPU waits"));
 }
 
-/// Each undoes what the other waits for, and goes on for ever.
-#[test]
-fn two_cpus_that_give_way_to_each_other_for_ever() {
-    fn insist(own: &AtomicU64, other: &AtomicU64) {
-        loop {
-            own.swap(1, Relaxed);
-            if other.load(Relaxed) == 2 {
-                return;
-            }
-            own.swap(0, Relaxed);
-        }
-    }
-    let found =
-        run(&[|shared| insist(&shared.x, &shared.y), |shared| insist(&shared.y, &shared.x)], nothing, |_| {
-            false
-        });
-    assert_eq!(found.as_deref(), Some("from here no execution comes to an end"));
-}
-
 /// Each goes on until it is alone: a fair scheduler lets one of them.
 #[test]
 fn a_cpu_that_may_be_let_wait_comes_to_its_end() {

@@ -29,7 +29,6 @@
 //! what is waited for ([`wait`]) looks at words, and leaves nothing behind when it looks in vain.
 
 mod cpu;
-mod endless;
 mod execution;
 mod search;
 mod trace;

@@ -1,7 +1,6 @@
-//! The search: every state once, the nearest first; and from each, whether an execution still comes to its end.
+//! The search: every state once, the nearest first.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -11,7 +10,6 @@ use std::time::{Duration, Instant};
 use generator::{Generator, Gn};
 
 use super::cpu;
-use super::endless::Steps;
 use super::execution::{self, ACTIONS, Action, Beginning, Handler, Hash, with};
 use super::trace::Trace;
 use super::words::{Interrupt, MAX_CPUS};
@@ -92,21 +90,18 @@ impl Search {
     fn all(&mut self, (most, patience): Bounds) -> Option<Outcome> {
         let since = Instant::now();
         let is_over = |nodes: usize| nodes > most || patience.is_some_and(|most| since.elapsed() >= most);
-        let mut known: HashMap<Hash, u32, BuildHasherDefault<AsItIs>> = HashMap::default();
-        let mut steps = Steps::default();
+        let mut known: HashSet<Hash, BuildHasherDefault<AsItIs>> = HashSet::default();
         let mut nodes: Vec<Node> = Vec::new();
         let mut way = Vec::new();
         let first = self.look(&way, 0)?;
-        known.insert(first.node.state, 0);
+        known.insert(first.node.state);
         nodes.push(first.node);
-        let (mut next, mut fault) = (0, first.fault);
+        let (mut next, mut fault, mut ended) = (0, first.fault, false);
         while next < nodes.len() && !is_over(nodes.len()) && fault.is_none() {
             way_to(&nodes, next, &mut way);
             let Node { state, possible, .. } = nodes[next];
             let mut moves = possible == 0;
-            if moves {
-                steps.end(next as u32);
-            }
+            ended |= moves;
             for action in (0..u64::BITS as u8).filter(|action| possible >> action & 1 != 0) {
                 way.push(action);
                 let found = self.look(&way, next as u32)?;
@@ -116,14 +111,9 @@ impl Search {
                 }
                 way.pop();
                 moves |= found.node.state != state;
-                let to = match known.entry(found.node.state) {
-                    Entry::Occupied(known) => *known.get(),
-                    Entry::Vacant(new) => {
-                        nodes.push(found.node);
-                        *new.insert(nodes.len() as u32 - 1)
-                    }
-                };
-                steps.step(next as u32, to);
+                if known.insert(found.node.state) {
+                    nodes.push(found.node);
+                }
             }
             if !moves && fault.is_none() {
                 fault = Some("nothing can happen any more, and a CPU waits".to_owned());
@@ -131,9 +121,8 @@ impl Search {
             next += 1;
         }
         let exhausted = next == nodes.len() && fault.is_none();
-        if exhausted && let Some(state) = steps.nearest_endless(nodes.len()) {
-            way_to(&nodes, state, &mut way);
-            fault = Some("from here no execution comes to an end".to_owned());
+        if exhausted && !ended {
+            fault = Some("no execution comes to an end".to_owned());
         }
         let fault = fault.map(|fault| self.trace(&way, fault));
         Some(Outcome { states: known.len() as u64, exhausted, fault })
