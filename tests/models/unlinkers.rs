@@ -115,6 +115,7 @@ fn two_and_a_walker_that_was_lazy() {
 
 /// The round of a third CPU may cover the first of two tickets that are redeemed together.
 #[test]
+#[cfg_attr(loom, ignore = "deep")]
 fn two_tickets_and_a_round() {
     explore(NESTED, &[(running, walk), (elsewhere, unlink_both_and_reuse), (elsewhere, round)]);
 }
