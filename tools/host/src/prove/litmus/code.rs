@@ -1,0 +1,320 @@
+//! The part of C that litmus tests are written in: the primitives of Linux, conditions, and no loops.
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// What an access orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// No primitive: another CPU's access at the same time is a data race.
+    Plain,
+    Relaxed,
+    Acquire,
+    Release,
+    /// A full fence before and after.
+    Full,
+}
+
+/// A fence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    Full,
+    Read,
+    Write,
+}
+
+/// A constant or a register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Number(i32),
+    Register(String),
+}
+
+/// What an atomic update does to the word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Update {
+    Swap,
+    Add,
+    Or,
+    AndNot,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Statement {
+    Load {
+        to: String,
+        from: String,
+        order: Order,
+    },
+    Store {
+        to: String,
+        value: Value,
+        order: Order,
+    },
+    Fence(Fence),
+    /// `to` gets the word as it was before, or as it is after.
+    Update {
+        to: Option<String>,
+        word: String,
+        update: Update,
+        by: Value,
+        is_after: bool,
+        order: Order,
+    },
+    /// `to` gets the word as it was before.
+    CompareExchange {
+        to: String,
+        word: String,
+        old: i32,
+        new: Value,
+        order: Order,
+    },
+    If {
+        register: String,
+        is_equal: bool,
+        number: i32,
+        then: Vec<Statement>,
+        otherwise: Vec<Statement>,
+    },
+}
+
+/// What one CPU does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// The words that it shares with others.
+    pub words: Vec<String>,
+    pub registers: Vec<String>,
+    pub body: Vec<Statement>,
+}
+
+/// A test, without its head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The words that are not zero at first.
+    pub initial: Vec<(String, i32)>,
+    pub processes: Vec<Process>,
+    /// What must not come out: registers of processes, and their values.
+    pub condition: String,
+}
+
+/// Reads a test: the text behind its head.
+///
+/// # Errors
+///
+/// What is not understood.
+pub fn parse(text: &str) -> Result<Program> {
+    let (code, condition) = text.split_once("exists").context("has no `exists`")?;
+    let mut tokens = Tokens::of(code);
+    let mut initial = Vec::new();
+    tokens.expect("{")?;
+    while !tokens.take_if("}") {
+        let word = tokens.next()?;
+        tokens.expect("=")?;
+        initial.push((word, tokens.number()?));
+        tokens.expect(";")?;
+    }
+    let mut processes = Vec::new();
+    while !tokens.is_empty() {
+        tokens.expect(&format!("P{}", processes.len()))?;
+        processes.push(process(&mut tokens)?);
+    }
+    Ok(Program { initial, processes, condition: condition.trim().to_owned() })
+}
+
+fn process(tokens: &mut Tokens) -> Result<Process> {
+    let mut words = Vec::new();
+    tokens.expect("(")?;
+    while !tokens.take_if(")") {
+        let kind = tokens.next()?;
+        ensure!(kind == "int" || kind == "atomic_t", "`{kind}` is no type of a word");
+        tokens.expect("*")?;
+        words.push(tokens.next()?);
+        tokens.take_if(",");
+    }
+    let mut process = Process { words, registers: Vec::new(), body: Vec::new() };
+    process.body = block(tokens, &mut process.registers)?;
+    Ok(process)
+}
+
+/// `{ ... }`, or one statement.
+fn block(tokens: &mut Tokens, registers: &mut Vec<String>) -> Result<Vec<Statement>> {
+    let mut body = Vec::new();
+    if tokens.take_if("{") {
+        while !tokens.take_if("}") {
+            statement(tokens, registers, &mut body)?;
+        }
+    } else {
+        statement(tokens, registers, &mut body)?;
+    }
+    Ok(body)
+}
+
+fn statement(tokens: &mut Tokens, registers: &mut Vec<String>, body: &mut Vec<Statement>) -> Result<()> {
+    match tokens.next()?.as_str() {
+        "int" => registers.push(tokens.next()?),
+        "if" => {
+            tokens.expect("(")?;
+            let register = tokens.next()?;
+            let is_equal = match tokens.next()?.as_str() {
+                "==" => true,
+                "!=" => false,
+                other => bail!("`{other}` is no comparison"),
+            };
+            let number = tokens.number()?;
+            tokens.expect(")")?;
+            let then = block(tokens, registers)?;
+            let otherwise =
+                if tokens.take_if("else") { block(tokens, registers)? } else { Vec::new() };
+            body.push(Statement::If { register, is_equal, number, then, otherwise });
+            return Ok(());
+        }
+        "*" => {
+            let to = tokens.next()?;
+            tokens.expect("=")?;
+            body.push(Statement::Store { to, value: tokens.value()?, order: Order::Plain });
+        }
+        name if tokens.take_if("=") => {
+            let to = name.to_owned();
+            if tokens.take_if("*") {
+                body.push(Statement::Load { to, from: tokens.next()?, order: Order::Plain });
+            } else {
+                let call = tokens.next()?;
+                body.push(called(&call, &tokens.arguments()?, Some(to))?);
+            }
+        }
+        name => {
+            let name = name.to_owned();
+            body.push(called(&name, &tokens.arguments()?, None)?);
+        }
+    }
+    tokens.expect(";")
+}
+
+/// A call of a primitive, by its Linux name.
+fn called(name: &str, arguments: &[String], to: Option<String>) -> Result<Statement> {
+    let word = |index: usize| {
+        let argument = arguments.get(index).with_context(|| format!("`{name}` lacks an argument"))?;
+        Ok::<_, anyhow::Error>(argument.trim_start_matches('*').to_owned())
+    };
+    let value = |index: usize| word(index).map(|text| Value::of(&text));
+    let result = || to.clone().with_context(|| format!("what `{name}` returns is not used"));
+    let load = |order| Ok(Statement::Load { to: result()?, from: word(0)?, order });
+    let store = |order| Ok(Statement::Store { to: word(0)?, value: value(1)?, order });
+    match name {
+        "READ_ONCE" | "atomic_read" => return load(Order::Relaxed),
+        "smp_load_acquire" | "atomic_read_acquire" => return load(Order::Acquire),
+        "WRITE_ONCE" | "atomic_set" => return store(Order::Relaxed),
+        "smp_store_release" | "atomic_set_release" => return store(Order::Release),
+        "smp_mb" | "smp_mb__before_atomic" | "smp_mb__after_atomic" => return Ok(Statement::Fence(Fence::Full)),
+        "smp_rmb" => return Ok(Statement::Fence(Fence::Read)),
+        "smp_wmb" => return Ok(Statement::Fence(Fence::Write)),
+        _ => {}
+    }
+    let (stem, order) = match name.rsplit_once('_') {
+        Some((stem, "relaxed")) => (stem, Order::Relaxed),
+        Some((stem, "acquire")) => (stem, Order::Acquire),
+        Some((stem, "release")) => (stem, Order::Release),
+        // What returns nothing orders nothing.
+        _ if to.is_none() => (name, Order::Relaxed),
+        _ => (name, Order::Full),
+    };
+    let update = |update, by, word, is_after| {
+        Ok(Statement::Update { to: to.clone(), word, update, by, is_after, order })
+    };
+    let negated = |value: Value| match value {
+        Value::Number(number) => Ok(Value::Number(-number)),
+        Value::Register(_) => bail!("`{name}` takes numbers only"),
+    };
+    let one = || Value::Number(1);
+    match stem {
+        "xchg" | "atomic_xchg" => update(Update::Swap, value(1)?, word(0)?, false),
+        "atomic_fetch_add" | "atomic_add" => update(Update::Add, value(0)?, word(1)?, false),
+        "atomic_fetch_sub" | "atomic_sub" => update(Update::Add, negated(value(0)?)?, word(1)?, false),
+        "atomic_fetch_or" | "atomic_or" => update(Update::Or, value(0)?, word(1)?, false),
+        "atomic_fetch_andnot" | "atomic_andnot" => update(Update::AndNot, value(0)?, word(1)?, false),
+        "atomic_inc" | "atomic_fetch_inc" => update(Update::Add, one(), word(0)?, false),
+        "atomic_dec" | "atomic_fetch_dec" => update(Update::Add, negated(one())?, word(0)?, false),
+        "atomic_inc_return" => update(Update::Add, one(), word(0)?, true),
+        "atomic_dec_return" => update(Update::Add, negated(one())?, word(0)?, true),
+        "atomic_sub_return" => update(Update::Add, negated(value(0)?)?, word(1)?, true),
+        "cmpxchg" | "atomic_cmpxchg" => {
+            let Value::Number(old) = value(1)? else { bail!("`{name}` compares with numbers only") };
+            Ok(Statement::CompareExchange { to: result()?, word: word(0)?, old, new: value(2)?, order })
+        }
+        _ => bail!("`{name}` is no primitive that is known here"),
+    }
+}
+
+impl Value {
+    fn of(text: &str) -> Self {
+        text.parse().map_or_else(|_| Value::Register(text.to_owned()), Value::Number)
+    }
+}
+
+/// What is left of a text: names, numbers and marks; the last one first.
+struct Tokens(Vec<String>);
+
+impl Tokens {
+    fn of(text: &str) -> Self {
+        let mut found: Vec<String> = Vec::new();
+        for line in text.lines().map(|line| line.split("//").next().unwrap_or_default()) {
+            let mut joins = false;
+            for c in line.chars() {
+                let is_name = c.is_alphanumeric() || c == '_';
+                let last = found.last_mut();
+                match last {
+                    Some(last) if is_name && joins => last.push(c),
+                    Some(last) if c == '=' && (*last == "=" || *last == "!") => last.push(c),
+                    _ if !c.is_whitespace() => found.push(c.to_string()),
+                    _ => {}
+                }
+                joins = is_name;
+            }
+        }
+        found.reverse();
+        Tokens(found)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn next(&mut self) -> Result<String> {
+        self.0.pop().context("ends too early")
+    }
+
+    fn take_if(&mut self, wanted: &str) -> bool {
+        let is_wanted = self.0.last().is_some_and(|token| token == wanted);
+        if is_wanted {
+            self.0.pop();
+        }
+        is_wanted
+    }
+
+    fn expect(&mut self, wanted: &str) -> Result<()> {
+        let found = self.next()?;
+        ensure!(found == wanted, "`{found}` where `{wanted}` was expected");
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<i32> {
+        let found = self.next()?;
+        found.parse().with_context(|| format!("`{found}` is no number"))
+    }
+
+    fn value(&mut self) -> Result<Value> {
+        self.next().map(|text| Value::of(&text))
+    }
+
+    fn arguments(&mut self) -> Result<Vec<String>> {
+        let mut arguments = vec![String::new()];
+        self.expect("(")?;
+        while !self.take_if(")") {
+            let token = self.next()?;
+            match arguments.last_mut() {
+                Some(last) if token != "," => *last += &token,
+                _ => arguments.push(String::new()),
+            }
+        }
+        Ok(arguments)
+    }
+}

@@ -1,0 +1,157 @@
+//! A litmus test as it lies in `tests/litmus`: its head, its code, and its twins.
+//!
+//! The file is a test in Linux's C, as herd7 and klitmus7 read it. In its head it says what it is about, and lists its
+//! twins, each of which is the same test with one mistake: a line dropped, replaced or moved. A line is named by the comment
+//! at its end; lines of one name go together.
+//!
+//! ```text
+//! (*
+//!  * What it is about: as much as it takes.
+//!  *
+//!  * src:   src/switch_mm.rs switch_mm; src/pending_gup_sync.rs unlink
+//!  * Linux: switch_mm_irqs_off
+//!  * holds under all
+//!  * twin f3-gone: F3 dropped; fails under all
+//!  * twin f3-weak: F3 is `smp_rmb();`; fails under x86 LKMM
+//!  * twin f1-late: F1 after ticket; fails under none: why it makes no difference
+//!  *)
+//! ```
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::code::{self, Program};
+use super::model::Model;
+
+/// A file.
+#[derive(Clone, Debug)]
+pub struct File {
+    pub name: String,
+    /// What it stands for: files of `src/` and functions in them.
+    pub places: Vec<(String, String)>,
+    /// The test itself, then its twins.
+    pub variants: Vec<Variant>,
+}
+
+/// A test, or a twin of it.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// `test`, or `test/twin`.
+    pub name: String,
+    /// The models under which what must not come out does, or under which there is a data race.
+    pub fails_under: Vec<Model>,
+    /// Whether it is a twin that is to fail somewhere.
+    pub is_negative: bool,
+    /// As Linux's memory model reads it.
+    pub text: String,
+    pub program: Program,
+}
+
+/// What a twin does to the lines of one name.
+enum Edit<'t> {
+    Drop,
+    Replace(&'t str),
+    Move { behind: bool, other: &'t str },
+}
+
+impl File {
+    /// Reads the file called `name`.
+    ///
+    /// # Errors
+    ///
+    /// What it lacks.
+    pub fn read(name: &str, text: &str) -> Result<Self> {
+        Self::parse(name, text).with_context(|| format!("tests/litmus/{name}.litmus"))
+    }
+
+    fn parse(name: &str, text: &str) -> Result<Self> {
+        ensure!(text.starts_with(&format!("C {name}\n")), "does not begin with `C {name}`");
+        let (head, code) = text.split_once("*)").context("has no head")?;
+        let lines: Vec<_> = head.lines().map(|line| line.trim_start_matches([' ', '*'])).collect();
+        let field = |key: &str| lines.iter().find_map(|line| line.strip_prefix(key));
+        let places = field("src:").context("says not what of src/ it stands for: `src:`")?;
+        let places = places.split(';').map(|place| {
+            let place = place.trim().split_once(' ').context("`src:` is not `FILE FUNCTION; ...`")?;
+            Ok((place.0.to_owned(), place.1.to_owned()))
+        });
+        let places = places.collect::<Result<_>>()?;
+        ensure!(
+            field("Linux:").is_some_and(|functions| !functions.trim().is_empty()),
+            "says not what of Linux it stands for: `Linux:`"
+        );
+        let held = models(field("holds under").context("says not where it holds: `holds under`")?)?;
+        let fails_under = Model::ALL.into_iter().filter(|model| !held.contains(model)).collect();
+        let mut variants = vec![variant(name, fails_under, false, head, code)?];
+        for line in lines.iter().filter_map(|line| line.strip_prefix("twin ")) {
+            variants.push(twin(name, line, head, code).with_context(|| format!("twin {line}"))?);
+        }
+        Ok(File { name: name.to_owned(), places, variants })
+    }
+}
+
+fn variant(
+    name: &str,
+    fails_under: Vec<Model>,
+    is_negative: bool,
+    head: &str,
+    code: &str,
+) -> Result<Variant> {
+    let head = head.split_once('\n').map_or("", |(_, rest)| rest);
+    let text = format!("C {}\n{head}*){code}", name.replace('/', "+"));
+    Ok(Variant { name: name.to_owned(), fails_under, is_negative, text, program: code::parse(code)? })
+}
+
+fn twin(name: &str, line: &str, head: &str, code: &str) -> Result<Variant> {
+    const FAILS: &str = "; fails under ";
+    let (twin, rest) = line.split_once(": ").context("is not `NAME: EDIT; fails under ...`")?;
+    let (edit, fails_under) = rest.split_once(FAILS).context("says not where it fails: `; fails under`")?;
+    let fails_under = match fails_under.split_once(": ") {
+        Some(("none", why)) if !why.is_empty() => Vec::new(),
+        _ => models(fails_under)?,
+    };
+    let (label, edit) = edit.split_once(' ').context("is not `LINE dropped`, `is`, `after` or `before`")?;
+    let edit = match edit.split_once(' ') {
+        None if edit == "dropped" => Edit::Drop,
+        Some(("is", text)) => Edit::Replace(text.trim_matches('`')),
+        Some(("after", other)) => Edit::Move { behind: true, other },
+        Some(("before", other)) => Edit::Move { behind: false, other },
+        _ => bail!("`{edit}` is not `dropped`, `is`, `after` or `before`"),
+    };
+    let is_negative = !fails_under.is_empty();
+    variant(&format!("{name}/{twin}"), fails_under, is_negative, head, &edited(code, label, &edit)?)
+}
+
+/// The models in a list: `all`, or names.
+fn models(text: &str) -> Result<Vec<Model>> {
+    if text.trim() == "all" {
+        return Ok(Model::ALL.to_vec());
+    }
+    text.split_whitespace().map(Model::named).collect()
+}
+
+/// The name of a line: the comment at its end.
+fn label(line: &str) -> Option<&str> {
+    line.split_once("// ").map(|(_, label)| label.trim())
+}
+
+fn edited(code: &str, name: &str, edit: &Edit<'_>) -> Result<String> {
+    let is_meant = |line: &&str| label(line) == Some(name);
+    let (meant, others): (Vec<_>, Vec<_>) = code.lines().partition(is_meant);
+    ensure!(!meant.is_empty(), "no line is called `{name}`");
+    let joined = |lines: Vec<&str>| lines.join("\n") + "\n";
+    match edit {
+        Edit::Drop => Ok(joined(others)),
+        Edit::Replace(text) => {
+            ensure!(meant.len() == 1, "more lines than one are called `{name}`");
+            let indent = meant[0].len() - meant[0].trim_start().len();
+            let new = format!("{}{text} // {name}", &meant[0][..indent]);
+            let old = meant[0];
+            Ok(joined(code.lines().map(|line| if line == old { new.as_str() } else { line }).collect()))
+        }
+        Edit::Move { behind, other } => {
+            let is_other = |line: &&str| label(line) == Some(other);
+            let at = if *behind { others.iter().rposition(is_other) } else { others.iter().position(is_other) };
+            let at = at.with_context(|| format!("no line is called `{other}`"))? + usize::from(*behind);
+            Ok(joined([&others[..at], &meant, &others[at..]].concat()))
+        }
+    }
+}

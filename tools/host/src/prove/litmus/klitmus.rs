@@ -1,0 +1,46 @@
+//! `prove --litmus --modules DIR`: the tests in Linux's C, and kernel modules of them where klitmus7 is there.
+//!
+//! They are for a machine of one's own: a module runs its test some thousand times in the kernel and counts what came out.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::file::Variant;
+use super::{herd, in_file};
+use crate::{child, say};
+
+/// Writes `variants` into `folder`.
+///
+/// # Errors
+///
+/// If they cannot be written, or klitmus7 does not take one.
+pub fn write(variants: &[&Variant], folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let mut paths = Vec::new();
+    for variant in variants {
+        let path = folder.join(format!("{}.litmus", in_file(&variant.name)));
+        fs::write(&path, &variant.text).with_context(|| path.display().to_string())?;
+        paths.push(path);
+    }
+    let Some(program) = herd::program("KLITMUS7", "klitmus7") else {
+        say::out(format_args!(
+            "{}: {} tests; no klitmus7 (Debian: herdtools7), so no modules: klitmus7 -o modules *.litmus",
+            folder.display(),
+            paths.len()
+        ));
+        return Ok(());
+    };
+    let modules = folder.join("modules");
+    fs::create_dir_all(&modules)?;
+    let output = child::output(Command::new(&program).arg("-o").arg(&modules).args(&paths))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {}", program.display(), said.trim());
+    let made = fs::read_dir(&modules)?.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "c"));
+    let made = made.count();
+    ensure!(made == paths.len(), "klitmus7 made {made} modules of {} tests: {}", paths.len(), said.trim());
+    say::out(format_args!("{}: {made} tests, and modules of them in {}", folder.display(), modules.display()));
+    Ok(())
+}
