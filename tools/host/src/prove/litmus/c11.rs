@@ -23,7 +23,10 @@ pub fn translate(name: &str, program: &Program) -> Result<String> {
         let first = expected.len();
         let mut writer = Writer { text: String::new(), expected: &mut expected, results: BTreeMap::new(), scratch: 0 };
         writer.block(&process.body, 1)?;
-        let text = writer.text;
+        let (text, results) = (writer.text, writer.results);
+        if let Some(result) = results.keys().find(|name| program.condition.contains(&format!("{index}:{name}="))) {
+            bail!("`{result}` is the result of a compare-exchange, which C11 does not return");
+        }
         let words = process.words.iter().map(|word| {
             format!("{} *{word}", if plain.contains(word) { "int" } else { "atomic_int" })
         });

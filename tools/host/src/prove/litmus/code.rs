@@ -1,5 +1,7 @@
 //! The part of C that litmus tests are written in: the primitives of Linux, conditions, and no loops.
 
+use std::collections::HashSet;
+
 use anyhow::{Context, Result, bail, ensure};
 
 /// What an access orders.
@@ -96,20 +98,25 @@ pub struct Program {
     pub condition: String,
 }
 
-/// Reads a test: the text behind its head.
+/// Reads a test: the text behind its head, with comments or without.
 ///
 /// # Errors
 ///
 /// What is not understood.
 pub fn parse(text: &str) -> Result<Program> {
-    let (code, condition) = text.split_once("exists").context("has no `exists`")?;
-    let mut tokens = Tokens::of(code);
+    let (code, condition) = text.rsplit_once("exists").context("has no `exists`")?;
+    let mut tokens = Tokens::of(&without_comments(code));
     let mut initial = Vec::new();
     tokens.expect("{")?;
     while !tokens.take_if("}") {
+        tokens.take_if("atomic_t");
         let word = tokens.next()?;
         tokens.expect("=")?;
+        let is_wrapped = tokens.take_if("ATOMIC_INIT") && tokens.take_if("(");
         initial.push((word, tokens.number()?));
+        if is_wrapped {
+            tokens.expect(")")?;
+        }
         tokens.expect(";")?;
     }
     let mut processes = Vec::new();
@@ -117,7 +124,21 @@ pub fn parse(text: &str) -> Result<Program> {
         tokens.expect(&format!("P{}", processes.len()))?;
         processes.push(process(&mut tokens)?);
     }
-    Ok(Program { initial, processes, condition: condition.trim().to_owned() })
+    let condition = condition.trim().to_owned();
+    for (index, process) in processes.iter_mut().enumerate() {
+        let mut read = HashSet::new();
+        process.body.iter().for_each(|statement| statement.read(&mut read));
+        read.extend(process.registers.iter().filter(|name| condition.contains(&format!("{index}:{name}="))).cloned());
+        process.body.iter_mut().for_each(|statement| statement.forget(&read));
+    }
+    Ok(Program { initial, processes, condition })
+}
+
+/// Without `/* ... */`.
+fn without_comments(code: &str) -> String {
+    let mut parts = code.split("/*");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once("*/").map_or("", |(_, rest)| rest))
 }
 
 fn process(tokens: &mut Tokens) -> Result<Process> {
@@ -241,6 +262,35 @@ fn called(name: &str, arguments: &[String], to: Option<String>) -> Result<Statem
             Ok(Statement::CompareExchange { to: result()?, word: word(0)?, old, new: value(2)?, order })
         }
         _ => bail!("`{name}` is no primitive that is known here"),
+    }
+}
+
+impl Statement {
+    /// The registers that it reads.
+    fn read(&self, read: &mut HashSet<String>) {
+        match self {
+            Statement::Store { value: Value::Register(register), .. }
+            | Statement::Update { by: Value::Register(register), .. }
+            | Statement::CompareExchange { new: Value::Register(register), .. } => {
+                read.insert(register.clone());
+            }
+            Statement::If { register, then, otherwise, .. } => {
+                read.insert(register.clone());
+                then.iter().chain(otherwise).for_each(|statement| statement.read(read));
+            }
+            _ => {}
+        }
+    }
+
+    /// What an update returns is not asked for where its register is not `read`.
+    fn forget(&mut self, read: &HashSet<String>) {
+        match self {
+            Statement::Update { to, .. } => *to = to.take().filter(|to| read.contains(to)),
+            Statement::If { then, otherwise, .. } => {
+                then.iter_mut().chain(otherwise).for_each(|statement| statement.forget(read));
+            }
+            _ => {}
+        }
     }
 }
 

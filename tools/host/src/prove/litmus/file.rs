@@ -1,8 +1,8 @@
 //! A litmus test as it lies in `tests/litmus`: its head, its code, and its twins.
 //!
-//! The file is a test in Linux's C, as herd7 and klitmus7 read it. In its head it says what it is about, and lists its
-//! twins, each of which is the same test with one mistake: a line dropped, replaced or moved. A line is named by the comment
-//! at its end; lines of one name go together.
+//! The file is a test in Linux's C, as herd7 and klitmus7 read it. It says what it is about, and lists its
+//! twins, each of which is the same test with one mistake: a line dropped, replaced or moved (or two, if it takes as much). A
+//! line is named by the comment at its end; lines of one name go together.
 //!
 //! ```text
 //! (*
@@ -11,10 +11,17 @@
 //!  * src:   src/switch_mm.rs switch_mm; src/pending_gup_sync.rs unlink
 //!  * Linux: switch_mm_irqs_off
 //!  * holds under all
+//!  *)
+//!
+//! {
+//!     pmd=1;
+//! }
+//!
+//! /*
 //!  * twin f3-gone: F3 dropped; fails under all
 //!  * twin f3-weak: F3 is `smp_rmb();`; fails under x86 LKMM
 //!  * twin f1-late: F1 after ticket; fails under none: why it makes no difference
-//!  *)
+//!  */
 //! ```
 
 use anyhow::{Context, Result, bail, ensure};
@@ -66,7 +73,7 @@ impl File {
     fn parse(name: &str, text: &str) -> Result<Self> {
         ensure!(text.starts_with(&format!("C {name}\n")), "does not begin with `C {name}`");
         let (head, code) = text.split_once("*)").context("has no head")?;
-        let lines: Vec<_> = head.lines().map(|line| line.trim_start_matches([' ', '*'])).collect();
+        let lines: Vec<_> = text.lines().map(|line| line.trim_start_matches([' ', '*'])).collect();
         let field = |key: &str| lines.iter().find_map(|line| line.strip_prefix(key));
         let places = field("src:").context("says not what of src/ it stands for: `src:`")?;
         let places = places.split(';').map(|place| {
@@ -108,16 +115,12 @@ fn twin(name: &str, line: &str, head: &str, code: &str) -> Result<Variant> {
         Some(("none", why)) if !why.is_empty() => Vec::new(),
         _ => models(fails_under)?,
     };
-    let (label, edit) = edit.split_once(' ').context("is not `LINE dropped`, `is`, `after` or `before`")?;
-    let edit = match edit.split_once(' ') {
-        None if edit == "dropped" => Edit::Drop,
-        Some(("is", text)) => Edit::Replace(text.trim_matches('`')),
-        Some(("after", other)) => Edit::Move { behind: true, other },
-        Some(("before", other)) => Edit::Move { behind: false, other },
-        _ => bail!("`{edit}` is not `dropped`, `is`, `after` or `before`"),
-    };
+    let mut code = code.to_owned();
+    for edit in edit.split(" and ") {
+        code = edited(&code, edit)?;
+    }
     let is_negative = !fails_under.is_empty();
-    variant(&format!("{name}/{twin}"), fails_under, is_negative, head, &edited(code, label, &edit)?)
+    variant(&format!("{name}/{twin}"), fails_under, is_negative, head, &code)
 }
 
 /// The models in a list: `all`, or names.
@@ -133,7 +136,19 @@ fn label(line: &str) -> Option<&str> {
     line.split_once("// ").map(|(_, label)| label.trim())
 }
 
-fn edited(code: &str, name: &str, edit: &Edit<'_>) -> Result<String> {
+/// `LINE dropped`, `LINE is` other code, or `LINE after` or `before` another line.
+fn edited(code: &str, edit: &str) -> Result<String> {
+    let (name, edit) = if let Some(name) = edit.strip_suffix(" dropped") {
+        (name, Edit::Drop)
+    } else if let Some((name, text)) = edit.split_once(" is `") {
+        (name, Edit::Replace(text.trim_end_matches('`')))
+    } else if let Some((name, other)) = edit.split_once(" after ") {
+        (name, Edit::Move { behind: true, other })
+    } else if let Some((name, other)) = edit.split_once(" before ") {
+        (name, Edit::Move { behind: false, other })
+    } else {
+        bail!("`{edit}` is not `LINE dropped`, `LINE is` code, `LINE after` or `before` another")
+    };
     let is_meant = |line: &&str| label(line) == Some(name);
     let (meant, others): (Vec<_>, Vec<_>) = code.lines().partition(is_meant);
     ensure!(!meant.is_empty(), "no line is called `{name}`");
@@ -149,8 +164,8 @@ fn edited(code: &str, name: &str, edit: &Edit<'_>) -> Result<String> {
         }
         Edit::Move { behind, other } => {
             let is_other = |line: &&str| label(line) == Some(other);
-            let at = if *behind { others.iter().rposition(is_other) } else { others.iter().position(is_other) };
-            let at = at.with_context(|| format!("no line is called `{other}`"))? + usize::from(*behind);
+            let at = if behind { others.iter().rposition(is_other) } else { others.iter().position(is_other) };
+            let at = at.with_context(|| format!("no line is called `{other}`"))? + usize::from(behind);
             Ok(joined([&others[..at], &meant, &others[at..]].concat()))
         }
     }

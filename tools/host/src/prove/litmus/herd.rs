@@ -8,12 +8,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
+use super::FOLDER;
 use super::model::Model;
 use crate::artifacts::Tree;
 use crate::child;
 
 /// What Linux's model consists of, among others.
 const LKMM_FILE: &str = "linux-kernel.cfg";
+/// So long a test may take, of the time of a CPU: none is left that needs a tenth of it.
+const SECONDS: &str = "60";
 /// Where it lies in a source tree of Linux.
 const LKMM_FOLDER: &str = "tools/memory-model";
 
@@ -69,11 +72,12 @@ impl Herd {
     /// If herd7 could not be run, or has left out a test.
     pub fn run(&self, model: Model, files: &[PathBuf]) -> Result<HashMap<String, Outcome>> {
         let mut command = Command::new(&self.program);
-        if model == Model::Lkmm {
-            command.arg("-I").arg(&self.lkmm).arg("-conf").arg(self.lkmm.join(LKMM_FILE));
-        } else {
-            command.args(model.options());
-        }
+        command.args(["-timeout", SECONDS]);
+        match model {
+            Model::Lkmm => command.arg("-I").arg(&self.lkmm).arg("-conf").arg(self.lkmm.join(LKMM_FILE)),
+            Model::Rc11 => command.args(["-c11", "-cat", model.cat()]),
+            _ => command.arg("-I").arg(Tree::own().root.join(FOLDER)).args(["-cat", model.cat()]),
+        };
         let output = child::output(command.args(files))?;
         let outcomes = read(&String::from_utf8_lossy(&output.stdout));
         if outcomes.len() != files.len() {

@@ -1,4 +1,4 @@
-//! `prove --litmus --modules DIR`: the tests in Linux's C, and kernel modules of them where klitmus7 is there.
+//! `prove --litmus --modules DIR`: the tests in the language of each model, and kernel modules where klitmus7 is there.
 //!
 //! They are for a machine of one's own: a module runs its test some thousand times in the kernel and counts what came out.
 
@@ -6,10 +6,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::file::Variant;
-use super::{herd, in_file};
+use super::herd;
+use super::model::Model;
 use crate::{child, say};
 
 /// Writes `variants` into `folder`.
@@ -18,16 +19,12 @@ use crate::{child, say};
 ///
 /// If they cannot be written, or klitmus7 does not take one.
 pub fn write(variants: &[&Variant], folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let mut paths = Vec::new();
-    for variant in variants {
-        let path = folder.join(format!("{}.litmus", in_file(&variant.name)));
-        fs::write(&path, &variant.text).with_context(|| path.display().to_string())?;
-        paths.push(path);
-    }
+    let written = super::write(variants, folder)?;
+    let of_linux = |(model, paths)| (model == Model::Lkmm).then_some(paths);
+    let paths: Vec<_> = written.into_iter().find_map(of_linux).unwrap_or_default();
     let Some(program) = herd::program("KLITMUS7", "klitmus7") else {
         say::out(format_args!(
-            "{}: {} tests; no klitmus7 (Debian: herdtools7), so no modules: klitmus7 -o modules *.litmus",
+            "{}: {} tests; no klitmus7 (Debian: herdtools7), so no modules of them",
             folder.display(),
             paths.len()
         ));

@@ -16,7 +16,7 @@ mod report;
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -109,22 +109,30 @@ pub fn run(args: &ProveArgs) -> Result<Ending> {
     Ok(Ending::of(bad.is_empty()))
 }
 
-/// Every variant under every model.
-fn all(herd: &Herd, variants: &[&Variant]) -> Result<Vec<Verdict>> {
-    let work = tempfile::tempdir()?;
-    let mut batches = Vec::new();
-    for model in Model::ALL {
-        let folder = work.path().join(model.name());
-        fs::create_dir(&folder)?;
-        let mut paths = Vec::new();
-        for variant in variants {
+/// Writes every variant in the language of each model, a folder for each: the files.
+fn write(variants: &[&Variant], folder: &Path) -> Result<Vec<(Model, Vec<PathBuf>)>> {
+    let of_model = |model: Model| {
+        let folder = folder.join(model.name());
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let of_variant = |variant: &&Variant| {
             let text = model.translate(&variant.name, &variant.text, &variant.program);
             let path = folder.join(format!("{}.litmus", in_file(&variant.name)));
             fs::write(&path, text.with_context(|| format!("{} under {}", variant.name, model.name()))?)?;
-            paths.push(path);
-        }
-        batches.extend(paths.chunks(AT_ONCE).map(|paths| (model, paths.to_vec())));
-    }
+            Ok(path)
+        };
+        Ok((model, variants.iter().map(of_variant).collect::<Result<_>>()?))
+    };
+    Model::ALL.into_iter().map(of_model).collect()
+}
+
+/// Every variant under every model.
+fn all(herd: &Herd, variants: &[&Variant]) -> Result<Vec<Verdict>> {
+    let work = tempfile::tempdir()?;
+    let written = write(variants, work.path())?;
+    let in_batches = |(model, paths): &(Model, Vec<PathBuf>)| {
+        paths.chunks(AT_ONCE).map(|paths| (*model, paths.to_vec())).collect::<Vec<_>>()
+    };
+    let batches: Vec<_> = written.iter().flat_map(in_batches).collect();
     let next = AtomicUsize::new(0);
     let found: Mutex<HashMap<(Model, String), Outcome>> = Mutex::default();
     thread::scope(|scope| {

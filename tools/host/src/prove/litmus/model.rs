@@ -43,14 +43,14 @@ impl Model {
         found.with_context(|| format!("`{name}` is no memory model"))
     }
 
-    /// What herd7 is told besides the tests. (Linux's own model is a configuration of its own.)
-    pub fn options(self) -> &'static [&'static str] {
+    /// The model's file, in herd7's library or in the folder of the tests. (Linux's own is a configuration of its own.)
+    pub fn cat(self) -> &'static str {
         match self {
-            Model::X86 => &["-cat", "x86tso-mixed.cat"],
-            Model::Lkmm => &["-conf", "linux-kernel.cfg"],
-            Model::Rc11 => &["-c11", "-cat", "rc11.cat"],
-            Model::Armv8 => &["-cat", "aarch64.cat"],
-            Model::RiscV => &["-cat", "riscv.cat"],
+            Model::X86 => "x86.cat",
+            Model::Lkmm => "linux-kernel.cat",
+            Model::Rc11 => "rc11.cat",
+            Model::Armv8 => "aarch64.cat",
+            Model::RiscV => "riscv.cat",
         }
     }
 

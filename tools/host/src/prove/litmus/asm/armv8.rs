@@ -1,4 +1,5 @@
-//! Armv8.1, as Linux and rustc compile for it: `ldapr` and `stlr`, atomics of one instruction.
+//! Armv8, as Linux and rustc compile for it: `ldapr` and `stlr`; atomics of one instruction, but for compare-exchange, of which
+//! herd7 has fewer executions to try with a pair of exclusives.
 
 use super::{Architecture, Lines, Operand};
 use crate::prove::litmus::code::{Fence, Order, Update};
@@ -90,9 +91,22 @@ impl Architecture for Armv8 {
 
     fn compare_exchange(&self, to: &str, word: &str, old: i32, new: &Operand, order: Order, out: &mut Lines) {
         let new = Self::held(new, out);
-        out.push(format!("MOV W11,#{old}"));
-        out.push(format!("CAS{} W11,{new},{}", suffix(order), self.address(word)));
-        out.push(format!("MOV {to},W11"));
+        let (acquire, release) = match order {
+            Order::Plain | Order::Relaxed => ("", ""),
+            Order::Acquire => ("A", ""),
+            Order::Release | Order::Full => ("", "L"),
+        };
+        let (address, differs) = (self.address(word), out.label());
+        out.push(format!("LD{acquire}XR {to},{address}"));
+        out.push(format!("CMP {to},#{old}"));
+        out.push(format!("B.NE {differs}"));
+        out.push(format!("ST{release}XR W12,{new},{address}"));
+        // A store-exclusive that fails is tried again; here its execution ends.
+        out.push(format!("CBNZ W12,{}", out.end()));
+        if order == Order::Full {
+            out.push("DMB SY");
+        }
+        out.push(format!("{differs}:"));
     }
 
     fn add(&self, to: &str, number: i32, out: &mut Lines) {

@@ -47,10 +47,11 @@ impl Architecture for X86 {
         }
     }
 
-    /// herd7 has no `xadd`: where the old value is asked for, a `cmpxchg` that succeeds, or the execution ends.
+    /// herd7 has no `lock or`, nor `and`: a bit that is set was clear, and one that is cleared was set. Nor has it `xadd`:
+    /// where the old value is asked for, a `cmpxchg` that succeeds, or the execution ends.
     fn update(&self, to: Option<&str>, word: &str, update: Update, by: &Operand, _: Order, out: &mut Lines) {
         let by_text = match (update, by) {
-            (Update::AndNot, Operand::Number(number)) => format!("${}", !number),
+            (Update::AndNot, Operand::Number(number)) => format!("${}", -number),
             _ => operand(by),
         };
         let instruction = match update {
@@ -62,12 +63,10 @@ impl Architecture for X86 {
                 }
                 return;
             }
-            Update::Add => "addl",
-            Update::Or => "orl",
-            Update::AndNot => "andl",
+            Update::Add | Update::Or | Update::AndNot => "addl",
         };
         let Some(to) = to else {
-            out.push(format!("lock {instruction} {by_text}, ({word})"));
+            out.push(format!("lock addl {by_text}, ({word})"));
             return;
         };
         out.push(format!("movl ({word}), %eax"));
