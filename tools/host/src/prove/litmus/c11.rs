@@ -21,15 +21,19 @@ pub fn translate(name: &str, program: &Program) -> Result<String> {
     let mut processes = String::new();
     for (index, process) in program.processes.iter().enumerate() {
         let first = expected.len();
-        let mut writer = Writer { text: String::new(), expected: &mut expected, results: BTreeMap::new(), scratch: 0 };
+        let mut writer =
+            Writer { text: String::new(), expected: &mut expected, results: BTreeMap::new(), scratch: 0 };
         writer.block(&process.body, 1)?;
         let (text, results) = (writer.text, writer.results);
-        if let Some(result) = results.keys().find(|name| program.condition.contains(&format!("{index}:{name}="))) {
+        if let Some(result) =
+            results.keys().find(|name| program.condition.contains(&format!("{index}:{name}=")))
+        {
             bail!("`{result}` is the result of a compare-exchange, which C11 does not return");
         }
-        let words = process.words.iter().map(|word| {
-            format!("{} *{word}", if plain.contains(word) { "int" } else { "atomic_int" })
-        });
+        let words = process
+            .words
+            .iter()
+            .map(|word| format!("{} *{word}", if plain.contains(word) { "int" } else { "atomic_int" }));
         let words = words.chain(expected[first..].iter().map(|(word, _)| format!("int *{word}")));
         let words = words.collect::<Vec<_>>().join(", ");
         let registers = process.registers.iter().map(|register| format!("  int {register};\n"));
@@ -43,7 +47,9 @@ pub fn translate(name: &str, program: &Program) -> Result<String> {
 fn kinds(body: &[Statement], atomic: &mut BTreeSet<String>, plain: &mut BTreeSet<String>) {
     for statement in body {
         let (word, order) = match statement {
-            Statement::Load { from: word, order, .. } | Statement::Store { to: word, order, .. } => (word, *order),
+            Statement::Load { from: word, order, .. } | Statement::Store { to: word, order, .. } => {
+                (word, *order)
+            }
             Statement::Update { word, .. } | Statement::CompareExchange { word, .. } => (word, Order::Relaxed),
             Statement::Fence(_) => continue,
             Statement::If { then, otherwise, .. } => {
@@ -148,7 +154,9 @@ impl Writer<'_> {
                 let expected = format!("expected{}", self.expected.len());
                 let function = "atomic_compare_exchange_strong_explicit";
                 let (new, order_name) = (value(new), memory_order(*order));
-                let call = format!("{to} = {function}({word}, {expected}, {new}, {order_name}, memory_order_relaxed);");
+                let call = format!(
+                    "{to} = {function}({word}, {expected}, {new}, {order_name}, memory_order_relaxed);"
+                );
                 self.fenced(depth, *order, &call);
                 self.expected.push((expected, *old));
                 self.results.insert(to.clone(), *old);

@@ -128,7 +128,9 @@ pub fn parse(text: &str) -> Result<Program> {
     for (index, process) in processes.iter_mut().enumerate() {
         let mut read = HashSet::new();
         process.body.iter().for_each(|statement| statement.read(&mut read));
-        read.extend(process.registers.iter().filter(|name| condition.contains(&format!("{index}:{name}="))).cloned());
+        read.extend(
+            process.registers.iter().filter(|name| condition.contains(&format!("{index}:{name}="))).cloned(),
+        );
         process.body.iter_mut().for_each(|statement| statement.forget(&read));
     }
     Ok(Program { initial, processes, condition })
@@ -183,8 +185,7 @@ fn statement(tokens: &mut Tokens, registers: &mut Vec<String>, body: &mut Vec<St
             let number = tokens.number()?;
             tokens.expect(")")?;
             let then = block(tokens, registers)?;
-            let otherwise =
-                if tokens.take_if("else") { block(tokens, registers)? } else { Vec::new() };
+            let otherwise = if tokens.take_if("else") { block(tokens, registers)? } else { Vec::new() };
             body.push(Statement::If { register, is_equal, number, then, otherwise });
             return Ok(());
         }
@@ -225,7 +226,9 @@ fn called(name: &str, arguments: &[String], to: Option<String>) -> Result<Statem
         "smp_load_acquire" | "atomic_read_acquire" => return load(Order::Acquire),
         "WRITE_ONCE" | "atomic_set" => return store(Order::Relaxed),
         "smp_store_release" | "atomic_set_release" => return store(Order::Release),
-        "smp_mb" | "smp_mb__before_atomic" | "smp_mb__after_atomic" => return Ok(Statement::Fence(Fence::Full)),
+        "smp_mb" | "smp_mb__before_atomic" | "smp_mb__after_atomic" => {
+            return Ok(Statement::Fence(Fence::Full));
+        }
         "smp_rmb" => return Ok(Statement::Fence(Fence::Read)),
         "smp_wmb" => return Ok(Statement::Fence(Fence::Write)),
         _ => {}

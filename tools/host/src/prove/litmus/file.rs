@@ -95,13 +95,7 @@ impl File {
     }
 }
 
-fn variant(
-    name: &str,
-    fails_under: Vec<Model>,
-    is_negative: bool,
-    head: &str,
-    code: &str,
-) -> Result<Variant> {
+fn variant(name: &str, fails_under: Vec<Model>, is_negative: bool, head: &str, code: &str) -> Result<Variant> {
     let head = head.split_once('\n').map_or("", |(_, rest)| rest);
     let text = format!("C {}\n{head}*){code}", name.replace('/', "+"));
     Ok(Variant { name: name.to_owned(), fails_under, is_negative, text, program: code::parse(code)? })
@@ -168,5 +162,102 @@ fn edited(code: &str, edit: &str) -> Result<String> {
             let at = at.with_context(|| format!("no line is called `{other}`"))? + usize::from(behind);
             Ok(joined([&others[..at], &meant, &others[at..]].concat()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_with(twins: &str) -> String {
+        format!(
+            "\
+C a
+
+(*
+ * Something.
+ *
+ * src:   src/a.rs one; src/b.rs two
+ * Linux: three
+ * holds under all
+ *)
+
+{{}}
+
+/*
+{twins} */
+
+P0(int *x, int *y)
+{{
+	int r0;
+
+	WRITE_ONCE(*x, 1); // first
+	smp_mb(); // F1
+	r0 = READ_ONCE(*y); // look
+}}
+
+exists (0:r0=1)
+"
+        )
+    }
+
+    /// The statements of each variant, without their indent and names.
+    fn bodies(twins: &str) -> Vec<(String, Vec<Model>, String)> {
+        let file = File::read("a", &text_with(twins)).unwrap_or_else(|error| panic!("{error:#}"));
+        let statements = |text: &str| {
+            let body = text.rsplit_once("int r0;").map_or("", |(_, body)| body);
+            let lines = body.lines().filter_map(|line| line.strip_prefix('\t'));
+            lines.map(|line| line.split(" //").next().unwrap_or_default()).collect::<Vec<_>>().join(" ")
+        };
+        let variants = file.variants.into_iter();
+        variants.map(|one| (one.name, one.fails_under, statements(&one.text))).collect()
+    }
+
+    #[test]
+    fn a_twin_differs_from_its_test_by_its_mistake() {
+        let twins = "\
+ * twin gone: F1 dropped; fails under all
+ * twin weak: F1 is `smp_rmb();`; fails under x86 RISC-V
+ * twin late: F1 after look; fails under none: as a test
+ * twin early: look before first and F1 dropped; fails under LKMM
+";
+        let all = Model::ALL.to_vec();
+        let (first, look) = ("WRITE_ONCE(*x, 1);", "r0 = READ_ONCE(*y);");
+        assert_eq!(
+            bodies(twins),
+            [
+                ("a", vec![], format!("{first} smp_mb(); {look}")),
+                ("a/gone", all, format!("{first} {look}")),
+                ("a/weak", vec![Model::X86, Model::RiscV], format!("{first} smp_rmb(); {look}")),
+                ("a/late", vec![], format!("{first} {look} smp_mb();")),
+                ("a/early", vec![Model::Lkmm], format!("{look} {first}")),
+            ]
+            .map(|(name, models, text)| (name.to_owned(), models, text))
+        );
+        let file = File::read("a", &text_with(twins)).expect("it is right");
+        let negative: Vec<_> = file.variants.iter().map(|variant| variant.is_negative).collect();
+        assert_eq!(negative, [false, true, true, false, true]);
+        assert!(file.variants[1].text.starts_with("C a+gone\n"), "{}", file.variants[1].text);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_test_is_said() {
+        let said = |text: &str| format!("{:#}", File::read("a", text).expect_err("it is wrong"));
+        let twin = |twin: &str| said(&text_with(&format!(" * twin {twin}\n")));
+        let head = |from: &str, to: &str| said(&text_with("").replace(from, to));
+        let of = |text: &str, wanted: &str| assert!(text.ends_with(wanted), "{text}");
+        of(&head("C a", "C b"), "tests/litmus/a.litmus: does not begin with `C a`");
+        of(&head("src:   src/a.rs one; src/b.rs two", "-"), "says not what of src/ it stands for: `src:`");
+        of(&head("Linux: three", "-"), "says not what of Linux it stands for: `Linux:`");
+        of(&head("holds under all", "holds under ARM"), "`ARM` is no memory model");
+        of(&head("smp_mb();", "smp_nothing();"), "`smp_nothing` is no primitive that is known here");
+        of(&twin("gone: F1 dropped"), "says not where it fails: `; fails under`");
+        of(&twin("gone: F2 dropped; fails under all"), "no line is called `F2`");
+        of(&twin("gone: F1 after F2; fails under all"), "no line is called `F2`");
+        of(&twin("gone: F1 dropped; fails under none: "), "`none:` is no memory model");
+        of(
+            &twin("gone: F1 is gone; fails under all"),
+            "`F1 is gone` is not `LINE dropped`, `LINE is` code, `LINE after` or `before` another",
+        );
     }
 }

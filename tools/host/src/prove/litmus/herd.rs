@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::FOLDER;
+use super::folder::FOLDER;
 use super::model::Model;
 use crate::artifacts::Tree;
 use crate::child;
@@ -42,12 +42,12 @@ impl Herd {
     /// One line that says how to get what is missing.
     pub fn find() -> Result<Self> {
         let program = program("HERD7", "herd7").ok_or_else(|| {
-            anyhow!("no herd7: apt-get install herdtools7 (Debian forky or later), or name the program by HERD7")
+            anyhow!(
+                "no herd7: apt-get install herdtools7 (Debian forky or later), or name the program by HERD7"
+            )
         })?;
         let lkmm = lkmm(&program).ok_or_else(|| {
-            anyhow!(
-                "no {LKMM_FILE}: apt-get install linux-source, or name Linux's {LKMM_FOLDER} by LKMM_DIR"
-            )
+            anyhow!("no {LKMM_FILE}: apt-get install linux-source, or name Linux's {LKMM_FOLDER} by LKMM_DIR")
         })?;
         Ok(Herd { program, lkmm })
     }
@@ -137,7 +137,8 @@ fn lkmm(program: &Path) -> Option<PathBuf> {
     let library = child::output(Command::new(program).arg("-libdir")).ok();
     let library = library.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
     let below = |folder: &str| {
-        let mut found: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let mut found: Vec<_> =
+            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         found.sort();
         // The newest first.
         found.into_iter().rev()
@@ -157,7 +158,9 @@ fn unpacked(archive: &Path) -> Result<PathBuf> {
         fs::create_dir_all(&folder)?;
         let mut tar = Command::new("tar");
         tar.arg("-xf").arg(archive).arg("-C").arg(&folder).arg("--strip-components=3").arg("--wildcards");
-        let output = child::output(tar.arg(format!("*/{LKMM_FOLDER}/linux-kernel.*")).arg(format!("*/{LKMM_FOLDER}/lock.cat")))?;
+        let output = child::output(
+            tar.arg(format!("*/{LKMM_FOLDER}/linux-kernel.*")).arg(format!("*/{LKMM_FOLDER}/lock.cat")),
+        )?;
         ensure!(output.status.success(), "{}: {}", archive.display(), output.status);
     }
     Ok(folder)

@@ -9,35 +9,36 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use super::file::Variant;
-use super::herd;
 use super::model::Model;
+use super::{folder, herd};
 use crate::{child, say};
 
-/// Writes `variants` into `folder`.
+/// Writes `variants` into a folder.
 ///
 /// # Errors
 ///
 /// If they cannot be written, or klitmus7 does not take one.
-pub fn write(variants: &[&Variant], folder: &Path) -> Result<()> {
-    let written = super::write(variants, folder)?;
+pub fn write(variants: &[&Variant], into: &Path) -> Result<()> {
+    let written = folder::write(variants, into)?;
     let of_linux = |(model, paths)| (model == Model::Lkmm).then_some(paths);
     let paths: Vec<_> = written.into_iter().find_map(of_linux).unwrap_or_default();
     let Some(program) = herd::program("KLITMUS7", "klitmus7") else {
         say::out(format_args!(
             "{}: {} tests; no klitmus7 (Debian: herdtools7), so no modules of them",
-            folder.display(),
+            into.display(),
             paths.len()
         ));
         return Ok(());
     };
-    let modules = folder.join("modules");
+    let modules = into.join("modules");
     fs::create_dir_all(&modules)?;
     let output = child::output(Command::new(&program).arg("-o").arg(&modules).args(&paths))?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}: {}", program.display(), said.trim());
-    let made = fs::read_dir(&modules)?.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "c"));
+    let made =
+        fs::read_dir(&modules)?.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "c"));
     let made = made.count();
     ensure!(made == paths.len(), "klitmus7 made {made} modules of {} tests: {}", paths.len(), said.trim());
-    say::out(format_args!("{}: {made} tests, and modules of them in {}", folder.display(), modules.display()));
+    say::out(format_args!("{}: {made} tests, and modules of them in {}", into.display(), modules.display()));
     Ok(())
 }

@@ -8,15 +8,15 @@ mod asm;
 mod c11;
 mod code;
 mod file;
+mod folder;
 mod herd;
 mod klitmus;
-mod model;
-mod needed;
+pub(super) mod model;
+pub(super) mod needed;
 mod report;
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -25,54 +25,24 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::args::ProveArgs;
-use crate::artifacts::Tree;
 use crate::ending::Ending;
 use crate::say;
-use file::{File, Variant};
+use file::Variant;
+use folder::{files, in_file, write};
 use herd::{Herd, Outcome};
 use model::Model;
+use report::Verdict;
 
-/// Where the tests are.
-const FOLDER: &str = "tests/litmus";
 /// So many tests are given to herd7 at once: few enough that two runs of it end at about the same time.
 const AT_ONCE: usize = 16;
 /// So many runs of herd7 at once.
 const WORKERS: usize = 2;
 
-/// All tests, by name.
-fn files() -> Result<Vec<File>> {
-    let folder = Tree::own().root.join(FOLDER);
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-        paths.push(entry?.path());
-    }
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "litmus"));
-    paths.sort();
-    let read = |path: &PathBuf| {
-        let name = path.file_stem().and_then(|name| name.to_str()).context("has no name")?;
-        File::read(name, &fs::read_to_string(path)?)
-    };
-    paths.iter().map(read).collect()
-}
-
-/// A test under a model, and what came out.
-struct Verdict {
-    variant: String,
-    model: Model,
-    is_expected_to_fail: bool,
-    outcome: Outcome,
-}
-
-impl Verdict {
-    /// Whether it fails.
-    fn fails(&self) -> bool {
-        self.outcome.is_found || self.outcome.is_race
-    }
-
-    /// Whether it is as the head of the test says.
-    fn is_good(&self) -> bool {
-        self.fails() == self.is_expected_to_fail
-    }
+/// What is needed for it: where it is, or how to get it.
+pub fn tools() -> String {
+    Herd::find()
+        .and_then(|herd| herd.version())
+        .unwrap_or_else(|missing| format!("none, not needed but there: {missing}"))
 }
 
 /// Runs all tests that the arguments ask for, or writes them as sources of kernel modules.
@@ -103,26 +73,15 @@ pub fn run(args: &ProveArgs) -> Result<Ending> {
     } else {
         say::out(report::orderings(&needed::rows(&files)?));
     }
-    say::out(format_args!("{}; {}, {:.0} s", report::summary(&variants, &verdicts), herd.version()?, since.elapsed().as_secs_f64()));
+    say::out(format_args!(
+        "{}; {}, {:.0} s",
+        report::summary(&variants, &verdicts),
+        herd.version()?,
+        since.elapsed().as_secs_f64()
+    ));
     let bad: Vec<_> = verdicts.iter().filter(|verdict| !verdict.is_good()).collect();
     bad.iter().for_each(|verdict| say::out(report::fault(verdict)));
     Ok(Ending::of(bad.is_empty()))
-}
-
-/// Writes every variant in the language of each model, a folder for each: the files.
-fn write(variants: &[&Variant], folder: &Path) -> Result<Vec<(Model, Vec<PathBuf>)>> {
-    let of_model = |model: Model| {
-        let folder = folder.join(model.name());
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        let of_variant = |variant: &&Variant| {
-            let text = model.translate(&variant.name, &variant.text, &variant.program);
-            let path = folder.join(format!("{}.litmus", in_file(&variant.name)));
-            fs::write(&path, text.with_context(|| format!("{} under {}", variant.name, model.name()))?)?;
-            Ok(path)
-        };
-        Ok((model, variants.iter().map(of_variant).collect::<Result<_>>()?))
-    };
-    Model::ALL.into_iter().map(of_model).collect()
 }
 
 /// Every variant under every model.
@@ -145,7 +104,9 @@ fn all(herd: &Herd, variants: &[&Variant]) -> Result<Vec<Verdict>> {
             Ok(())
         };
         let workers = [(); WORKERS].map(|()| scope.spawn(worker));
-        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow!("a worker has panicked"))?)
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().map_err(|_| anyhow!("a worker has panicked"))?)
     })?;
     let found = found.into_inner().map_err(|_| anyhow!("a worker has panicked"))?;
     let verdict = |variant: &Variant, model: Model| {
@@ -157,14 +118,12 @@ fn all(herd: &Herd, variants: &[&Variant]) -> Result<Vec<Verdict>> {
     variants.iter().flat_map(|variant| Model::ALL.map(|model| verdict(variant, model))).collect()
 }
 
-/// The name of a variant, as a file and as herd7 have it.
-fn in_file(name: &str) -> String {
-    name.replace('/', "+")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::artifacts::Tree;
 
     #[test]
     fn litmus_tests_name_what_is_there_and_can_be_said_under_every_model() {
@@ -172,12 +131,21 @@ mod tests {
         for file in files().unwrap_or_else(|error| panic!("{error:#}")) {
             for (path, function) in &file.places {
                 let text = fs::read_to_string(root.join(path)).unwrap_or_default();
-                let is_there = text.contains(&format!("fn {function}("))
-                    || text.contains(&format!("fn {function}<"));
+                let is_there =
+                    text.contains(&format!("fn {function}(")) || text.contains(&format!("fn {function}<"));
                 assert!(is_there, "{}: {path} has no function `{function}`", file.name);
             }
-            for variant in &file.variants {
-                for model in Model::ALL {
+            for model in Model::ALL {
+                let fails = |variant: &&Variant| variant.fails_under.contains(&model);
+                let is_real =
+                    fails(&&file.variants[0]) || file.variants.iter().skip(1).any(|twin| fails(&twin));
+                assert!(
+                    is_real,
+                    "{}: no twin fails under {}, so what it says may be empty",
+                    file.name,
+                    model.name()
+                );
+                for variant in &file.variants {
                     let text = model.translate(&variant.name, &variant.text, &variant.program);
                     assert!(text.is_ok(), "{} under {}: {text:?}", variant.name, model.name());
                 }
@@ -191,6 +159,21 @@ mod tests {
         let weakenings = super::super::sites::weakenings().unwrap();
         for weakening in weakenings {
             assert!(rows.contains_key(&weakening.name), "tests/orderings.txt lacks `{}`", weakening.name);
+        }
+    }
+
+    #[test]
+    fn the_proof_names_twins_that_are_there() {
+        let files = files().unwrap_or_else(|error| panic!("{error:#}"));
+        let twins: Vec<_> = files.iter().flat_map(|file| &file.variants).map(|variant| &variant.name).collect();
+        let text = fs::read_to_string(Tree::own().root.join("src/proof.rs")).expect("it is there");
+        let quoted = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+        let named: Vec<_> = quoted
+            .filter(|word| word.contains('/') && !word.starts_with("tests/") && !word.ends_with('/'))
+            .collect();
+        assert!(named.len() > 5, "{named:?}");
+        for name in named {
+            assert!(twins.iter().any(|twin| *twin == name), "src/proof.rs: no twin is called {name}");
         }
     }
 }

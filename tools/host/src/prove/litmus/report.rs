@@ -4,10 +4,30 @@ use std::collections::BTreeMap;
 
 use comfy_table::{Table, presets};
 
-use super::Verdict;
 use super::file::Variant;
+use super::herd::Outcome;
 use super::model::Model;
 use super::needed::Shown;
+
+/// A test under a model, and what came out.
+pub struct Verdict {
+    pub variant: String,
+    pub model: Model,
+    pub is_expected_to_fail: bool,
+    pub outcome: Outcome,
+}
+
+impl Verdict {
+    /// Whether it fails.
+    fn fails(&self) -> bool {
+        self.outcome.is_found || self.outcome.is_race
+    }
+
+    /// Whether it is as the head of the test says.
+    pub fn is_good(&self) -> bool {
+        self.fails() == self.is_expected_to_fail
+    }
+}
 
 fn table(first: &str, last: Option<&str>) -> Table {
     let mut table = Table::new();
@@ -60,10 +80,11 @@ pub fn summary(variants: &[&Variant], verdicts: &[Verdict]) -> String {
 
 /// What is not as it should be.
 pub fn fault(verdict: &Verdict) -> String {
-    let (found, expected) = match (verdict.outcome.is_found, verdict.outcome.is_race, verdict.is_expected_to_fail) {
-        (true, _, _) => ("what must not come out does", "holds"),
-        (false, true, _) => ("there is a data race", "holds"),
-        (false, false, _) => ("it holds", "fails"),
-    };
+    let (found, expected) =
+        match (verdict.outcome.is_found, verdict.outcome.is_race, verdict.is_expected_to_fail) {
+            (true, _, _) => ("what must not come out does", "holds"),
+            (false, true, _) => ("there is a data race", "holds"),
+            (false, false, _) => ("it holds", "fails"),
+        };
     format!("{} under {}: {found}; its head says that it {expected}", verdict.variant, verdict.model.name())
 }

@@ -77,7 +77,15 @@ impl Architecture for Armv8 {
         });
     }
 
-    fn update(&self, to: Option<&str>, word: &str, update: Update, by: &Operand, order: Order, out: &mut Lines) {
+    fn update(
+        &self,
+        to: Option<&str>,
+        word: &str,
+        update: Update,
+        by: &Operand,
+        order: Order,
+        out: &mut Lines,
+    ) {
         let by = Self::held(by, out);
         let instruction = match update {
             Update::Swap => "SWP",

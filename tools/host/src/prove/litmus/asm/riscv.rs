@@ -80,7 +80,15 @@ impl Architecture for RiscV {
         });
     }
 
-    fn update(&self, to: Option<&str>, word: &str, update: Update, by: &Operand, order: Order, out: &mut Lines) {
+    fn update(
+        &self,
+        to: Option<&str>,
+        word: &str,
+        update: Update,
+        by: &Operand,
+        order: Order,
+        out: &mut Lines,
+    ) {
         let (instruction, by) = match (update, by) {
             (Update::AndNot, Operand::Number(number)) => ("amoand.w", &Operand::Number(!number)),
             (Update::AndNot | Update::Or, by) => ("amoor.w", by),
