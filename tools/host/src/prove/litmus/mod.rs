@@ -40,9 +40,7 @@ const WORKERS: usize = 2;
 
 /// What is needed for it: where it is, or how to get it.
 pub fn tools() -> String {
-    Herd::find()
-        .and_then(|herd| herd.version())
-        .unwrap_or_else(|missing| format!("none, not needed but there: {missing}"))
+    Herd::find().and_then(|herd| herd.version()).unwrap_or_else(|missing| missing.to_string())
 }
 
 /// Runs all tests that the arguments ask for, or writes them as sources of kernel modules.
@@ -66,19 +64,21 @@ pub fn run(args: &ProveArgs) -> Result<Ending> {
             return Ok(Ending::NotRun);
         }
     };
-    let since = Instant::now();
-    let verdicts = all(&herd, &variants)?;
-    if args.models {
+    let (version, since) = (herd.version()?, Instant::now());
+    let verdicts = match all(&herd, &variants) {
+        Ok(verdicts) => verdicts,
+        Err(error) => {
+            say::err(format_args!("error: {error:#}"));
+            return Ok(Ending::Broken);
+        }
+    };
+    if args.models || args.filter.is_some() {
         say::out(report::tests(&verdicts));
     } else {
         say::out(report::orderings(&needed::rows(&files)?));
     }
-    say::out(format_args!(
-        "{}; {}, {:.0} s",
-        report::summary(&variants, &verdicts),
-        herd.version()?,
-        since.elapsed().as_secs_f64()
-    ));
+    let seconds = since.elapsed().as_secs_f64();
+    say::out(format_args!("{}; {version}, {seconds:.0} s", report::summary(&variants, &verdicts)));
     let bad: Vec<_> = verdicts.iter().filter(|verdict| !verdict.is_good()).collect();
     bad.iter().for_each(|verdict| say::out(report::fault(verdict)));
     Ok(Ending::of(bad.is_empty()))
@@ -168,9 +168,10 @@ mod tests {
         let twins: Vec<_> = files.iter().flat_map(|file| &file.variants).map(|variant| &variant.name).collect();
         let text = fs::read_to_string(Tree::own().root.join("src/proof.rs")).expect("it is there");
         let quoted = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
-        let named: Vec<_> = quoted
-            .filter(|word| word.contains('/') && !word.starts_with("tests/") && !word.ends_with('/'))
-            .collect();
+        let is_twin = |word: &&str| {
+            word.contains('/') && !word.contains(' ') && !word.starts_with("tests/") && !word.ends_with('/')
+        };
+        let named: Vec<_> = quoted.filter(is_twin).collect();
         assert!(named.len() > 5, "{named:?}");
         for name in named {
             assert!(twins.iter().any(|twin| *twin == name), "src/proof.rs: no twin is called {name}");
