@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::tokens::Tokens;
+
 /// What an access orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -105,7 +107,7 @@ pub struct Program {
 /// What is not understood.
 pub fn parse(text: &str) -> Result<Program> {
     let (code, condition) = text.rsplit_once("exists").context("has no `exists`")?;
-    let mut tokens = Tokens::of(&without_comments(code));
+    let mut tokens = Tokens::of(code);
     let mut initial = Vec::new();
     tokens.expect("{")?;
     while !tokens.take_if("}") {
@@ -134,13 +136,6 @@ pub fn parse(text: &str) -> Result<Program> {
         process.body.iter_mut().for_each(|statement| statement.forget(&read));
     }
     Ok(Program { initial, processes, condition })
-}
-
-/// Without `/* ... */`.
-fn without_comments(code: &str) -> String {
-    let mut parts = code.split("/*");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + part.split_once("*/").map_or("", |(_, rest)| rest))
 }
 
 fn process(tokens: &mut Tokens) -> Result<Process> {
@@ -192,7 +187,7 @@ fn statement(tokens: &mut Tokens, registers: &mut Vec<String>, body: &mut Vec<St
         "*" => {
             let to = tokens.next()?;
             tokens.expect("=")?;
-            body.push(Statement::Store { to, value: tokens.value()?, order: Order::Plain });
+            body.push(Statement::Store { to, value: Value::of(&tokens.next()?), order: Order::Plain });
         }
         name if tokens.take_if("=") => {
             let to = name.to_owned();
@@ -300,74 +295,5 @@ impl Statement {
 impl Value {
     fn of(text: &str) -> Self {
         text.parse().map_or_else(|_| Value::Register(text.to_owned()), Value::Number)
-    }
-}
-
-/// What is left of a text: names, numbers and marks; the last one first.
-struct Tokens(Vec<String>);
-
-impl Tokens {
-    fn of(text: &str) -> Self {
-        let mut found: Vec<String> = Vec::new();
-        for line in text.lines().map(|line| line.split("//").next().unwrap_or_default()) {
-            let mut joins = false;
-            for c in line.chars() {
-                let is_name = c.is_alphanumeric() || c == '_';
-                let last = found.last_mut();
-                match last {
-                    Some(last) if is_name && joins => last.push(c),
-                    Some(last) if c == '=' && (*last == "=" || *last == "!") => last.push(c),
-                    _ if !c.is_whitespace() => found.push(c.to_string()),
-                    _ => {}
-                }
-                joins = is_name;
-            }
-        }
-        found.reverse();
-        Tokens(found)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn next(&mut self) -> Result<String> {
-        self.0.pop().context("ends too early")
-    }
-
-    fn take_if(&mut self, wanted: &str) -> bool {
-        let is_wanted = self.0.last().is_some_and(|token| token == wanted);
-        if is_wanted {
-            self.0.pop();
-        }
-        is_wanted
-    }
-
-    fn expect(&mut self, wanted: &str) -> Result<()> {
-        let found = self.next()?;
-        ensure!(found == wanted, "`{found}` where `{wanted}` was expected");
-        Ok(())
-    }
-
-    fn number(&mut self) -> Result<i32> {
-        let found = self.next()?;
-        found.parse().with_context(|| format!("`{found}` is no number"))
-    }
-
-    fn value(&mut self) -> Result<Value> {
-        self.next().map(|text| Value::of(&text))
-    }
-
-    fn arguments(&mut self) -> Result<Vec<String>> {
-        let mut arguments = vec![String::new()];
-        self.expect("(")?;
-        while !self.take_if(")") {
-            let token = self.next()?;
-            match arguments.last_mut() {
-                Some(last) if token != "," => *last += &token,
-                _ => arguments.push(String::new()),
-            }
-        }
-        Ok(arguments)
     }
 }

@@ -1,14 +1,14 @@
 //! A litmus test as it lies in `tests/litmus`: its head, its code, and its twins.
 //!
-//! The file is a test in Linux's C, as herd7 and klitmus7 read it. It says what it is about, and lists its
-//! twins, each of which is the same test with one mistake: a line dropped, replaced or moved (or two, if it takes as much). A
-//! line is named by the comment at its end; lines of one name go together.
+//! The file is a test in Linux's C, as herd7 and klitmus7 read it. It says what it is about, and lists its twins, each of
+//! which is the same test with one mistake: a line dropped, replaced or moved (or two, if it takes as much). A line is named
+//! by the comment at its end; lines of one name go together.
 //!
 //! ```text
 //! (*
 //!  * What it is about: as much as it takes.
 //!  *
-//!  * src:   src/switch_mm.rs switch_mm; src/pending_gup_sync.rs unlink
+//!  * src:   src/switch_mm.rs switch_mm, leave; src/pending_gup_sync.rs unlink
 //!  * Linux: switch_mm_irqs_off
 //!  * holds under all
 //!  *)
@@ -77,10 +77,11 @@ impl File {
         let field = |key: &str| lines.iter().find_map(|line| line.strip_prefix(key));
         let places = field("src:").context("says not what of src/ it stands for: `src:`")?;
         let places = places.split(';').map(|place| {
-            let place = place.trim().split_once(' ').context("`src:` is not `FILE FUNCTION; ...`")?;
-            Ok((place.0.to_owned(), place.1.to_owned()))
+            let (file, functions) =
+                place.trim().split_once(' ').context("`src:` is not `FILE FUNCTION, ...; ...`")?;
+            Ok(functions.split(", ").map(|function| (file.to_owned(), function.to_owned())))
         });
-        let places = places.collect::<Result<_>>()?;
+        let places = places.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         ensure!(
             field("Linux:").is_some_and(|functions| !functions.trim().is_empty()),
             "says not what of Linux it stands for: `Linux:`"

@@ -32,6 +32,11 @@ pub fn write(variants: &[&Variant], into: &Path) -> Result<()> {
     };
     let modules = into.join("modules");
     fs::create_dir_all(&modules)?;
+    ensure!(
+        fs::read_dir(&modules)?.next().is_none(),
+        "{} is not empty; name another folder",
+        modules.display()
+    );
     let output = child::output(Command::new(&program).arg("-o").arg(&modules).args(&paths))?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}: {}", program.display(), said.trim());

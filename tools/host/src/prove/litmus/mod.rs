@@ -1,7 +1,7 @@
 //! `prove --litmus`: the protocol in litmus tests, under five memory models, by herd7.
 //!
-//! `tests/litmus` holds the tests, in Linux's C, each with its twins ([`file`]). The same source is translated for C11,
-//! Armv8, RISC-V and x86 ([`model`]). A test holds if what must not come out does not, and there is no data race; a twin
+//! `tests/litmus` holds the tests, in Linux's C, each with its twins (`file.rs`). The same source is translated for C11,
+//! Armv8, RISC-V and x86 (`model.rs`). A test holds if what must not come out does not, and there is no data race; a twin
 //! fails under the models that the head of its test names, and under no other.
 
 mod asm;
@@ -14,6 +14,7 @@ mod klitmus;
 pub(super) mod model;
 pub(super) mod needed;
 mod report;
+mod tokens;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
