@@ -19,6 +19,8 @@ mod hold;
 mod hypercall;
 mod lazy;
 #[cfg(tso)]
+mod linux_form;
+#[cfg(tso)]
 mod litmus;
 mod machine;
 mod pin;
