@@ -95,22 +95,41 @@
 //!
 //! # What it rests on
 //!
-//! - A walk runs with maskable interrupts off from its first read to its last, and does not migrate.
-//! - Walks of an mm happen only where it is loaded, and not lazily: cases 4 and 6 rest on that. An NMI handler, which walks what
-//!   the task that runs calls its mm, looks at what is loaded first ([`nmi_walk`](crate::nmi_walk)). In Linux 7.3 it does not,
-//!   and no function makes this assumption true: `context_switch()` changes `current` last, and `perf_virt_to_phys()` and
-//!   `perf_get_page_size()` walk from NMIs. Without the guard `mask`, `pending`, and all that trust a plain flush are caught
-//!   in the kernel (`tests/boot/nmi.rs`).
-//! - What a CPU wrote before it sent an interrupt is visible to the handler ([`Machine::send`]). Writing an x2APIC register
-//!   does not order that by itself; the machine has to.
-//! - Interrupts that are sent are taken, some time. Nothing here is about *when*: no claim is made that a round ends.
-//! - An acknowledgement is given by the maskable handler alone. A CPU that polls its queue with interrupts off breaks the
-//!   proof (and a mutant of that kind is caught).
-//! - A sender does not migrate between its look and its last ack. A switch, and coming back from lazy mode, run with interrupts
-//!   off throughout.
-//! - The CPUs are those that were online at the start. With hotplug, a CPU that goes must first leave every cpumask and be
-//!   counted idle; that is not modelled.
-//! - Entries are cleared by atomic updates, and an mm lives until its rounds are over. 64-bit counters do not wrap.
+//! Each assumption with what makes it true in Linux (7.2.13 was read; what 7.3 does otherwise is said), and with what fails
+//! here if it is dropped: a mutant of `tests/mutants`, or a twin of a test of `tests/litmus`.
+//!
+//! - *A walk runs with maskable interrupts off from its first read to its last, and does not migrate.* `gup_fast`:
+//!   `local_irq_save` around `gup_fast_pgd_range`. Dropped: `round-acked/ack-from-inside`.
+//! - *Walks of an mm happen only where it is loaded, and not lazily*: cases 4 and 6. **No function of Linux makes this true.**
+//!   `perf_virt_to_phys` and `perf_get_page_size` walk `current->mm` in an NMI, and `context_switch` changes the loaded mm, or
+//!   goes lazy, before `current`. Here an NMI handler looks at what is loaded first ([`nmi_walk`](crate::nmi_walk)). Dropped:
+//!   mutants `nmi-walks-whatever-is-current` and `nmi-walks-a-lazy-mm`, `tests/boot/nmi.rs`, and
+//!   `nmi-walks-in-a-switch/walks-unasked` and `nmi-walks-while-lazy/walks-unasked`; for trackers, which nest,
+//!   `nmi-nests-in-a-walk/tracker-cleared`.
+//! - *What a CPU wrote before it sent an interrupt is visible to the handler ([`Machine::send`]).* Writing an x2APIC register
+//!   does not order that by itself: `weak_wrmsr_fence` in `x2apic_send_IPI_mask`; `llist_add` before it is atomic.
+//!   Dropped: `request-is-read/posted-first`.
+//! - *Interrupts that are sent are taken, some time.* No function has to: `csd_lock_wait` only complains
+//!   (`csd_lock_wait_toolong`). Dropped, a round never ends, and covers nothing. Nothing here is about *when*.
+//! - *An acknowledgement is given by the maskable handler alone.* `generic_smp_call_function_single_interrupt`. The queue is
+//!   also served by `do_idle`, by the stopper (`migration_cpu_stop`) and by a dying CPU (`smpcfd_dying_cpu`): none of these
+//!   has a walk below it. Dropped: mutants `ack-from-a-polled-queue` and `nmi-counts-as-an-ipi`.
+//! - *A sender looks at its targets and sends on one CPU, which it leaves out.* In 7.2 `smp_call_function_many_cond` asserts
+//!   that preemption is off; in 7.3 a sender may migrate before it looks, and while it waits, which is harmless
+//!   (`sender-migrates` holds). Here it stays until its last ack. Dropped: `sender-migrates/look-here-snapshot-there`.
+//! - *A switch, and coming back from lazy mode, run with interrupts off throughout.* `switch_mm_irqs_off`, called by
+//!   `context_switch` and by `switch_mm` (`local_irq_save`). Dropped: mutants `switch-with-interrupts-on` and
+//!   `unlazy-with-interrupts-on`.
+//! - *A CPU that comes back from lazy mode passes a fence, or is not left out.* In Linux `switch_mm_irqs_off` passes none where the
+//!   mm has a global ASID. Dropped: mutant `lazy-cpus-skipped-as-if-there-were-a-fence`.
+//! - *The CPUs are those that were online at the start.* With hotplug, a CPU that goes must first leave every cpumask and be
+//!   counted idle: `idle_task_exit`, `clear_tasks_mm_cpumask`, `smpcfd_dying_cpu`. That is not modelled: no test would fail.
+//! - *Entries are cleared by atomic updates.* `pmdp_collapse_flush` (`pmdp_huge_get_and_clear`); not `huge_pmd_unshare`,
+//!   whose `pud_clear` is a plain store: its F1 is the increment of `tlb_gen` in its flush. Dropped, F1 costs a fence on x86:
+//!   `switch-joins/plain-clear`.
+//! - *An mm lives until its rounds are over.* `mmget` or `mmgrab` by the sender. Here a `Snapshot` borrows the mm: dropped,
+//!   it does not compile.
+//! - *64-bit counters do not wrap.* `tlb_gen` is an `atomic64_t`. No test would fail.
 //!
 //! # What is not proved
 //!

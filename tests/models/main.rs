@@ -20,6 +20,8 @@ mod hold;
 mod hypercall;
 mod lazy;
 #[cfg(tso)]
+mod linux_form;
+#[cfg(tso)]
 mod litmus;
 mod machine;
 mod nmi;

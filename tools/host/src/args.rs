@@ -108,6 +108,8 @@ Examples:
   tools/gupsync prove --deep=120 --models        the same, two minutes for each model at most; each on a line
   tools/gupsync prove --list                     what each mutant is, and what it stands for
   tools/gupsync prove --table                    what each ordering pairs with, into tests/orderings.md
+  tools/gupsync prove --litmus                   tests/litmus under herd7: Linux's memory model and four others
+  tools/gupsync prove --litmus --modules DIR     the same tests as sources for klitmus7
   tools/gupsync prove shared::                   only what has this in its name"))]
     Prove(ProveArgs),
     /// Say of everything that is needed whether it is there, and how to get what is not.
@@ -283,7 +285,13 @@ pub struct ProveArgs {
     /// Write tests/orderings.md, what each ordering of src/ pairs with, from the comments above them; run nothing.
     #[arg(long)]
     pub table: bool,
-    /// Only models and mutants whose names contain this.
+    /// Run the litmus tests of tests/litmus under five memory models by herd7, and nothing else.
+    #[arg(long, conflicts_with_all = ["deep", "properties", "orderings", "traces", "list", "table"])]
+    pub litmus: bool,
+    /// Write the litmus tests here, and what klitmus7 makes of them if it is there; run nothing.
+    #[arg(long, value_name = "DIR", requires = "litmus")]
+    pub modules: Option<PathBuf>,
+    /// Only models, mutants and litmus tests whose names contain this.
     pub filter: Option<String>,
     /// Part of a larger run, in which the filter may mean other tests.
     #[arg(skip)]

@@ -10,6 +10,7 @@ use crate::args::DoctorArgs;
 use crate::artifacts::Tree;
 use crate::ending::Ending;
 use crate::image::Bootloader;
+use crate::prove::litmus;
 use crate::qemu::{self, Ovmf};
 use crate::{child, say};
 
@@ -50,6 +51,7 @@ pub fn run(args: &DoctorArgs) -> Result<Ending> {
     let kvm =
         if Path::new("/dev/kvm").exists() { "/dev/kvm, used by --accel kvm only" } else { "none, not needed" };
     say::out(format_args!("-        {:20} {kvm}", "KVM"));
+    say::out(format_args!("-        {:20} {}", "prove --litmus", litmus::tools()));
     let missing = found.iter().filter(|(_, state)| state.is_err()).count();
     if missing > 0 {
         say::err(format_args!(

@@ -38,6 +38,7 @@ fn run(command: &Command) -> Result<Ending> {
         Command::Stress(args) => stress::run(args),
         Command::Iso(args) => iso(args),
         Command::Run(args) => once::run(args),
+        Command::Prove(args) if args.litmus => prove::litmus::run(args),
         Command::Prove(args) => prove::run(args).map(Ending::of),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => completions::print(&args.shell).map(|()| Ending::AsPromised),

@@ -6,6 +6,7 @@
 pub mod checker;
 mod comments;
 mod hunt;
+pub mod litmus;
 pub mod orderings;
 mod partners;
 mod sites;

@@ -10,6 +10,8 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 
 use super::comments::{Pairing, comment_above, is_fence_number, pairings_of, words};
+use super::litmus::model::Model;
+use super::litmus::needed::{self, Needed};
 use super::sites::{self, Site};
 use crate::artifacts::Tree;
 use crate::say;
@@ -24,7 +26,11 @@ const HEAD: &str = "\
 
 Every ordering of `src/` stronger than Relaxed, and what it pairs with. F1, F2, ... are full fences; `src/proof.rs` says
 which of them cost anything on x86. `tools/gupsync prove --table` writes this file from the comments above the orderings,
-where there is more to read; `tests/orderings.txt` names the model that fails without each.
+where there is more to read; `tests/orderings.txt` names the model and the litmus test that fail without each.
+
+Five columns say where a litmus test fails without the ordering (`x`): under x86-TSO, Linux's memory model, RC11 (which is what
+Rust promises), Armv8 and RISC-V. A fence marked `~` could be weaker there; `-` is what no litmus test can show. What is marked
+under RC11 alone is ordered by a dependency, or by a neighbour, that C11 does not count and the others do.
 ";
 
 /// Writes the table.
@@ -34,12 +40,13 @@ where there is more to read; `tests/orderings.txt` names the model that fails wi
 /// A comment that does not say what is needed, or a file that cannot be read or written.
 pub fn write() -> Result<()> {
     let path = Tree::own().root.join(FILE);
-    fs::write(&path, table(&sites::sources()?)?).with_context(|| path.display().to_string())?;
+    fs::write(&path, table(&sites::sources()?, &needed::by_site()?)?)
+        .with_context(|| path.display().to_string())?;
     say::out(format_args!("{FILE}: written"));
     Ok(())
 }
 
-fn table(sources: &[(String, String)]) -> Result<String> {
+fn table(sources: &[(String, String)], needed: &Needed) -> Result<String> {
     let (mut pairings, mut faults, mut functions) = (Vec::new(), Vec::new(), HashSet::new());
     for (file, text) in sources {
         let lines: Vec<_> = text.lines().collect();
@@ -62,7 +69,7 @@ fn table(sources: &[(String, String)]) -> Result<String> {
     }
     faults.extend(without_partner(&pairings, &functions));
     ensure!(faults.is_empty(), "what an ordering pairs with is not clear:\n{}", faults.join("\n"));
-    Ok(render(&pairings))
+    Ok(render(&pairings, needed))
 }
 
 fn place(site: &Site) -> String {
@@ -88,17 +95,20 @@ fn without_partner(pairings: &[Pairing], functions: &HashSet<String>) -> Vec<Str
     pairings.iter().filter_map(fault).collect()
 }
 
-fn render(pairings: &[Pairing]) -> String {
+fn render(pairings: &[Pairing], needed: &Needed) -> String {
     let mut text = HEAD.to_owned();
     let mut file = "";
     for pairing in pairings {
         let Pairing { site, name, partner, .. } = pairing;
         if site.file != file {
             file = &site.file;
-            let columns = "| where | ordering | pairs with | what it is for |\n|---|---|---|---|\n";
-            let _ = write!(text, "\n## {file}\n\n{columns}");
+            let models = Model::ALL.map(Model::name).join(" | ");
+            let columns = format!("| where | ordering | pairs with | {models} | what it is for |");
+            let rule = "|---".repeat(4 + Model::ALL.len());
+            let _ = write!(text, "\n## {file}\n\n{columns}\n{rule}|\n");
         }
-        let row = format!("| `{}`, {} | {name} | {partner} | ", site.function, site.call);
+        let cells = needed::cells(site, name, needed).join(" | ");
+        let row = format!("| `{}`, {} | {name} | {partner} | {cells} | ", site.function, site.call);
         let room = WIDEST.saturating_sub(row.len() + " |".len());
         let _ = writeln!(text, "{}{} |", row, shortened(&pairing.purpose, room));
     }
@@ -127,13 +137,14 @@ mod tests {
     use super::*;
 
     fn of_text(text: &str) -> Result<String> {
-        let table = table(&[("src/a.rs".to_owned(), text.to_owned())])?;
+        let table = table(&[("src/a.rs".to_owned(), text.to_owned())], &Needed::new())?;
         Ok(table.lines().skip_while(|line| !line.starts_with("|---")).skip(1).collect::<Vec<_>>().join("\n"))
     }
 
     #[test]
     fn the_table_is_what_the_comments_of_src_say() {
-        let made = table(&sites::sources().unwrap()).unwrap_or_else(|error| panic!("{error}"));
+        let made = table(&sites::sources().unwrap(), &needed::by_site().unwrap())
+            .unwrap_or_else(|error| panic!("{error}"));
         let kept = fs::read_to_string(Tree::own().root.join(FILE)).unwrap_or_default();
         assert!(made == kept, "{FILE} is out of date; run: tools/gupsync prove --table");
     }
@@ -142,8 +153,8 @@ mod tests {
     fn a_comment_says_who_pairs_and_why() {
         let text = "\
 fn unlink() {
-    // F1: the clears are visible before the ticket is. Pairs with F2 (and F1): more of it. With the Acquire in
-    // `begin` (as all know): no more.
+    // F1: the clears are visible first. Pairs with F2 (and F1): more. With the Acquire in
+    // `begin` (as all know): no more of it.
     fence(Ordering::SeqCst);
     // Release: the ticket. Pairs with the Acquire in `x::begin`. Relaxed on failure: not looked at.
     let number = self
@@ -169,13 +180,13 @@ fn begin() {
         assert_eq!(
             of_text(text).unwrap(),
             "\
-| `unlink`, fence | F1 | F2 (and F1); Acquire in `begin` | the clears are visible before the ticket is. more of it |
-| `unlink`, compare_exchange | Release | Acquire in `x::begin` | the ticket |
-| `begin`, fetch_update | Acquire | Release in `unlink` | one \\| two |
-| `begin`, fence | F2 | F1 | all |
-| `begin`, swap | Acquire | Release of an ack | two |
-| `begin`, swap | Release | Acquire here | one |
-| `begin`, swap | AcqRel | itself | as its partner |"
+| `unlink`, fence | F1 | F2 (and F1); Acquire in `begin` | - | - | - | - | - | the clears are visible first. more |
+| `unlink`, compare_exchange | Release | Acquire in `x::begin` | - | - | - | - | - | the ticket |
+| `begin`, fetch_update | Acquire | Release in `unlink` | - | - | - | - | - | one \\| two |
+| `begin`, fence | F2 | F1 | - | - | - | - | - | all |
+| `begin`, swap | Acquire | Release of an ack | - | - | - | - | - | two |
+| `begin`, swap | Release | Acquire here | - | - | - | - | - | one |
+| `begin`, swap | AcqRel | itself | - | - | - | - | - | as its partner |"
         );
     }
 

@@ -110,22 +110,24 @@ impl Site {
     pub fn is_fence(&self) -> bool {
         self.call == "fence"
     }
+
+    /// What a checker is told to weaken it so: [`gupsync_checker::weaken`].
+    pub fn weakened_to(&self, to: &str) -> String {
+        let Site { file, line, column, index, .. } = self;
+        format!("{file}:{line}:{column}:{index}:{to}")
+    }
 }
 
 fn weakened(sites: &[Site]) -> Vec<Weakening> {
     let mut found: Vec<Weakening> = Vec::new();
     for site in sites {
-        let Site { file, function, call, ordering, line, column, index, .. } = site;
+        let Site { file, function, call, ordering, .. } = site;
         for to in weaker(ordering) {
             let verb = if site.is_fence() && *to == "Relaxed" { "gone" } else { to };
             let name = format!("{file} {function} {call} {ordering} -> {verb}");
             let earlier = found.iter().filter(|other| other.name.split(" #").next() == Some(&name)).count();
             let name = if earlier == 0 { name } else { format!("{name} #{}", earlier + 1) };
-            found.push(Weakening {
-                name,
-                site: format!("{file}:{line}:{column}:{index}:{to}"),
-                is_fence: site.is_fence(),
-            });
+            found.push(Weakening { name, site: site.weakened_to(to), is_fence: site.is_fence() });
         }
     }
     found
