@@ -117,3 +117,18 @@ fn list() -> Result<HashMap<String, Known>> {
     }
     Ok(known)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_litmus_tests_is_no_part_of_a_model_or_a_reason() {
+        let known = list().unwrap_or_else(|error| panic!("{error:#}"));
+        let of = |name: &str| format!("{:?}", known.get(name));
+        let f7 = of("src/policy/targeted.rs track fence SeqCst -> gone");
+        assert_eq!(f7, "Some(CaughtBy(Loom, \"targeted::a_tracked_walker\"))");
+        let ticket = of("src/pending_gup_sync.rs unlink fetch_add Release -> Relaxed");
+        assert_eq!(ticket, "Some(Equivalent(\"F1 precedes it and serves as its release\"))");
+    }
+}

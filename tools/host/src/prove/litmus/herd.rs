@@ -15,10 +15,10 @@ use crate::child;
 
 /// What Linux's model consists of, among others.
 const LKMM_FILE: &str = "linux-kernel.cfg";
-/// So long a test may take, of the time of a CPU: none is left that needs a tenth of it.
-const SECONDS: &str = "60";
 /// Where it lies in a source tree of Linux.
 const LKMM_FOLDER: &str = "tools/memory-model";
+/// So many seconds of a CPU's time a test may take. The longest takes two.
+const SECONDS: &str = "60";
 
 /// What is needed, or what to do about what is not there.
 pub struct Herd {
