@@ -2,9 +2,9 @@
 //!
 //! # Guarantee
 //!
-//! When [`flush`] returns, by any method but [`none`], no CPU uses a translation of the range that was taken from the tables as they were
-//! before the call, and none will. [`Reached::Mm`] says more: it was done by real interrupts, acknowledged by
-//! every CPU that could have been inside a walk; [`Reached::Short`] promises nothing about walkers.
+//! When [`flush`] returns, by any method but [`none`], no CPU uses a translation of the range that was taken from the
+//! tables as they were before the call, and none will. [`Reached::Mm`] says more: it was done by real interrupts,
+//! acknowledged by every CPU that could have been inside a walk; [`Reached::Short`] promises nothing about walkers.
 //!
 //! # Mechanism
 //!

@@ -1,8 +1,8 @@
-//! mTHP collapse: the pages of a candidate, `1 << order` of them aligned, move into one folio. As khugepaged does it since Linux
-//! 7.2, the *whole* PTE table is taken out for each candidate, and the *same* table put back.
+//! mTHP collapse: the pages of a candidate, `1 << order` of them aligned, move into one folio. As khugepaged does it since
+//! Linux 7.2, the *whole* PTE table is taken out for each candidate, and the *same* table put back.
 //!
-//! Unlink the table, flush, sync; then look for pins, copy, and put the table back. A candidate with a pinned page is left as it
-//! was. With a batch of several the table is taken out once for all of them: one ticket, one flush, one sync.
+//! Unlink the table, flush, sync; then look for pins, copy, and put the table back. A candidate with a pinned page is left as
+//! it was. With a batch of several the table is taken out once for all of them: one ticket, one flush, one sync.
 //!
 //! A folio's frames need not lie together here: nothing looks. Holes stay holes, where khugepaged would map zeroed pages.
 
@@ -60,8 +60,8 @@ pub struct Outcome {
 }
 
 impl Mthp {
-    /// Collapses every candidate of `order` in the range at `va`, `batch` of them at a time, into `fresh` pages: one for each that
-    /// is mapped there.
+    /// Collapses every candidate of `order` in the range at `va`, `batch` of them at a time, into `fresh` pages: one for each
+    /// that is mapped there.
     ///
     /// # Panics
     ///

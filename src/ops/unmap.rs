@@ -2,8 +2,8 @@
 //!
 //! The gather collects what is unlinked; when it is full, and at the end, it flushes, and only then are pages freed.
 //! Tables are not freed even then, because a walker may be inside: they are *deferred*, and the operation does not
-//! wait. Where there is no memory for a gather, tables go one by one, each with a flush of its own, and are deferred too (Linux:
-//! `tlb_remove_table_one()`, which sends no interrupt since `CONFIG_PT_RECLAIM` is always on).
+//! wait. Where there is no memory for a gather, tables go one by one, each with a flush of its own, and are deferred too
+//! (Linux: `tlb_remove_table_one()`, which sends no interrupt since `CONFIG_PT_RECLAIM` is always on).
 
 use alloc::vec::Vec;
 use core::mem;
