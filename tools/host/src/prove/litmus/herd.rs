@@ -76,7 +76,13 @@ impl Herd {
         match model {
             Model::Lkmm => command.arg("-I").arg(&self.lkmm).arg("-conf").arg(self.lkmm.join(LKMM_FILE)),
             Model::Rc11 => command.args(["-c11", "-cat", model.cat()]),
-            _ => command.arg("-I").arg(Tree::own().root.join(FOLDER)).args(["-cat", model.cat()]),
+            // There are no data races in assembly, so that the first execution that must not be will do.
+            _ => command.arg("-I").arg(Tree::own().root.join(FOLDER)).args([
+                "-speedcheck",
+                "fast",
+                "-cat",
+                model.cat(),
+            ]),
         };
         let output = child::output(command.args(files))?;
         let outcomes = read(&String::from_utf8_lossy(&output.stdout));
