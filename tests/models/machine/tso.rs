@@ -229,7 +229,9 @@ pub fn explore_with_nmis<T: Send + Sync + 'static>(
         report.found_in(trace.steps);
         panic!("{}, after {} steps:\n{}", trace.fault, trace.steps, trace.text);
     }
-    if !outcome.exhausted {
+    if outcome.exhausted {
+        report.ends();
+    } else {
         report.cut_off("cut off".to_owned());
     }
     report.held();

@@ -46,7 +46,7 @@ pub struct Exploration {
     pub cpus: usize,
     /// Executions or states.
     pub explored: u64,
-    /// What was bounded; nothing if it was exhausted.
+    /// What was bounded; if it was exhausted, nothing, or that it ends.
     pub bound: Option<String>,
     /// Seconds.
     pub seconds: f64,
@@ -83,6 +83,12 @@ impl UnderWay {
     /// More could have been looked at.
     pub fn cut_off(&mut self, bound: String) {
         self.exploration.bound = Some(bound);
+    }
+
+    /// All was looked at, and in no state CPUs wait while none can go on. States do not come again, so every fair execution
+    /// comes to its end.
+    pub fn ends(&mut self) {
+        self.exploration.bound = Some("exhausted, ends".to_owned());
     }
 
     /// A fault was found, in so many steps.
