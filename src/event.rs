@@ -75,7 +75,7 @@ pub enum Event {
     AtRisk,
     /// A table was unlinked with a walker held inside its walk.
     HeldAtUnlink,
-    /// A collapse found a page pinned, and put the table back.
+    /// A collapse found a page pinned, and put the table back; of mTHPs, left at least one as it was.
     FoundPinned,
     /// Deferred tables were freed because their ticket was covered.
     FreedByTicket,

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use crate::atomic::Ordering;
 use crate::config::FreedTables;
+use crate::event::Event;
 use crate::flush::{self, Reached};
 use crate::machine::Machine;
 use crate::mm::Mm;
@@ -85,6 +86,7 @@ impl Operation for Mthp {
         let slot = collapse::pmd(&cpu.world().machine, mm, range.va);
         let next = match state {
             State::Linked if range.is_through() => {
+                cpu.note(mm.id, Event::FoundPinned, u64::from(range.pinned > 0));
                 return Step::Done(Outcome { pinned: range.pinned, left: range.fresh });
             }
             State::Linked => {
