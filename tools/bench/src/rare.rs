@@ -175,8 +175,7 @@ mod tests {
         let fault = "deferred tables";
         for (words, is_due) in [
             ("policy=pending workload=unmap", true),
-            // There was no memory to defer with.
-            ("policy=pending workload=unmap gather=0", false),
+            ("policy=pending workload=unmap gather=0", true),
             ("policy=pending", false),
         ] {
             let none = |c: &mut Counts| (c.freed_by_ticket, c.freed_by_grace_period) = (Some(0), Some(0));
