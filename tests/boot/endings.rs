@@ -67,7 +67,7 @@ fn hang() -> Result<()> {
 
 fn memory() -> Result<()> {
     // Enough for firmware and bootloader.
-    let small = Machine { memory: 48, ..machine(2) };
+    let small = Machine { memory: 52, ..machine(2) };
     let outcome = boot(&small, &[spec("mm_cpus=2 ops=10")])?;
     let row = &outcome.rows[0];
     ensure!(row.status == Status::Memory && row.judge().is_err(), "{}: {row:#?}", outcome.end);

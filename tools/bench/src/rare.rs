@@ -22,10 +22,11 @@ impl Row {
         let is_one_kind =
             |kinds: &[Kind]| self.workload != Workload::Mixed && kinds.contains(&self.operations[0]);
         // A walker that is inside when the table goes finds its page, and the entry above it changed.
-        // An NMI handler pins none.
+        // An NMI handler pins none; and of several ranges a walker is held in one.
         let are_walkers = self.sample.0.is_none_or(|sample| !sample.is_between_tasks());
         let backs_off = is_one_kind(&[Kind::Collapse, Kind::Unshare])
             && are_walkers
+            && self.ranges == 1
             && self.policy.is_safe()
             && !self.races();
         let defers = is_one_kind(&[Kind::Unmap]) && ops > 1;
