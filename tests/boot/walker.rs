@@ -1,7 +1,7 @@
 //! What a walk costs, in the kernel's own code: no policy but a tracker orders anything, and the instrument orders nothing.
 //!
 //! The code of a walk is `gup_fast` and all that it calls directly, but for what only some walks do: taking a reference
-//! (which is counted apart), being held, waiting in an NMI, being caught, panicking.
+//! (which is counted apart), being held or sampled, waiting in an NMI, being caught, panicking.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,11 +18,12 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Not part of every walk.
-const APART: [&str; 8] = [
+const APART: [&str; 9] = [
     "gup_fast::pin::",
     "::put_page",
     "::stay::",
     "::stay_pinned::",
+    "::sample",
     "emulate::read_queues",
     "::caught",
     "panic",

@@ -17,6 +17,9 @@ use gupsync::world::IrqsOff;
 
 impl<M: Bench> Run<M> {
     /// Has an NMI sample this CPU, a worker's, at the page that its team works on. With `stays`, it is held.
+    ///
+    /// Not inlined into a walk, which executes none of it unless it is sampled.
+    #[inline(never)]
     pub(crate) fn sample(&self, off: &IrqsOff<'_, M>, stays: bool) {
         let (cpu, machine) = (off.id(), &self.world.machine);
         self.samples.ask(cpu, if stays { Asked::Stay } else { Asked::Walk });
