@@ -1,6 +1,7 @@
 //! Lazy CPUs of an mm with a global ASID: a sync leaves them out, if they pass a fence on their way back.
 
 use anyhow::{Result, ensure};
+use gupsync_bench::choice::UnlazyFence;
 use libtest_mimic::Trial;
 
 use crate::{judged, machine, spec, trial};
@@ -11,13 +12,13 @@ pub fn trials() -> Vec<Trial> {
 
 /// No flush interrupts them, so they stay lazy all along.
 fn syncs() -> Result<()> {
-    for (fence, lazy) in [("added", 0), ("linux", 2)] {
-        let words =
-            format!("invlpgb=on unlazy_fence={fence} mm_cpus=4 lazy=2 ops=20 policy=broadcast,mask,pending");
-        for row in judged(&machine(8), &[spec(&words)])? {
-            let round = if *row.policy == *"broadcast" { 7 } else { 3 + lazy };
-            ensure!(row.counts.sync_ipis == Some(20 * round), "{row:#?}");
-        }
+    let specs = ["added", "linux"].map(|fence| {
+        spec(&format!("invlpgb=on unlazy_fence={fence} mm_cpus=4 lazy=2 ops=20 policy=broadcast,mask,pending"))
+    });
+    for row in judged(&machine(8), &specs)? {
+        let lazy = if row.unlazy_fence == UnlazyFence::Linux { 2 } else { 0 };
+        let round = if *row.policy == *"broadcast" { 7 } else { 3 + lazy };
+        ensure!(row.counts.sync_ipis == Some(20 * round), "{row:#?}");
     }
     Ok(())
 }

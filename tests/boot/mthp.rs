@@ -16,36 +16,44 @@ pub fn trials() -> Vec<Trial> {
 
 /// 2 MiB of 16 KiB each are 128 of them, and of 64 KiB 32: so often mainline interrupts every CPU.
 fn broadcasts() -> Result<()> {
-    for (order, candidates) in [(2, 128), (4, 32), (8, 2)] {
-        for (invlpgb, by_flush) in [("off", 3), ("on", 0)] {
-            let words =
-                format!("order={order} invlpgb={invlpgb} mm_cpus=4 ops=4 policy=broadcast,mask,pending");
-            for row in judged(&machine(8), &[spec(&words)])? {
-                let unlinks = 4 * candidates;
-                let round = match (&*row.policy, invlpgb) {
-                    ("broadcast", _) => 7,
-                    ("pending", "off") => 0,
-                    _ => 3,
-                };
-                ensure!(row.counts.set == Some(unlinks), "{row:#?}");
-                ensure!(row.counts.flush_ipis == Some(by_flush * unlinks), "{row:#?}");
-                ensure!(row.counts.sync_ipis == Some(round * unlinks), "{row:#?}");
-            }
-        }
+    let words = |order| {
+        ["off", "on"].map(|invlpgb| {
+            spec(&format!("order={order} invlpgb={invlpgb} mm_cpus=4 ops=4 policy=broadcast,mask,pending"))
+        })
+    };
+    let rows = judged(&machine(8), &[2, 4, 8].map(words).concat())?;
+    ensure!(rows.len() == 3 * 2 * 3);
+    for row in rows {
+        let unlinks = 4 * (512 >> row.order);
+        let (by_flush, round) = match (&*row.policy, row.invlpgb.is_on()) {
+            ("broadcast", false) => (3, 7),
+            ("broadcast", true) => (0, 7),
+            ("pending", false) => (3, 0),
+            (_, false) => (3, 3),
+            (_, true) => (0, 3),
+        };
+        ensure!(row.counts.set == Some(unlinks), "{row:#?}");
+        ensure!(row.counts.flush_ipis == Some(by_flush * unlinks), "{row:#?}");
+        ensure!(row.counts.sync_ipis == Some(round * unlinks), "{row:#?}");
     }
     Ok(())
 }
 
+/// At any order, one ticket and one sync for each range, if the batch is all of it; with a batch of 8 of 32, four.
 fn batches() -> Result<()> {
-    // At any order, one ticket and one sync for each range; with a batch of 8 of 32, four.
-    for (order, batch, unlinks) in [(2, 128, 1), (4, 128, 1), (8, 2, 1), (4, 8, 4), (4, 5, 7)] {
-        for (invlpgb, round) in [("off", 0), ("on", 3)] {
-            let words = format!("order={order} batch={batch} invlpgb={invlpgb} mm_cpus=4 ops=8 policy=pending");
-            for row in judged(&machine(8), &[spec(&words)])? {
-                ensure!(row.counts.set == Some(8 * unlinks), "{row:#?}");
-                ensure!(row.counts.sync_ipis == Some(8 * unlinks * round), "{row:#?}");
-            }
-        }
+    let words = |(order, batch)| {
+        ["off", "on"].map(|invlpgb| {
+            spec(&format!("order={order} batch={batch} invlpgb={invlpgb} mm_cpus=4 ops=8 policy=pending"))
+        })
+    };
+    let specs = [(2, 128), (4, 128), (8, 2), (4, 8), (4, 5)].map(words).concat();
+    let rows = judged(&machine(8), &specs)?;
+    ensure!(rows.len() == specs.len());
+    for row in rows {
+        let unlinks = 8 * (512_u64 >> row.order).div_ceil(row.batch);
+        let round = if row.invlpgb.is_on() { 3 } else { 0 };
+        ensure!(row.counts.set == Some(unlinks), "{row:#?}");
+        ensure!(row.counts.sync_ipis == Some(unlinks * round), "{row:#?}");
     }
     Ok(())
 }

@@ -71,12 +71,11 @@ fn guarded() -> Result<()> {
 }
 
 fn nested() -> Result<()> {
-    for guard in ["on", "off"] {
-        let words = format!("invlpgb=on sample=walk nmi_guard={guard} mm_cpus=4 ops=40");
-        for row in judged(&machine(8), &[spec(&words)])? {
-            ensure!(row.counts.nmi_walks.is_some_and(|walks| walks >= 10), "{row:#?}");
-            ensure!(row.counts.nmi_refused == Some(0), "{row:#?}");
-        }
+    let specs =
+        ["on", "off"].map(|guard| spec(&format!("invlpgb=on sample=walk nmi_guard={guard} mm_cpus=4 ops=40")));
+    for row in judged(&machine(8), &specs)? {
+        ensure!(row.counts.nmi_walks.is_some_and(|walks| walks >= 10), "{row:#?}");
+        ensure!(row.counts.nmi_refused == Some(0), "{row:#?}");
     }
     Ok(())
 }

@@ -11,25 +11,23 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn one_sync() -> Result<()> {
-    for ranges in [2, 4] {
-        for invlpgb in ["off", "on"] {
-            let words = format!("ranges={ranges} invlpgb={invlpgb} mm_cpus=4 ops=8");
-            for row in judged(&machine(8), &[spec(&words)])? {
-                let by_ipi = u64::from(invlpgb == "off");
-                ensure!(row.counts.set == Some(8 * ranges), "{row:#?}");
-                ensure!(row.counts.flush_ipis == Some(8 * ranges * 3 * by_ipi), "{row:#?}");
-                ensure!(row.counts.syncs_asked == Some(8), "{row:#?}");
-                let round = match (&*row.policy, invlpgb) {
-                    ("broadcast" | "broadcast-per-table", _) => 7,
-                    ("mask", _) => 3,
-                    ("property" | "gather", "on") => 7,
-                    ("gather+mask" | "pending", "on") => 3,
-                    ("property" | "gather" | "gather+mask" | "pending", _) => 0,
-                    _ => continue,
-                };
-                ensure!(row.counts.sync_ipis == Some(8 * round), "{row:#?}");
-            }
-        }
+    let words = |ranges| {
+        ["off", "on"].map(|invlpgb| spec(&format!("ranges={ranges} invlpgb={invlpgb} mm_cpus=4 ops=8")))
+    };
+    for row in judged(&machine(8), &[2, 4].map(words).concat())? {
+        let by_ipi = u64::from(!row.invlpgb.is_on());
+        ensure!(row.counts.set == Some(8 * row.ranges), "{row:#?}");
+        ensure!(row.counts.flush_ipis == Some(8 * row.ranges * 3 * by_ipi), "{row:#?}");
+        ensure!(row.counts.syncs_asked == Some(8), "{row:#?}");
+        let round = match (&*row.policy, row.invlpgb.is_on()) {
+            ("broadcast" | "broadcast-per-table", _) => 7,
+            ("mask", _) => 3,
+            ("property" | "gather", true) => 7,
+            ("gather+mask" | "pending", true) => 3,
+            ("property" | "gather" | "gather+mask" | "pending", false) => 0,
+            _ => continue,
+        };
+        ensure!(row.counts.sync_ipis == Some(8 * round), "{row:#?}");
     }
     Ok(())
 }
