@@ -62,7 +62,8 @@ impl Row {
         self.flush == OrMixed(Some(Flush::None)) && !self.invlpgb.is_on()
     }
 
-    fn is_sampled_between_tasks(&self) -> bool {
+    /// Whether the walkers that are to be held are between two tasks then.
+    pub(crate) fn is_sampled_between_tasks(&self) -> bool {
         self.sample.0.is_some_and(Sample::is_between_tasks)
     }
 

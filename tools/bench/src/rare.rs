@@ -23,9 +23,8 @@ impl Row {
             |kinds: &[Kind]| self.workload != Workload::Mixed && kinds.contains(&self.operations[0]);
         // A walker that is inside when the table goes finds its page, and the entry above it changed.
         // An NMI handler pins none; and of several ranges a walker is held in one.
-        let are_walkers = self.sample.0.is_none_or(|sample| !sample.is_between_tasks());
         let backs_off = is_one_kind(&[Kind::Collapse, Kind::Unshare])
-            && are_walkers
+            && !self.is_sampled_between_tasks()
             && self.ranges == 1
             && self.policy.is_safe()
             && !self.races();
@@ -75,7 +74,8 @@ impl Row {
             Workload::Mixed => [MmName::Hypercall, MmName::Total].contains(&self.mm),
             _ => self.preempted > 0 && self.flush == OrMixed(Some(Flush::Hypercall)) && !self.is_global(),
         };
-        is_asked && self.holds(ops)
+        // A CPU between two tasks is lazy, or elsewhere: a plain flush leaves it out.
+        is_asked && self.holds(ops) && !self.is_sampled_between_tasks()
     }
 }
 
