@@ -62,19 +62,11 @@ impl Operation for Collapse {
         let machine = &cpu.world().machine;
         Step::Next(match self {
             Collapse::Ready { va, huge } => {
-                let slot = pmd(machine, mm, va);
-                // Relaxed: written by this owner.
-                let table_entry = Entry(slot.load(Ordering::Relaxed));
-                assert!(table_entry.is_present() && !table_entry.is_huge(), "nothing to collapse at {va:?}");
-                let unlinked = policy::unlink(cpu, mm, table_entry.frame(), |batch| {
-                    batch.clear(slot);
-                });
-                machine.page(table_entry.frame()).set_unlinked_with(unlinked.ticket());
+                let (table_entry, unlinked) = take_out(cpu, mm, va);
                 Collapse::Unlinked(Range2M { va, huge, table_entry }, unlinked)
             }
             Collapse::Unlinked(at, unlinked) => {
-                let range = Range::small(at.va, ENTRIES as u64);
-                let reached = flush::flush(cpu, mm, range, FreedTables::Yes, Some(unlinked.ticket()));
+                let reached = flush_range(cpu, mm, at.va, &unlinked);
                 Collapse::Flushed(at, unlinked, reached)
             }
             Collapse::Flushed(at, unlinked, reached) => {
@@ -99,6 +91,35 @@ impl Operation for Collapse {
 /// The entry of a 2 MiB range.
 pub(crate) fn pmd<'m, M: Machine>(machine: &'m M, mm: &Mm, va: VirtAddr) -> &'m AtomicU64 {
     mm.entry(machine, va, 2).expect("the tables above a PTE table exist")
+}
+
+/// Unlinks the PTE table of the range at `va`; the entry that led to it.
+///
+/// # Panics
+///
+/// If there is none.
+pub(crate) fn take_out<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, va: VirtAddr) -> (Entry, Unlinked<Frame>) {
+    let machine = &cpu.world().machine;
+    let slot = pmd(machine, mm, va);
+    // Relaxed: written by this owner.
+    let table_entry = Entry(slot.load(Ordering::Relaxed));
+    assert!(table_entry.is_present() && !table_entry.is_huge(), "nothing to collapse at {va:?}");
+    let unlinked = policy::unlink(cpu, mm, table_entry.frame(), |batch| {
+        batch.clear(slot);
+    });
+    machine.page(table_entry.frame()).set_unlinked_with(unlinked.ticket());
+    (table_entry, unlinked)
+}
+
+/// Flushes the range at `va`, whose table was taken out.
+pub(crate) fn flush_range<M: Machine>(
+    cpu: &mut Cpu<'_, M>,
+    mm: &Mm,
+    va: VirtAddr,
+    unlinked: &Unlinked<Frame>,
+) -> Reached {
+    let range = Range::small(va, ENTRIES as u64);
+    flush::flush(cpu, mm, range, FreedTables::Yes, Some(unlinked.ticket()))
 }
 
 /// No walker is inside `table` any more, and none of its pages is pinned: copies them, and takes the table out of use.

@@ -9,16 +9,15 @@
 use alloc::vec::Vec;
 
 use crate::atomic::Ordering;
-use crate::config::FreedTables;
 use crate::event::Event;
-use crate::flush::{self, Reached};
+use crate::flush::Reached;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::mm::page_table::{self, Entry};
 use crate::ops::collapse;
 use crate::ops::operation::{Operation, Step};
 use crate::policy::{self, Policy, Unlinked};
-use crate::types::{ENTRIES, Frame, PAGE_SIZE, Range, VirtAddr};
+use crate::types::{ENTRIES, Frame, PAGE_SIZE, VirtAddr};
 use crate::world::Cpu;
 
 /// The order of a PMD-mapped folio: what [`collapse`] makes.
@@ -83,25 +82,17 @@ impl Operation for Mthp {
 
     fn step<P: Policy, M: Machine>(self, cpu: &mut Cpu<'_, M>, mm: &Mm) -> Step<Self> {
         let Mthp { mut range, state } = self;
-        let slot = collapse::pmd(&cpu.world().machine, mm, range.va);
         let next = match state {
             State::Linked if range.is_through() => {
                 cpu.note(mm.id, Event::FoundPinned, u64::from(range.pinned > 0));
                 return Step::Done(Outcome { pinned: range.pinned, left: range.fresh });
             }
             State::Linked => {
-                // Relaxed: written by this owner.
-                let entry = Entry(slot.load(Ordering::Relaxed));
-                assert!(entry.is_present() && !entry.is_huge(), "no table at {:?}", range.va);
-                let unlinked = policy::unlink(cpu, mm, entry.frame(), |batch| {
-                    batch.clear(slot);
-                });
-                cpu.world().machine.page(entry.frame()).set_unlinked_with(unlinked.ticket());
+                let (entry, unlinked) = collapse::take_out(cpu, mm, range.va);
                 State::Unlinked(entry, unlinked)
             }
             State::Unlinked(entry, unlinked) => {
-                let pages = Range::small(range.va, ENTRIES as u64);
-                let reached = flush::flush(cpu, mm, pages, FreedTables::Yes, Some(unlinked.ticket()));
+                let reached = collapse::flush_range(cpu, mm, range.va, &unlinked);
                 State::Flushed(entry, unlinked, reached)
             }
             State::Flushed(entry, unlinked, reached) => {
@@ -110,7 +101,7 @@ impl Operation for Mthp {
             State::Synced(entry, table) => {
                 cpu.world().machine.page(table).count_isolation();
                 range.collapse_batch(cpu, mm, table);
-                page_table::link(slot, entry);
+                page_table::link(collapse::pmd(&cpu.world().machine, mm, range.va), entry);
                 State::Linked
             }
         };
