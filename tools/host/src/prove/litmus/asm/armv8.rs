@@ -1,18 +1,14 @@
 //! Armv8, as Linux and rustc compile for it: `ldapr` and `stlr`; atomics of one instruction, but for compare-exchange, of which
 //! herd7 has fewer executions to try with a pair of exclusives.
 
-use super::{Architecture, Lines, Operand};
+use super::{AddressRegisters, Architecture, Lines, Operand};
 use crate::prove::litmus::code::{Fence, Order, Update};
 
-/// The registers from this one on hold the addresses of words.
-const FIRST_ADDRESS: usize = 14;
-
-pub struct Armv8(Vec<String>);
+pub struct Armv8(AddressRegisters);
 
 impl Armv8 {
     fn address(&self, word: &str) -> String {
-        let index = self.0.iter().position(|name| name == word).unwrap_or_default();
-        format!("[X{}]", FIRST_ADDRESS + index)
+        format!("[{}]", self.0.of(word))
     }
 
     /// A register that holds the value.
@@ -50,12 +46,11 @@ impl Architecture for Armv8 {
     ];
 
     fn new(words: &[String]) -> Self {
-        Armv8(words.to_vec())
+        Armv8(AddressRegisters::new(words, 'X', 14))
     }
 
     fn initial(&self, process: usize) -> String {
-        let held = |(index, word): (usize, &String)| format!(" {process}:X{}={word};", FIRST_ADDRESS + index);
-        self.0.iter().enumerate().map(held).collect()
+        self.0.initial(process)
     }
 
     fn load(&self, to: &str, from: &str, order: Order, out: &mut Lines) {

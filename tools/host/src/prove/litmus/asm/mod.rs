@@ -31,6 +31,32 @@ pub trait Architecture: Sized {
     fn jump(label: &str) -> String;
 }
 
+/// Where an architecture without addresses in its instructions has those of words: in a register each.
+pub struct AddressRegisters {
+    words: Vec<String>,
+    /// What stands before a register's number.
+    prefix: char,
+    first: usize,
+}
+
+impl AddressRegisters {
+    fn new(words: &[String], prefix: char, first: usize) -> Self {
+        AddressRegisters { words: words.to_vec(), prefix, first }
+    }
+
+    /// The register that holds the address of `word`.
+    fn of(&self, word: &str) -> String {
+        let index =
+            self.words.iter().position(|name| name == word).expect("a process names the words that it shares");
+        format!("{}{}", self.prefix, self.first + index)
+    }
+
+    /// What they hold at first.
+    fn initial(&self, process: usize) -> String {
+        self.words.iter().map(|word| format!(" {process}:{}={word};", self.of(word))).collect()
+    }
+}
+
 /// A number, or a register of the architecture.
 pub enum Operand {
     Number(i32),

@@ -1,17 +1,13 @@
 //! RISC-V, as Linux and rustc compile for it: fences beside accesses that acquire or release, AMOs with their own bits.
 
-use super::{Architecture, Lines, Operand};
+use super::{AddressRegisters, Architecture, Lines, Operand};
 use crate::prove::litmus::code::{Fence, Order, Update};
 
-/// The registers from this one on hold the addresses of words.
-const FIRST_ADDRESS: usize = 18;
-
-pub struct RiscV(Vec<String>);
+pub struct RiscV(AddressRegisters);
 
 impl RiscV {
     fn address(&self, word: &str) -> String {
-        let index = self.0.iter().position(|name| name == word).unwrap_or_default();
-        format!("(x{})", FIRST_ADDRESS + index)
+        format!("({})", self.0.of(word))
     }
 
     /// A register that holds the value.
@@ -49,12 +45,11 @@ impl Architecture for RiscV {
     ];
 
     fn new(words: &[String]) -> Self {
-        RiscV(words.to_vec())
+        RiscV(AddressRegisters::new(words, 'x', 18))
     }
 
     fn initial(&self, process: usize) -> String {
-        let held = |(index, word): (usize, &String)| format!(" {process}:x{}={word};", FIRST_ADDRESS + index);
-        self.0.iter().enumerate().map(held).collect()
+        self.0.initial(process)
     }
 
     fn load(&self, to: &str, from: &str, order: Order, out: &mut Lines) {
