@@ -41,7 +41,7 @@ pub const BOUNDS: [(&str, RangeInclusive<u64>); 23] = [
     ("tables", 1..=MAX_TABLES),
     ("ranges", 1..=MAX_TABLES),
     // khugepaged makes no folio of two pages.
-    ("order", 2..=9),
+    ("order", 2..=PMD_ORDER),
     ("batch", 1..=128),
     // What fits in a page, as in Linux.
     ("gather", 0..=510),
@@ -145,12 +145,11 @@ impl Spec {
         if self.order == PMD_ORDER && self.batch > 1 {
             return self.refuse("batch", "a batch is of mTHPs; use order=8 or below, or batch=1".to_owned());
         }
-        let is_single = self.is_piggyback() || self.pins.0.is_some() || self.order < PMD_ORDER;
-        if self.ranges > 1 && is_single {
+        let is_whole = self.is_piggyback() || self.pins.0.is_some();
+        if self.ranges > 1 && (is_whole || self.order < PMD_ORDER) {
             let remedy = "piggybacks, pins and mTHPs are of one range at a time; use ranges=1";
             return self.refuse("ranges", remedy.to_owned());
         }
-        let is_whole = self.is_piggyback() || self.pins.0.is_some();
         if self.order < PMD_ORDER && is_whole {
             let remedy =
                 "where a sibling interrupts or a page is pinned, a range is collapsed as a whole; use order=9";
