@@ -177,13 +177,16 @@ fn take(cpu: usize, interrupt: Interrupt) {
             Interrupt::Nmi => Level::NmiHandler,
         };
         e.cpus[cpu].pending[interrupt as usize] = false;
-        e.cpus[cpu].contexts.push(Context { level, history: MIX });
+        let want = e.cpus[cpu].want;
+        e.context(cpu).interrupted = want;
+        e.cpus[cpu].contexts.push(Context { level, history: MIX, interrupted: None });
         e.say(cpu, What::Took(interrupt), None);
         e.handler.clone().expect("every execution has one")
     });
     handler(cpu, interrupt);
     with(|e| {
         e.cpus[cpu].contexts.pop();
+        e.context(cpu).interrupted = None;
         e.say(cpu, What::Returned(interrupt), None);
     });
 }

@@ -63,6 +63,9 @@ pub(super) struct Context {
     pub(super) level: Level,
     /// What it has read.
     pub(super) history: Hash,
+    /// What it had stopped before when a handler came on top of it: two stops in a row, with nothing read in between, are told
+    /// apart by that alone.
+    pub(super) interrupted: Option<Want>,
 }
 
 #[derive(Default)]
@@ -178,7 +181,7 @@ impl Execution {
         self.handler = Some(handler);
         self.cpus.clear();
         self.cpus.resize_with(cpus, || CpuState {
-            contexts: vec![Context { level: Level::InterruptsOn, history: MIX }],
+            contexts: vec![Context { level: Level::InterruptsOn, history: MIX, interrupted: None }],
             ..CpuState::default()
         });
     }
@@ -217,6 +220,7 @@ impl Execution {
             hash = mix(hash, (cpu.contexts.len() as u64) << 32 | cpu.buffer.len() as u64);
             for context in &cpu.contexts {
                 hash = mix(hash, context.level as u64);
+                hash = mix(hash, context.interrupted.map_or(0, |want| want as u64 + 1));
                 hash = mix(mix(hash, context.history as u64), (context.history >> 64) as u64);
             }
             for store in &cpu.buffer {
