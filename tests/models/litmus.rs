@@ -19,7 +19,7 @@ type Act = fn(&Shared);
 
 /// Explores `acts`, each on its CPU; `handler` is run by interrupts, `wrong` tells what must not come out in the end. Says
 /// what was found.
-fn run(acts: &'static [Act], handler: fn(&Shared), wrong: fn(&Shared) -> bool) -> Option<String> {
+fn run(acts: &'static [Act], handler: fn(&Shared, usize), wrong: fn(&Shared) -> bool) -> Option<String> {
     let mut report = UnderWay::begin("tso", acts.len(), None);
     let outcome = tso::explore((1_000_000, None), || {
         let zero = || AtomicU64::new(0);
@@ -37,7 +37,7 @@ fn run(acts: &'static [Act], handler: fn(&Shared), wrong: fn(&Shared) -> bool) -
         };
         let roles = acts.iter().map(role).collect();
         let shared = shared.clone();
-        let handler = move |_: usize, _: Interrupt| handler(&shared);
+        let handler = move |cpu: usize, _: Interrupt| handler(&shared, cpu);
         (roles, Rc::new(handler) as Rc<dyn Fn(usize, Interrupt)>)
     });
     assert!(outcome.exhausted || outcome.fault.is_some());
@@ -46,7 +46,7 @@ fn run(acts: &'static [Act], handler: fn(&Shared), wrong: fn(&Shared) -> bool) -
     outcome.fault.map(|trace| trace.fault)
 }
 
-fn nothing(_: &Shared) {}
+fn nothing(_: &Shared, _: usize) {}
 
 fn both_saw_nothing(shared: &Shared) -> bool {
     shared.seen.iter().all(|seen| seen.load(Relaxed) == 0)
@@ -158,7 +158,7 @@ fn send_nmi(_: &Shared) {
     tso::interrupt(0, Interrupt::Nmi);
 }
 
-fn bump(shared: &Shared) {
+fn bump(shared: &Shared, _: usize) {
     shared.x.store(shared.x.load(Relaxed) + 1, Relaxed);
 }
 
@@ -231,6 +231,28 @@ fn what_is_waited_for_comes() {
         tso::wait(|| shared.x.load(Relaxed) == 1);
     }
     assert_eq!(run(&[wait, send], bump, |_| false), None);
+}
+
+/// A CPU asks another, which answers if the asker has been told something before. Told before it asks, it is answered; told
+/// in its wait, it may have been passed over, and waits for ever. The two places differ in nothing that was read.
+#[test]
+fn a_cpu_interrupted_in_its_wait_is_not_one_interrupted_before_it_sends() {
+    fn ask_and_wait(shared: &Shared) {
+        tso::interrupt(1, Interrupt::Maskable);
+        tso::wait(|| shared.x.load(Relaxed) == 1);
+    }
+    fn tell(_: &Shared) {
+        tso::interrupt(0, Interrupt::Maskable);
+    }
+    fn answer_if_told(shared: &Shared, cpu: usize) {
+        if cpu == 0 {
+            shared.y.swap(1, Relaxed);
+        } else if shared.y.load(Relaxed) == 1 {
+            shared.x.store(1, Relaxed);
+        }
+    }
+    let fault = run(&[ask_and_wait, tell], answer_if_told, |_| false).expect("an asker is left waiting");
+    assert!(fault.contains("nothing can happen any more"), "{fault}");
 }
 
 #[test]
