@@ -10,12 +10,13 @@ use gupsync_host::image::{self, Bootloader};
 use gupsync_host::qemu::{End, Firmware, Machine};
 use libtest_mimic::Trial;
 
-use crate::{boot, boot_under, machine, spec, trial};
+use crate::together::boot_alone;
+use crate::{PATIENCE, machine, spec, trial};
 
 pub fn trials() -> Vec<Trial> {
     let ending = |name, words, end, reason| {
         trial(&format!("endings::{name}"), move || {
-            let outcome = boot(&machine(2), &[spec(words)])?;
+            let outcome = boot_alone(&machine(2), &[spec(words)], PATIENCE)?;
             let row = &outcome.rows[0];
             ensure!(outcome.end == End::Kernel(end), "{}", outcome.end);
             ensure!(row.judge().is_err() && row.counts.ops.is_none(), "{row:#?}");
@@ -56,8 +57,7 @@ pub fn refuses(bootloader: &Bootloader, firmware: Firmware, reason: &str) -> Res
 
 fn hang() -> Result<()> {
     let timeout = Duration::from_secs(30);
-    let outcome =
-        boot_under(&Bootloader::Builtin, &machine(2), &[spec("mm_cpus=2 ops=10 fail=hang-late")], timeout)?;
+    let outcome = boot_alone(&machine(2), &[spec("mm_cpus=2 ops=10 fail=hang-late")], timeout)?;
     ensure!(outcome.end == End::Timeout, "{}", outcome.end);
     let (last, before) = outcome.rows.split_last().expect("rows");
     ensure!(before.len() >= 2 && before.iter().all(|row| row.judge().is_ok()), "{before:#?}");
@@ -68,7 +68,7 @@ fn hang() -> Result<()> {
 fn memory() -> Result<()> {
     // Enough for firmware and bootloader.
     let small = Machine { memory: 52, ..machine(2) };
-    let outcome = boot(&small, &[spec("mm_cpus=2 ops=10")])?;
+    let outcome = boot_alone(&small, &[spec("mm_cpus=2 ops=10")], PATIENCE)?;
     let row = &outcome.rows[0];
     ensure!(row.status == Status::Memory && row.judge().is_err(), "{}: {row:#?}", outcome.end);
     ensure!(row.detail.as_deref().is_some_and(|detail| detail.contains("not enough memory")), "{row:#?}");

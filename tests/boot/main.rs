@@ -26,22 +26,22 @@ mod rare;
 mod refused;
 mod several;
 mod start;
+mod together;
 mod trace;
 mod unshare;
 mod walker;
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use gupsync_bench::{Row, Spec};
 use gupsync_host::artifacts::Tree;
-use gupsync_host::boot::{self, Outcome};
-use gupsync_host::image::Bootloader;
+use gupsync_host::boot::Outcome;
 use gupsync_host::qemu::Machine;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
     if !arguments.list {
         // Once, before boots in parallel want them.
         let tree = Tree::own();
@@ -78,12 +78,15 @@ fn main() {
         dying::trials(),
         limine::trials(),
     ];
-    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
+    let trials: Vec<_> = trials.into_iter().flatten().collect();
+    // All begin at once, and run in turn.
+    arguments.test_threads.get_or_insert(trials.len());
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 /// A test, under its module's name.
 fn trial(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
-    Trial::test(name, || test().map_err(|error| Failed::from(format!("{error:#}"))))
+    Trial::test(name, || together::in_turn(test).map_err(|error| Failed::from(format!("{error:#}"))))
 }
 
 /// A machine for counting, with room for `cpus`.
@@ -91,17 +94,16 @@ fn machine(cpus: usize) -> Machine {
     Machine::for_counting(cpus)
 }
 
+/// How long the rows of one test may take.
+const PATIENCE: Duration = Duration::from_secs(200);
+
 fn boot(machine: &Machine, specs: &[Spec]) -> Result<Outcome> {
-    boot_under(&Bootloader::Builtin, machine, specs, Duration::from_secs(200))
+    boots(&[(machine.clone(), specs.to_vec())])?.pop().context("one for each that was asked for")
 }
 
-fn boot_under(
-    bootloader: &Bootloader,
-    machine: &Machine,
-    specs: &[Spec],
-    timeout: Duration,
-) -> Result<Outcome> {
-    boot::run(&Tree::own(), bootloader, machine, specs, timeout, |_| ())
+/// The same for several machines.
+fn boots(asked: &[(Machine, Vec<Spec>)]) -> Result<Vec<Outcome>> {
+    together::boot(asked, PATIENCE)
 }
 
 /// The rows of one boot, each of them what its policy promises.

@@ -4,15 +4,13 @@
 //! N CPUs; T of them are what the case is about: the mutator's and T-1 others. A *round* is an interrupt to each of those
 //! T-1.
 
-use std::sync::OnceLock;
-
 use anyhow::{Result, ensure};
 use gupsync_bench::{Row, Spec};
 use libtest_mimic::Trial;
 
-use crate::{boot, judge, judged, machine, spec, trial};
+use crate::{boots, judge, judged, machine, spec, trial};
 
-/// N and T. Each size is one boot, for all cases.
+/// N and T.
 const SIZES: [(u64, u64); 4] = [(2, 2), (4, 2), (8, 4), (16, 16)];
 
 /// What the T-1 other CPUs do.
@@ -166,7 +164,7 @@ const CASES: &[(&str, &[Case])] = &[
 
 pub fn trials() -> Vec<Trial> {
     let mut trials: Vec<_> =
-        CASES.iter().map(|(test, _)| trial(&format!("membership::{test}"), move || each_size(test))).collect();
+        CASES.iter().map(|(test, cases)| trial(&format!("membership::{test}"), || each_size(cases))).collect();
     trials.push(trial("membership::invlpgb_takes_as_many_pages_as_it_can", invlpgb));
     trials
 }
@@ -201,30 +199,16 @@ impl Case {
     }
 }
 
-/// Each case, with its test.
-fn all_cases() -> impl Iterator<Item = (&'static str, &'static Case)> {
-    CASES.iter().flat_map(|(test, cases)| cases.iter().map(|case| (*test, case)))
-}
-
-/// The rows of a size, by case: the first test that needs them boots.
-fn rows(size: usize) -> Result<&'static [Vec<Row>]> {
-    static ROWS: [OnceLock<Result<Vec<Vec<Row>>, String>>; SIZES.len()] = [const { OnceLock::new() }; _];
-    let (n, t) = SIZES[size];
-    let booted = ROWS[size].get_or_init(|| {
-        let specs: Vec<_> = all_cases().map(|(_, case)| case.spec(t)).collect();
-        let outcome = boot(&machine(n as usize), &specs).map_err(|error| format!("{error:#}"))?;
-        let mut rows = outcome.rows.into_iter();
-        Ok(specs.iter().map(|spec| rows.by_ref().take(spec.policy.len()).collect()).collect())
-    });
-    booted.as_deref().map_err(|error| anyhow::anyhow!(error.clone()))
-}
-
-fn each_size(test: &str) -> Result<()> {
-    for (size, (n, t)) in SIZES.into_iter().enumerate() {
-        for ((_, case), rows) in all_cases().zip(rows(size)?).filter(|((of, _), _)| *of == test) {
-            ensure!(rows.len() == case.spec(t).policy.len());
-            rows.iter().try_for_each(|row| judge(row).and_then(|()| case.check(row, n, t)))?;
+fn each_size(cases: &[Case]) -> Result<()> {
+    let asked = SIZES.map(|(n, t)| (machine(n as usize), cases.iter().map(|case| case.spec(t)).collect()));
+    for (outcome, (n, t)) in boots(&asked)?.into_iter().zip(SIZES) {
+        let mut rows = outcome.rows.iter();
+        for case in cases {
+            for row in rows.by_ref().take(case.spec(t).policy.len()) {
+                judge(row).and_then(|()| case.check(row, n, t))?;
+            }
         }
+        ensure!(rows.next().is_none());
     }
     Ok(())
 }

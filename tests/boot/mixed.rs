@@ -1,13 +1,11 @@
 //! Several mms at once, each flushed in its own way, and the costs of the policies beside each other.
 
-use std::sync::OnceLock;
-
 use anyhow::{Context, Result, ensure};
 use gupsync_bench::Row;
 use gupsync_bench::row::{Counts, MmName};
 use libtest_mimic::Trial;
 
-use crate::{boot, judge, judged, machine, spec, trial};
+use crate::{judged, machine, spec, trial};
 
 /// One row each, in this order.
 const MMS: [MmName; 6] =
@@ -27,37 +25,28 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// What is run, all in one boot.
 const ALL: &str = "";
 const PRIVATE: &str = "operations=collapse,unmap policy=broadcast,property,gather,pending";
 const GUESTS: &str = "switchers=1 flushers=1 isolated=1";
 const ONE_ASID: &str = "asids=1";
-const RUNS: [&str; 4] = [ALL, PRIVATE, GUESTS, ONE_ASID];
 
-/// The rows of one of [`RUNS`], by policy: the first test that needs some boots.
-fn rows(of: &str) -> Result<Vec<&'static [Row]>> {
-    static ROWS: OnceLock<Result<Vec<Row>, String>> = OnceLock::new();
-    let specs = RUNS.map(|words| spec(&format!("workload=mixed threshold=3 invlpgb=on ops=200 {words}")));
-    let booted =
-        ROWS.get_or_init(|| Ok(boot(&machine(16), &specs).map_err(|error| format!("{error:#}"))?.rows));
-    let mut left = booted.as_deref().map_err(|error| anyhow::anyhow!(error.clone()))?;
-    for (words, spec) in RUNS.iter().zip(&specs) {
-        let (rows, rest) = left.split_at_checked(spec.policy.len() * MMS.len()).context("rows are missing")?;
-        if *words == of {
-            rows.iter().try_for_each(judge)?;
-            for rows in rows.chunks(MMS.len()) {
-                ensure!(rows.iter().map(|row| row.mm).eq(MMS), "{rows:#?}");
-                ensure!(rows.iter().all(|row| row.policy == rows[0].policy), "{rows:#?}");
-            }
-            return Ok(rows.chunks(MMS.len()).collect());
-        }
-        left = rest;
+/// The rows of a run, by policy.
+fn rows(words: &str) -> Result<Vec<Vec<Row>>> {
+    let spec = spec(&format!("workload=mixed threshold=3 invlpgb=on ops=200 {words}"));
+    let rows = judged(&machine(16), &[spec])?;
+    for rows in rows.chunks(MMS.len()) {
+        ensure!(rows.iter().map(|row| row.mm).eq(MMS), "{rows:#?}");
+        ensure!(rows.iter().all(|row| row.policy == rows[0].policy), "{rows:#?}");
     }
-    anyhow::bail!("`{of}` was not run")
+    Ok(rows.chunks(MMS.len()).map(<[Row]>::to_vec).collect())
 }
 
-fn of(by_policy: &[&'static [Row]], policy: &str) -> Result<&'static [Row]> {
-    by_policy.iter().find(|rows| *rows[0].policy == *policy).copied().context("the policy was asked for")
+fn of<'rows>(by_policy: &'rows [Vec<Row>], policy: &str) -> Result<&'rows [Row]> {
+    by_policy
+        .iter()
+        .find(|rows| *rows[0].policy == *policy)
+        .map(Vec::as_slice)
+        .context("the policy was asked for")
 }
 
 fn count(row: &Row, of: impl Fn(&Counts) -> Option<u64>) -> Result<u64> {
@@ -65,8 +54,10 @@ fn count(row: &Row, of: impl Fn(&Counts) -> Option<u64>) -> Result<u64> {
 }
 
 fn own_ways() -> Result<()> {
-    for rows in rows(ALL)? {
-        let [global, ipi, transition, exhausted, hypercall, total] = rows else { anyhow::bail!("{rows:#?}") };
+    for rows in &rows(ALL)? {
+        let [global, ipi, transition, exhausted, hypercall, total] = &rows[..] else {
+            anyhow::bail!("{rows:#?}")
+        };
         for of in ADD_UP {
             let sum = rows[..5].iter().map(|row| count(row, of)).sum::<Result<u64>>()?;
             ensure!(sum == count(total, of)?, "{rows:#?}");
@@ -168,11 +159,7 @@ fn few_asids() -> Result<()> {
     // Two mms want the only one.
     let of_mms = rows(ONE_ASID)?;
     ensure!(
-        of_mms
-            .iter()
-            .copied()
-            .flatten()
-            .any(|row| count(row, |counts| counts.invlpgb_ops).is_ok_and(|ops| ops > 0))
+        of_mms.iter().flatten().any(|row| count(row, |counts| counts.invlpgb_ops).is_ok_and(|ops| ops > 0))
     );
     // No mm gets one: as if there were no INVLPGB, but known to `pending` only.
     let (n, ops) = (8, 20);

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use gupsync_bench::choice::Workload;
-use gupsync_host::image::Bootloader;
 use libtest_mimic::Trial;
 
-use crate::{boot_under, judge, machine, spec, trial};
+use crate::together::boot_alone;
+use crate::{judge, machine, spec, trial};
 
 /// By interrupts, by INVLPGB, by hypercall, and by interrupts because no ASID is left.
 const FLUSHES: [&str; 4] =
@@ -23,7 +23,7 @@ fn product() -> Result<()> {
     let specs: Vec<_> = workloads
         .flat_map(|workload| FLUSHES.map(|flush| spec(&format!("workload={workload} {flush} ops=8"))))
         .collect();
-    let outcome = boot_under(&Bootloader::Builtin, &machine(4), &specs, Duration::from_secs(60))?;
+    let outcome = boot_alone(&machine(4), &specs, Duration::from_secs(60))?;
     let asked = specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, policy)));
     ensure!(outcome.rows.len() == asked.clone().count());
     for (row, (spec, policy)) in outcome.rows.iter().zip(asked) {

@@ -14,7 +14,7 @@ use gupsync::page::Page;
 use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range};
 use gupsync::world::World;
 use gupsync_bench::machine::Spin;
-use gupsync_checker::report::{UnderWay, deep, is_hunt};
+use gupsync_checker::report::{UnderWay, deep, is_hunt, is_small, patience};
 use loom::cell::UnsafeCell;
 use loom::thread::Thread;
 
@@ -277,26 +277,27 @@ impl Machine for Model {
 }
 
 /// Explores all of `parts` at once, each on its CPU, with at most three preemptions, two if there are
-/// four CPUs; one more where deep bounds are asked for. In the hunt for a mistake smaller bounds come first.
+/// four CPUs; one more where deep bounds are asked for, one fewer where small ones are. In the hunt for a mistake smaller bounds come first.
 pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>]) {
-    let most = if parts.len() < 4 { 3 } else { 2 } + usize::from(deep().is_some());
-    let mut report = UnderWay::begin("loom", parts.len(), Some(format!("{most} preemptions")));
+    let most = if parts.len() < 4 { 3 } else { 2 } + usize::from(deep().is_some()) - usize::from(is_small());
+    let report = UnderWay::begin("loom", parts.len(), Some(format!("{most} preemptions")));
     let since = Instant::now();
     for preemptions in if is_hunt() { 1 } else { most }..=most {
         let (executions, setting) = (report.counter(), Setting { ..setting });
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(preemptions);
         builder.max_branches = 20_000;
-        builder.max_duration = deep();
+        builder.max_duration = patience();
         builder.check(move || {
             executions.fetch_add(1, Relaxed);
             execute(Setting { ..setting }, parts);
         });
     }
-    if deep().is_some_and(|most| since.elapsed() >= most) {
-        report.cut_off(format!("{most} preemptions, cut off"));
+    if patience().is_some_and(|most| since.elapsed() >= most) {
+        report.cut_off();
+    } else {
+        report.held();
     }
-    report.held();
 }
 
 fn execute<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>]) {

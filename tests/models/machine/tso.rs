@@ -14,7 +14,7 @@ use gupsync::page::Page;
 use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range};
 use gupsync::world::World;
 use gupsync_bench::machine::Spin;
-use gupsync_checker::report::{UnderWay, deep};
+use gupsync_checker::report::{UnderWay, deep, patience};
 use gupsync_checker::tso::{self, Interrupt, Role};
 
 use super::paging::Paging;
@@ -199,7 +199,7 @@ pub fn explore_with_nmis<T: Send + Sync + 'static>(
     parts: &'static [Part<T>],
     nmi: fn(&Stage<T>, CpuId),
 ) {
-    let bounds = deep().map_or((QUICK, None), |most| (DEEP, Some(most)));
+    let bounds = (if deep().is_some() { DEEP } else { QUICK }, patience());
     let mut report = UnderWay::begin("tso", parts.len(), None);
     let outcome = tso::explore(bounds, || {
         let Setting { config, mms, paging, table } = setting;
@@ -231,8 +231,8 @@ pub fn explore_with_nmis<T: Send + Sync + 'static>(
     }
     if outcome.exhausted {
         report.ends();
+        report.held();
     } else {
-        report.cut_off("cut off".to_owned());
+        report.cut_off();
     }
-    report.held();
 }

@@ -14,6 +14,9 @@ pub const VARIABLE: &str = "GUPSYNC_REPORT";
 /// The variable that asks for deep bounds: so many seconds for each model.
 pub const DEEP: &str = "GUPSYNC_DEEP";
 
+/// The variable that says how many seconds a model may take with other bounds.
+pub const PATIENCE: &str = "GUPSYNC_PATIENCE";
+
 /// How long a model may take with deep bounds, if they are asked for.
 ///
 /// # Panics
@@ -21,9 +24,32 @@ pub const DEEP: &str = "GUPSYNC_DEEP";
 /// If the variable holds no number.
 #[must_use]
 pub fn deep() -> Option<Duration> {
-    let text = std::env::var(DEEP).ok()?;
-    let seconds = text.parse().unwrap_or_else(|_| panic!("{DEEP}={text}: not a number of seconds"));
+    seconds(DEEP)
+}
+
+/// How long a model may take, if that is bounded.
+///
+/// # Panics
+///
+/// As [`deep`].
+#[must_use]
+pub fn patience() -> Option<Duration> {
+    deep().or_else(|| seconds(PATIENCE))
+}
+
+fn seconds(variable: &str) -> Option<Duration> {
+    let text = std::env::var(variable).ok()?;
+    let seconds = text.parse().unwrap_or_else(|_| panic!("{variable}={text}: not a number of seconds"));
     Some(Duration::from_secs(seconds))
+}
+
+/// The variable that asks for bounds that are one smaller.
+pub const SMALL: &str = "GUPSYNC_SMALL";
+
+/// Whether bounds are to be one smaller.
+#[must_use]
+pub fn is_small() -> bool {
+    std::env::var_os(SMALL).is_some()
 }
 
 /// The variable that says that there is a mistake to be found.
@@ -52,6 +78,8 @@ pub struct Exploration {
     pub seconds: f64,
     /// Whether it was looked at to the end, and nothing was found.
     pub held: bool,
+    /// Whether it was given up before its bounds.
+    pub cut_off: bool,
     /// In how many steps a fault was found, where that is known.
     pub steps: Option<usize>,
 }
@@ -69,8 +97,17 @@ impl UnderWay {
     pub fn begin(checker: &str, cpus: usize, bound: Option<String>) -> Self {
         let property = std::thread::current().name().unwrap_or("?").to_owned();
         let checker = checker.to_owned();
-        let exploration =
-            Exploration { property, checker, cpus, explored: 0, bound, seconds: 0.0, held: false, steps: None };
+        let exploration = Exploration {
+            property,
+            checker,
+            cpus,
+            explored: 0,
+            bound,
+            seconds: 0.0,
+            held: false,
+            cut_off: false,
+            steps: None,
+        };
         UnderWay { exploration, explored: Arc::default(), since: Instant::now() }
     }
 
@@ -80,9 +117,12 @@ impl UnderWay {
         self.explored.clone()
     }
 
-    /// More could have been looked at.
-    pub fn cut_off(&mut self, bound: String) {
-        self.exploration.bound = Some(bound);
+    /// More could have been looked at: that is as it was asked for with deep bounds, and no result with others.
+    pub fn cut_off(mut self) {
+        let bound = self.exploration.bound.take();
+        self.exploration.bound = Some(bound.map_or_else(|| "cut off".to_owned(), |bound| bound + ", cut off"));
+        self.exploration.cut_off = true;
+        self.exploration.held = deep().is_some();
     }
 
     /// All was looked at, and in no state CPUs wait while none can go on. States do not come again, so every fair execution
@@ -97,7 +137,7 @@ impl UnderWay {
     }
 
     /// All was looked at, as far as that goes, and nothing was found.
-    pub fn held(&mut self) {
+    pub fn held(mut self) {
         self.exploration.held = true;
     }
 }

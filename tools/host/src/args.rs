@@ -296,6 +296,9 @@ pub struct ProveArgs {
     /// Part of a larger run, in which the filter may mean other tests.
     #[arg(skip)]
     pub is_part: bool,
+    /// Bounds that are one smaller.
+    #[arg(skip)]
+    pub small: bool,
 }
 
 /// Arguments of `test`.

@@ -64,7 +64,7 @@ pub enum Firmware {
 }
 
 /// A machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// What executes the guest's instructions.
     pub accel: Accel,
@@ -99,7 +99,7 @@ impl Machine {
 }
 
 /// What replaces or follows QEMU's usual arguments.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
     /// The CPU model; by default all that the accelerator has.
     pub cpu_model: Option<String>,

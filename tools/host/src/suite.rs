@@ -165,6 +165,7 @@ fn is_proved(args: &TestArgs) -> Result<bool> {
     prove::run(&ProveArgs {
         properties: !args.mutants,
         orderings: args.mutants,
+        small: !args.mutants,
         filter: args.filter.clone(),
         is_part: true,
         ..ProveArgs::default()

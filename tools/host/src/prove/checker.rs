@@ -50,6 +50,8 @@ pub struct Ran {
     pub explorations: Vec<Exploration>,
     /// Whether every model came to its end and found nothing.
     pub held: bool,
+    /// The models that did not come to their ends, and why.
+    pub unknown: Vec<(String, anyhow::Error)>,
     /// Whether the code of the mutant that was chosen was run.
     pub entered: bool,
     /// What was printed.
@@ -57,6 +59,19 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// The same, if every model came to its end, or one found something.
+    ///
+    /// # Errors
+    ///
+    /// That of the first which did not.
+    pub fn ended(mut self) -> Result<Self> {
+        let found = self.explorations.iter().any(|one| !one.held && !one.cut_off);
+        match self.unknown.pop().filter(|_| !found) {
+            Some((name, error)) => Err(error.context(name)),
+            None => Ok(self),
+        }
+    }
+
     /// The execution that was found at fault, a numbered step a line.
     #[must_use]
     pub fn trace(&self) -> Option<&str> {
@@ -77,6 +92,8 @@ pub struct How<'a> {
     pub deep: Option<u64>,
     /// Those too that quick bounds leave out.
     pub all: bool,
+    /// With bounds that are one smaller.
+    pub small: bool,
     /// In the hunt for a mistake.
     pub hunt: bool,
     /// With one ordering weakened.
@@ -85,8 +102,11 @@ pub struct How<'a> {
     pub mutant: Option<u32>,
 }
 
-/// No model takes this long, with quick bounds.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// No model takes so many seconds, but with deep bounds: it is given up.
+const PATIENCE: u64 = 300;
+
+/// A model that is told to give up does so, or hangs.
+const GRACE: Duration = Duration::from_secs(PATIENCE + 60);
 
 impl Lane {
     /// The lane of `checker`.
@@ -169,7 +189,7 @@ impl Lane {
     ///
     /// # Errors
     ///
-    /// If they cannot be run, do not end, or end without a word.
+    /// If they cannot be listed.
     pub fn run(&self, models: &Path, how: How<'_>) -> Result<Ran> {
         let names = self.names(models, how)?;
         let (next, runs) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -178,19 +198,29 @@ impl Lane {
                 scope.spawn(|| {
                     while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let run = self.run_one(models, name, how);
-                        runs.lock().expect("no thread panics while holding it").push(run);
+                        runs.lock().expect("no thread panics while holding it").push((name, run));
                     }
                 });
             }
         });
-        let mut all = Ran { explorations: Vec::new(), held: true, entered: false, said: String::new() };
-        for run in runs.into_inner().map_err(|_| anyhow!("a worker has panicked"))? {
-            let mut run = run?;
-            all.explorations.append(&mut run.explorations);
-            all.held &= run.held;
-            all.entered |= run.entered;
-            if !run.held {
-                all.said += &run.said;
+        let mut all = Ran {
+            explorations: Vec::new(),
+            held: true,
+            unknown: Vec::new(),
+            entered: false,
+            said: String::new(),
+        };
+        for (name, run) in runs.into_inner().map_err(|_| anyhow!("a worker has panicked"))? {
+            all.held &= run.as_ref().is_ok_and(|run| run.held);
+            match run {
+                Ok(mut run) => {
+                    all.explorations.append(&mut run.explorations);
+                    all.entered |= run.entered;
+                    if !run.held {
+                        all.said += &run.said;
+                    }
+                }
+                Err(error) => all.unknown.push((name.clone(), error)),
             }
         }
         Ok(all)
@@ -217,12 +247,17 @@ impl Lane {
             .current_dir(self.root())
             .env_remove(report::DEEP)
             .env_remove(report::HUNT)
+            .env_remove(report::SMALL)
+            .env(report::PATIENCE, PATIENCE.to_string())
             .env_remove(gupsync_checker::weaken::VARIABLE)
             .env_remove(schema::VARIABLE)
             .env("RUST_BACKTRACE", "0")
             .stderr(Stdio::null());
         if let Some(seconds) = how.deep {
             command.env(report::DEEP, seconds.to_string());
+        }
+        if how.small {
+            command.env(report::SMALL, "1");
         }
         if how.hunt {
             command.env(report::HUNT, "1");
@@ -256,10 +291,10 @@ impl Lane {
                 child.wait()?;
                 bail!(stop::REASON);
             }
-            if how.deep.is_none() && since.elapsed() > PATIENCE {
+            if how.deep.is_none() && since.elapsed() > GRACE {
                 child.kill()?;
                 child.wait()?;
-                bail!("{} {name} did not end in {} s", self.checker.name(), PATIENCE.as_secs());
+                bail!("it did not end in {} s", GRACE.as_secs());
             }
             thread::sleep(Duration::from_millis(5));
         };
@@ -267,8 +302,10 @@ impl Lane {
         let ended = said.contains("test result: ok. 1 passed") || said.contains("test result: FAILED.");
         ensure!(ended, "{name} did not come to an end ({status}):\n{said}");
         let explorations = fs::read_to_string(reported).unwrap_or_default();
-        let explorations = explorations.lines().map(serde_json::from_str).collect::<Result<Vec<_>, _>>()?;
+        let explorations =
+            explorations.lines().map(serde_json::from_str).collect::<Result<Vec<Exploration>, _>>()?;
         ensure!(!explorations.is_empty(), "{name} does not say what it has explored:\n{said}");
-        Ok(Ran { explorations, held: status.success(), entered: entered.exists(), said })
+        let held = status.success() && explorations.iter().all(|one| one.held);
+        Ok(Ran { explorations, held, unknown: Vec::new(), entered: entered.exists(), said })
     }
 }

@@ -41,7 +41,7 @@ pub fn run(lane: &Lane, args: &ProveArgs, mutants: &[Mutant], say: &dyn Fn(Line)
     }
     let mut controls: Vec<&str> = Vec::new();
     for (mutant, model) in wanted {
-        match hunt.one(mutant, model) {
+        match hunt.one(mutant, model).and_then(Ran::ended) {
             Ok(ran) if ran.explorations.is_empty() => {
                 unknown(&mutant.name, anyhow!("there is no model `{model}`"));
             }

@@ -99,7 +99,8 @@ impl Plan {
         let models = self.lane.build("models")?;
         let filter = self.args.filter.as_deref();
         let properties = || {
-            let how = How { filter, at_once: 2, deep: self.args.deep, ..How::default() };
+            let how =
+                How { filter, at_once: 2, deep: self.args.deep, small: self.args.small, ..How::default() };
             match self.lane.run(&models, how) {
                 Ok(ran) => {
                     if !ran.held {
@@ -111,6 +112,9 @@ impl Plan {
                             "all",
                             &anyhow!("there is none"),
                         ));
+                    }
+                    for (name, error) in &ran.unknown {
+                        say(Line::unknown(Kind::Property, self.lane.checker(), name, error));
                     }
                     ran.explorations.into_iter().map(Line::property).for_each(say);
                 }

@@ -64,7 +64,7 @@ fn try_one(built: &[(Lane, PathBuf)], weakening: &Weakening, known: Option<&Know
     let run = |lane: &Lane, models: &PathBuf, filter| {
         let how =
             How { filter, weaken: Some(&weakening.site), all: filter.is_some(), hunt: true, ..How::default() };
-        let ran = lane.run(models, how)?;
+        let ran = lane.run(models, how)?.ended()?;
         Ok::<_, anyhow::Error>(Line::mistake(Kind::Ordering, lane.checker(), &weakening.name, &ran))
     };
     if let Some(Known::CaughtBy(checker, model)) = known {

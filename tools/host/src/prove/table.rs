@@ -74,21 +74,31 @@ pub struct Line {
     pub verdict: Verdict,
 }
 
+/// How far one that was given up had come.
+fn cut_off(exploration: &Exploration) -> String {
+    let Exploration { explored, seconds, .. } = exploration;
+    format!("given up after {seconds:.0} s and {explored} executions or states")
+}
+
 impl Line {
     /// Of a property.
     pub fn property(exploration: Exploration) -> Self {
         let checker = if exploration.checker == "tso" { Checker::Tso } else { Checker::Loom };
         Line {
             kind: Kind::Property,
-            name: exploration.property,
+            name: exploration.property.clone(),
             step: String::new(),
             checker,
             models: 1,
+            verdict: match (exploration.held, exploration.cut_off) {
+                (true, _) => Verdict::Held,
+                (false, false) => Verdict::Broken,
+                (false, true) => Verdict::Unknown(cut_off(&exploration)),
+            },
             note: exploration.bound.unwrap_or_else(|| "exhausted".to_owned()),
             cpus: exploration.cpus,
             explored: exploration.explored,
             seconds: exploration.seconds,
-            verdict: if exploration.held { Verdict::Held } else { Verdict::Broken },
         }
     }
 
@@ -116,9 +126,10 @@ impl Line {
 
     /// Of something that must be caught.
     pub fn mistake(kind: Kind, checker: Checker, name: &str, ran: &Ran) -> Self {
-        let found = ran.explorations.iter().find(|exploration| !exploration.held);
-        let verdict = match found {
-            Some(_) if !ran.held => Verdict::Caught,
+        let found = ran.explorations.iter().find(|one| !one.held && !one.cut_off);
+        let verdict = match (found, ran.explorations.iter().find(|one| !one.held)) {
+            (Some(_), _) if !ran.held => Verdict::Caught,
+            (None, Some(one)) => Verdict::Unknown(cut_off(one)),
             _ => Verdict::Survived,
         };
         Line {
@@ -280,17 +291,14 @@ pub fn summary(lines: &[Line]) -> String {
 mod tests {
     use super::*;
 
+    fn exploration(name: &str, held: bool) -> Exploration {
+        let (property, checker) = (name.to_owned(), "tso".to_owned());
+        let (bound, cut_off, steps) = (None, false, None);
+        Exploration { property, checker, cpus: 2, explored: 10, bound, seconds: 0.0, held, cut_off, steps }
+    }
+
     fn model(name: &str, held: bool) -> Line {
-        Line::property(Exploration {
-            property: name.to_owned(),
-            checker: "tso".to_owned(),
-            cpus: 2,
-            explored: 10,
-            bound: None,
-            seconds: 0.0,
-            held,
-            steps: None,
-        })
+        Line::property(exploration(name, held))
     }
 
     #[test]
@@ -304,6 +312,17 @@ mod tests {
         let found: Vec<_> =
             lines.iter().map(|line| (line.name.as_str(), line.models, line.explored, &line.verdict)).collect();
         assert_eq!(found, [("a", 3, 30, &Verdict::Broken), ("b", 1, 10, &Verdict::Held)]);
+    }
+
+    #[test]
+    fn a_model_that_was_given_up_says_how_far_it_came_and_neither_holds_nor_catches() {
+        let given_up = Exploration { cut_off: true, ..exploration("a::one", false) };
+        let why = Verdict::Unknown("given up after 0 s and 10 executions or states".to_owned());
+        assert_eq!(Line::property(given_up.clone()).verdict, why);
+        let explorations = vec![given_up];
+        let (unknown, said) = (Vec::new(), String::new());
+        let ran = Ran { explorations, held: false, unknown, entered: true, said };
+        assert_eq!(Line::mistake(Kind::Ordering, Checker::Tso, "b", &ran).verdict, why);
     }
 
     #[test]
