@@ -104,7 +104,7 @@ fn of_all(requests: &[Request], alone: Duration) -> Vec<Result<Option<Outcome>>>
     let mut rows = whole.as_ref().map_or(&[][..], |outcome| &outcome.rows);
     let by_spec: Vec<_> = specs
         .iter()
-        .map(|spec| rows.split_off(..rows_of(spec, machine).min(rows.len())).unwrap_or_default())
+        .map(|spec| rows.split_off(..boot::rows(spec, machine.cpus).min(rows.len())).unwrap_or_default())
         .collect();
     let answer = |request: &Request| {
         let Outcome { loader, end, .. } = whole.as_ref()?;
@@ -115,16 +115,11 @@ fn of_all(requests: &[Request], alone: Duration) -> Vec<Result<Option<Outcome>>>
     requests.iter().map(|request| Ok(answer(request))).collect()
 }
 
-/// How many rows it gives.
-fn rows_of(spec: &Spec, machine: &Machine) -> usize {
-    boot::none(std::slice::from_ref(spec), machine, "").rows.len()
-}
-
 impl Hall {
     fn ask(&mut self, machine: &Machine, specs: &[Spec]) -> usize {
         self.numbers += 1;
         let (machine, specs) = (machine.clone(), specs.to_vec());
-        let rows = specs.iter().map(|spec| rows_of(spec, &machine)).sum();
+        let rows = specs.iter().map(|spec| boot::rows(spec, machine.cpus)).sum();
         self.waiting.push(Request { number: self.numbers, machine, specs, rows });
         self.numbers
     }

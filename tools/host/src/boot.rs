@@ -95,6 +95,12 @@ fn questions(specs: &[Spec], cpus: usize) -> Vec<Question<'_>> {
     specs.iter().flat_map(of).collect()
 }
 
+/// How many rows `spec` gives on a machine of so many CPUs.
+#[must_use]
+pub fn rows(spec: &Spec, cpus: usize) -> usize {
+    Question::all(spec, cpus).iter().map(Question::len).sum()
+}
+
 /// The kernel's command line for them.
 #[must_use]
 pub fn cmdline(specs: &[Spec]) -> String {
