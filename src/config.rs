@@ -95,10 +95,13 @@ pub struct MmConfig {
     pub wants_asid: bool,
     /// In one plain flush of so many, CPUs that have another mm loaded are interrupted too, to leave.
     pub trim_every: Option<u64>,
+    /// After one flush of so many it is considered whether it gets a global ASID: it costs a look at every CPU that runs it.
+    /// Linux decides by the time and a process number, in about one of 32 (`consider_global_asid()`).
+    pub asid_every: u64,
 }
 
 impl Default for MmConfig {
     fn default() -> Self {
-        MmConfig { flush: FlushMethod::Ipi, wants_asid: true, trim_every: None }
+        MmConfig { flush: FlushMethod::Ipi, wants_asid: true, trim_every: None, asid_every: 1 }
     }
 }

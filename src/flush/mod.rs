@@ -15,7 +15,7 @@
 //! |---|---|
 //! | [`ipi`] | yes, if each CPU that may have been walking was the sender or acknowledged |
 //! | [`hypercall`] | no, if such a CPU was left out because it was preempted; else as by interrupts |
-//! | [`invlpgb`] | no; in a [`transition`] yes, if stragglers made it an interrupt to the whole mask |
+//! | [`invlpgb`] | no; in a [`transition`] as by interrupts, if there were stragglers |
 //! | [`none`] | no |
 //! | this CPU alone | yes: the cpumask, read after the snapshot, holds no other |
 //!
@@ -65,7 +65,7 @@ pub fn flush<M: Machine>(
     // After F2, which pairs with F8 in `load`: a CPU that runs the mm under an ASID that is not seen here has loaded it
     // after the change, and may leave an interrupt's flush to INVLPGB, as in Linux.
     let reached = if mm.asid.now().is_global() {
-        by_invlpgb(cpu, mm, range, tlb_gen)
+        by_invlpgb(cpu, mm, range, freed_tables, tlb_gen)
     } else {
         let reached = by_method(cpu, mm, range, freed_tables, tlb_gen);
         cpu.consider_global_asid(mm);
@@ -102,12 +102,18 @@ methods! {
     None => none,
 }
 
-/// Proves nothing about walkers, unless the mm is in transition and some CPU still runs it under its old ASID: then the
-/// whole mask is interrupted too.
-fn by_invlpgb<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, range: Range, tlb_gen: u64) -> Reached {
+/// Proves nothing about walkers, unless the mm is in transition and some CPU still runs it under its old ASID: then it is
+/// flushed by interrupts too, as any flush of that kind (Linux: `finish_asid_transition()` hands `flush_tlb_info` on).
+fn by_invlpgb<M: Machine>(
+    cpu: &mut Cpu<'_, M>,
+    mm: &Mm,
+    range: Range,
+    freed_tables: FreedTables,
+    tlb_gen: u64,
+) -> Reached {
     invlpgb::start(cpu, mm, range);
     let reached = if mm.asid.is_in_transition() && !cpu.try_end_transition(mm) {
-        ipi::flush(cpu, mm, range, FreedTables::Yes, tlb_gen)
+        ipi::flush(cpu, mm, range, freed_tables, tlb_gen)
     } else {
         Reached::Short
     };

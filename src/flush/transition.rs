@@ -15,12 +15,13 @@ use crate::types::Asid;
 use crate::world::Cpu;
 
 impl<M: Machine> Cpu<'_, M> {
-    /// After a flush by IPI: gives `mm` a global ASID if enough CPUs run it and one is left.
+    /// After a flush without one: gives `mm` a global ASID if it is time, enough CPUs run it and one is left.
     pub(crate) fn consider_global_asid(&mut self, mm: &Mm) {
         let config = &self.world().config;
         if !config.invlpgb
             || !mm.config.wants_asid
             || mm.asid.now().is_global()
+            || !mm.is_time_to_consider_asid()
             || self.running(mm) < config.threshold
         {
             return;

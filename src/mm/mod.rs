@@ -32,6 +32,8 @@ pub struct Mm {
     pub held: HeldWalkers,
     /// Plain flushes by interrupts: every so many, the cpumask is trimmed.
     plain_flushes: Figure,
+    /// Flushes while it had no global ASID: every so many, one is considered.
+    without_asid: Figure,
 }
 
 impl Mm {
@@ -48,6 +50,7 @@ impl Mm {
             asid: MmAsid::new(),
             held: HeldWalkers::new(),
             plain_flushes: Figure::new(0),
+            without_asid: Figure::new(0),
         })
     }
 
@@ -75,6 +78,13 @@ impl Mm {
         // Relaxed: whose turn it is decides how long stale bits stay, nothing else.
         let flushes = self.plain_flushes.fetch_add(1, Ordering::Relaxed) + 1;
         self.config.trim_every.is_some_and(|every| flushes.is_multiple_of(every))
+    }
+
+    /// Counts one more flush without a global ASID; says whether one is to be considered.
+    pub(crate) fn is_time_to_consider_asid(&self) -> bool {
+        // Relaxed: whose turn it is decides when the mm gets one, nothing else.
+        let flushes = self.without_asid.fetch_add(1, Ordering::Relaxed) + 1;
+        flushes.is_multiple_of(self.config.asid_every)
     }
 
     /// The number of the last flush.

@@ -23,6 +23,21 @@ use crate::world::Cpu;
 /// The places for pages that are there without memory for more, as in Linux (`MMU_GATHER_BUNDLE`).
 const BUNDLE: usize = 8;
 
+/// How much a gather holds before it must flush. Tables are batched apart from pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// For so many pages; 0 if there is no memory, neither for these nor for tables.
+    pub pages: usize,
+    /// For so many tables.
+    pub tables: usize,
+}
+
+impl Room {
+    /// Linux's on a machine of 64 bits: the bundle and 19 pages full (`MAX_GATHER_BATCH_COUNT`); what a page holds
+    /// beside its head (`MAX_TABLE_BATCH`).
+    pub const LINUX: Room = Room { pages: BUNDLE + 19 * 510, tables: 509 };
+}
+
 /// An unmap between two of its steps.
 pub struct Unmap {
     gather: Gather,
@@ -34,8 +49,7 @@ struct Gather {
     start: VirtAddr,
     /// How many ranges of 2 MiB go.
     ranges: u64,
-    /// How many pages and tables it holds before it must flush; 0 if there is no memory for any.
-    size: usize,
+    room: Room,
     pages: Vec<Frame>,
     deferred: Unmapped,
 }
@@ -55,9 +69,9 @@ enum State {
 }
 
 impl Unmap {
-    /// Unmaps `ranges` ranges of 2 MiB from `start`, each with a PTE table, through a gather of `size` places.
-    pub fn new(start: VirtAddr, ranges: u64, size: usize) -> Self {
-        let gather = Gather { start, ranges, size, pages: Vec::new(), deferred: Vec::new() };
+    /// Unmaps `ranges` ranges of 2 MiB from `start`, each with a PTE table, through a gather that has `room`.
+    pub fn new(start: VirtAddr, ranges: u64, room: Room) -> Self {
+        let gather = Gather { start, ranges, room, pages: Vec::new(), deferred: Vec::new() };
         Unmap { gather, state: State::Pages(0) }
     }
 
@@ -103,7 +117,7 @@ impl Gather {
     /// Clears the entries of pages until there are no more, or no room for more.
     fn clear_pages<M: Machine>(&mut self, cpu: &Cpu<'_, M>, mm: &Mm, from: u64) -> State {
         let machine = &cpu.world().machine;
-        let room = if self.size == 0 { BUNDLE } else { self.size };
+        let room = if self.room.pages == 0 { BUNDLE } else { self.room.pages };
         for page in from..self.ranges * ENTRIES as u64 {
             let va = VirtAddr(self.start.0 + page * PAGE_SIZE);
             let slot = mm.entry(machine, va, 1).expect("the range has its tables");
@@ -118,11 +132,11 @@ impl Gather {
         State::Tables(0)
     }
 
-    /// Unlinks as many tables as there is room for.
+    /// Unlinks as many tables as there is room for: one, without memory.
     fn unlink_tables<M: Machine>(&mut self, cpu: &mut Cpu<'_, M>, mm: &Mm, from: u64) -> State {
         let machine = &cpu.world().machine;
-        let room = self.size.saturating_sub(self.pages.len()).max(1) as u64;
-        let next = self.ranges.min(from + room);
+        let room = if self.room.pages == 0 { 1 } else { self.room.tables };
+        let next = self.ranges.min(from + room as u64);
         let slots = || {
             let slot = |range| mm.entry(machine, self.range(range), 2);
             (from..next).map(slot).map(|slot| slot.expect("the range has its tables"))

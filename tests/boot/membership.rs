@@ -126,26 +126,25 @@ const CASES: &[(&str, &[Case])] = &[
         ],
     ),
     // Each range has 8 pages and a table. A gather full of pages flushes, and goes on; then tables go, as many at a
-    // time as fit beside the pages that are left, with a flush each time. No walker is held: one that was inside a walk when
+    // time as their batch holds, with a flush each time. No walker is held: one that was inside a walk when
     // the first flush came would have left it when a table goes.
     (
         "a_gather_flushes_as_often_as_it_fills",
         &[
             run("workload=unmap hold=0 gather=8", 5, 5 * (1 + 1), 0),
             run("workload=unmap hold=0 gather=4", 5, 5 * (2 + 1), 0),
-            // 16 pages: 3 times 5, and one left beside both tables.
+            // 16 pages: 3 times 5, and one left that goes with the tables.
             run("workload=unmap hold=0 gather=5 tables=2", 5, 5 * (3 + 1), 0),
-            // 32 pages: 10 times 3, and two left beside one table; then the other three.
-            run("workload=unmap hold=0 gather=3 tables=4", 5, 5 * (10 + 2), 0),
-            run("workload=unmap hold=0 gather=1 tables=2", 5, 5 * (16 + 2), 0),
+            run("workload=unmap hold=0 gather=3 tables=4", 5, 5 * (10 + 1), 0),
+            run("workload=unmap hold=0 gather=1 tables=2 gather_tables=1", 5, 5 * (16 + 2), 0),
         ],
     ),
     (
         "lazy_cpus_are_spared_what_a_gather_flushes_of_pages",
         &[
             // Two of its flushes are for tables.
-            lazy("workload=unmap gather=3 tables=4", 1, 2),
-            lazy("workload=unmap gather=3 tables=4", 2, 2),
+            lazy("workload=unmap gather=3 tables=4 gather_tables=2", 1, 2),
+            lazy("workload=unmap gather=3 tables=4 gather_tables=2", 2, 2),
             lazy("workload=unmap gather=5 tables=2", 1, 1),
             lazy("workload=unmap gather=0", 1, 1),
             lazy("workload=unmap gather=0 tables=3", 1, 2),

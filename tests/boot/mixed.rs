@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         trial("mixed::pending_sends_no_more_than_its_rivals", no_more),
         trial("mixed::guests_cost_no_more_than_their_departures", guests),
         trial("mixed::too_few_asids", few_asids),
+        trial("mixed::an_asid_is_considered_after_one_flush_of_so_many", considered),
         trial("mixed::every_role_beyond_cpu_63", high_numbers),
     ]
 }
@@ -29,6 +30,7 @@ const ALL: &str = "";
 const PRIVATE: &str = "operations=collapse,unmap policy=broadcast,property,gather,pending";
 const GUESTS: &str = "switchers=1 flushers=1 isolated=1";
 const ONE_ASID: &str = "asids=1";
+const AS_LINUX: &str = "asid_every=32 policy=pending,broadcast";
 
 /// The rows of a run, by policy.
 fn rows(words: &str) -> Result<Vec<Vec<Row>>> {
@@ -152,6 +154,18 @@ fn high_numbers() -> Result<()> {
             ensure!(of(low) == of(high), "{low:#?}\n{high:#?}");
         }
     }
+    Ok(())
+}
+
+/// Where an ASID is considered as seldom as in Linux, an mm that begins anew after four operations seldom comes to it: it
+/// is flushed by interrupts instead.
+fn considered() -> Result<()> {
+    let transition = |by_policy: &[Vec<Row>]| Ok::<_, anyhow::Error>(of(by_policy, "pending")?[2].clone());
+    let (always, seldom) = (transition(&rows(ALL)?)?, transition(&rows(AS_LINUX)?)?);
+    ensure!(always.mm == MmName::Transition && seldom.mm == MmName::Transition, "{seldom:#?}");
+    let invlpgbs = |row| count(row, |counts| counts.invlpgb_ops);
+    ensure!(4 * invlpgbs(&seldom)? < invlpgbs(&always)?, "{always:#?}\n{seldom:#?}");
+    ensure!(seldom.counts.flush_ipis > always.counts.flush_ipis, "{always:#?}\n{seldom:#?}");
     Ok(())
 }
 

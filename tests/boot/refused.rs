@@ -42,7 +42,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ("compare --tables 5", "--tables 5:", "use 1 to 4"),
     ("compare --workload unshare --sharers 1", "--sharers 1:", "use 2 to 6"),
     ("compare --sharers 7", "--sharers 7:", "use 2 to 6"),
-    ("compare --gather 511", "--gather 511:", "use 0 to 510"),
+    ("compare --gather-tables 0", "--gather-tables 0:", "use 1 to 1000000000"),
     ("compare --trim every:0", "invalid value 'every:0' for '--trim", "`every:N` with N of at least 1"),
     ("compare --trim every:1000000001", "--trim every:1000000001:", "use 1 to 1000000000"),
     ("compare --timeout 18446744073709551615", "invalid value", "use a number from 1 to 604800"),

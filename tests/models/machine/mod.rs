@@ -97,7 +97,8 @@ pub const ONE_GLOBAL_MM: Setting = Setting {
 };
 
 /// An mm that is flushed by interrupts, unless it has a global ASID.
-pub const MM: MmConfig = MmConfig { flush: FlushMethod::Ipi, wants_asid: true, trim_every: None };
+pub const MM: MmConfig =
+    MmConfig { flush: FlushMethod::Ipi, wants_asid: true, trim_every: None, asid_every: 1 };
 
 /// Gives mm 1 an empty PTE table at [`VA`].
 fn pte_table(world: &World<Model>) -> Frame {

@@ -86,7 +86,11 @@ struct Wanted {
 
 /// The teams that a spec asks for.
 fn wanted(spec: &Spec) -> Vec<Wanted> {
-    let config = MmConfig { trim_every: spec.trim.0.map(|every| every.0), ..MmConfig::default() };
+    let config = MmConfig {
+        trim_every: spec.trim.0.map(|every| every.0),
+        asid_every: spec.asid_every,
+        ..MmConfig::default()
+    };
     let team = |name, size| Wanted { name, size, preempted: 0, config, renews: false, has_guests: true };
     if spec.workload != Workload::Mixed {
         let config = MmConfig { flush: spec.flush, ..config };

@@ -22,11 +22,12 @@ const MANY_CPUS: u64 = 4096;
 const MANY_TIMES: u64 = 1_000_000_000;
 
 /// The bounds of every number, by key. A seed has none but its type's.
-pub const BOUNDS: [(&str, RangeInclusive<u64>); 23] = [
+pub const BOUNDS: [(&str, RangeInclusive<u64>); 25] = [
     ("threshold", 1..=MANY_CPUS),
     ("mm_cpus", 1..=MANY_CPUS),
     // PCIDs have 12 bits, and local ASIDs take some of them.
     ("asids", 0..=4080),
+    ("asid_every", 1..=MANY_TIMES),
     // ECX has 16 bits for the pages after the first.
     ("invlpgb_max", 0..=1 << 16),
     ("lazy", 0..=MANY_CPUS),
@@ -43,8 +44,8 @@ pub const BOUNDS: [(&str, RangeInclusive<u64>); 23] = [
     // khugepaged makes no folio of two pages.
     ("order", 2..=PMD_ORDER),
     ("batch", 1..=128),
-    // What fits in a page, as in Linux.
-    ("gather", 0..=510),
+    ("gather", 0..=MANY_TIMES),
+    ("gather_tables", 1..=MANY_TIMES),
     ("sharers", 2..=MAX_SHARERS as u64),
     ("ops", 1..=MANY_TIMES),
     ("seed", 0..=u64::MAX),

@@ -162,7 +162,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
                 Ok((Expect::ReadOnly, true))
             }
             Kind::Unmap => {
-                let Ended::Unmap(unmapped) = self.finish::<P>(cpu, Unmap::new(va, spec.tables, spec.gather))
+                let Ended::Unmap(unmapped) = self.finish::<P>(cpu, Unmap::new(va, spec.tables, spec.room()))
                 else {
                     unreachable!("an unmap ends as one")
                 };

@@ -99,7 +99,7 @@ fn kick_workers<M: Bench>(mutation: &Mutation<'_, M>, cpu: &Cpu<'_, M>) {
 fn warm_up<P: Policy, M: Bench>(mutation: &mut Mutation<'_, M>, cpu: &mut Cpu<'_, M>) -> Result<(), NoMemory> {
     let kinds = mutation.run.spec.kinds();
     let mut at_rest = false;
-    while !at_rest && mutation.turn < WARM_UP && !mutation.run.must_stop() {
+    while !at_rest && mutation.turn < WARM_UP + mutation.run.spec.asid_every && !mutation.run.must_stop() {
         let kind = kinds[mutation.turn as usize % kinds.len()];
         turn::<P, M>(mutation, cpu, kind, false, false)?;
         at_rest = cpu.is_at_rest(mutation.mm(), mutation.cast.mm_cpus());

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use gupsync::ops::mthp::PMD_ORDER;
+use gupsync::ops::unmap::Room;
 
 use crate::choice::*;
 use crate::counts::Counts;
@@ -190,6 +191,8 @@ settings! {
         mm_cpus: usize = 4, among(1..=6), [];
         /// How many global ASIDs there are; Linux has 4096 PCIDs, less the few that its local ASIDs take.
         asids: usize = 4080, sometimes([0, 1, 2, 4080]), [Title];
+        /// After how many flushes it is considered whether an mm gets one. Linux: in about one of 32, by the time.
+        asid_every: u64 = 1, sometimes([2, 5, 32]), [Title];
         /// The most pages that one INVLPGB takes; 0 is what the CPU says, or 8 where INVLPGB is emulated.
         invlpgb_max: u64 = 0, sometimes([0, 1, 3, 8]), [Title];
         /// Whether the flush of an unshare leaves lazy CPUs alone, as mainline does, or wakes them, as the series does.
@@ -240,8 +243,10 @@ settings! {
         order: u64 = PMD_ORDER, sometimes([2, 4, 7, 8]), [Title];
         /// How many mTHPs are made while their table is out.
         batch: u64 = 1, beside(), [Title];
-        /// How many pages and tables a gather holds; 0 is one for which there was no memory, Linux has 510 in a page.
-        gather: usize = 510, sometimes([0, 2, 5, 510]), [Title];
+        /// How many pages a gather holds before it flushes; 0 is one for which there was no memory.
+        gather: usize = Room::LINUX.pages, sometimes([0, 2, 5, 510]), [Title];
+        /// How many tables a gather holds, apart from pages.
+        gather_tables: usize = Room::LINUX.tables, sometimes([1, 2]), [Title];
         /// How many mms share the tables that are unshared.
         sharers: usize = 3, sometimes(Vec::from_iter(2..=MAX_SHARERS)), [Title];
         /// Whether the steps of the mms that leave and join shared tables are interleaved.

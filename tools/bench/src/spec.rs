@@ -11,6 +11,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use gupsync::config::{FlushConfig, FreedTables};
+use gupsync::ops::unmap::Room;
 
 pub use crate::choice::*;
 pub use crate::settings::{MAX_PAGES, MAX_SHARERS, MAX_TABLES, Mark, SETTINGS, Setting, Spec};
@@ -70,6 +71,11 @@ impl Spec {
                 UnshareFlush::Series => FreedTables::Yes,
             },
         }
+    }
+
+    /// What its gathers hold.
+    pub(crate) fn room(&self) -> Room {
+        Room { pages: self.gather, tables: self.gather_tables }
     }
 
     /// The operations of the workload, in turn.
