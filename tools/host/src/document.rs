@@ -101,7 +101,8 @@ mod tests {
         // All mms of `mixed`.
         (
             "workload=mixed policy=pending+targeted invlpgb=on backend=emulated threshold=3 mutator=outside \
-             unshare_flush=series trim=every:8 isolated=1 switchers=1 flushers=1",
+             unshare_flush=series trim=every:8 isolated=1 switchers=1 flushers=1 \
+             gather=510",
             r#"{"workload":"mixed","policy":"pending+targeted","mm":"total","invlpgb":"on","backend":"emulated","flush":"mixed","threshold":3,"mutator":"outside","seed":1,"cpus":16,"mm_cpus":4,"asids":4080,"invlpgb_max":0,"unshare_flush":"series","trim":"every:8","lazy":0,"stale":0,"preempted":0,"isolated":1,"switchers":1,"flushers":1,"hold":1,"eager":"off","naps":"off","tables":1,"gather":510,"sharers":3,"interleave":"off","migrate":"off","operations":"collapse,unshare,unmap,protect","ops":1000,"ops_failed":0,"flush_ipis":1396,"sync_ipis":45,"other_ipis":0,"syncs_asked":500,"syncs_skipped":456,"syncs_sent":44,"pending_before":2,"pending_after":153,"set":1250,"cleared":1099,"cleared_by_own_flush":1043,"cleared_by_sync":0,"cleared_by_other_flush":56,"cleared_by_other_ipi":0,"invlpgb_ops":620,"tlbsyncs":620,"emulation_nmis":9300,"hypercalls":204,"kicks":3010,"interrupts_taken":1441,"flush_acks":1396,"sync_acks":45,"other_acks":0,"foreign_interrupts":15,"departures":311,"walking_at_sync":45,"at_risk":45,"held_at_unlink":250,"walks":5120,"sync_violations":0,"stale_translations":0,"cycles_per_op":61234,"isolated_interrupts":0,"isolated_flush_requests":0,"isolated_sync_requests":0,"isolated_other_requests":0,"isolated_nmis":620,"isolated_gap":30123,"status":"ok","detail":null}"#,
         ),
         // One of its mms, which says nothing of isolated CPUs; a detector has fired.
@@ -113,7 +114,7 @@ mod tests {
         ),
         // A machine that died.
         (
-            "workload=piggyback-everyone policy=broadcast flush=hypercall lazy=3 stale=2 preempted=1",
+            "workload=piggyback-everyone policy=broadcast flush=hypercall lazy=3 stale=2 preempted=1 gather=510",
             r#"{"workload":"piggyback-everyone","policy":"broadcast","mm":"total","invlpgb":"off","backend":"none","flush":"hypercall","threshold":4,"mutator":"inside","seed":1,"cpus":8,"mm_cpus":4,"asids":4080,"invlpgb_max":0,"unshare_flush":"mainline","trim":"off","lazy":3,"stale":2,"preempted":1,"isolated":0,"switchers":0,"flushers":0,"hold":1,"eager":"off","naps":"off","tables":1,"gather":510,"sharers":3,"interleave":"off","migrate":"off","operations":"collapse","ops":null,"ops_failed":null,"flush_ipis":null,"sync_ipis":null,"other_ipis":null,"syncs_asked":null,"syncs_skipped":null,"syncs_sent":null,"pending_before":null,"pending_after":null,"set":null,"cleared":null,"cleared_by_own_flush":null,"cleared_by_sync":null,"cleared_by_other_flush":null,"cleared_by_other_ipi":null,"invlpgb_ops":null,"tlbsyncs":null,"emulation_nmis":null,"hypercalls":null,"kicks":null,"interrupts_taken":null,"flush_acks":null,"sync_acks":null,"other_acks":null,"foreign_interrupts":null,"departures":null,"walking_at_sync":null,"at_risk":null,"held_at_unlink":null,"walks":null,"sync_violations":null,"stale_translations":null,"cycles_per_op":null,"isolated_interrupts":null,"isolated_flush_requests":null,"isolated_sync_requests":null,"isolated_other_requests":null,"isolated_nmis":null,"isolated_gap":null,"status":"died","detail":"QEMU was killed by signal 9"}"#,
         ),
     ];
