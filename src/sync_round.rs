@@ -60,9 +60,6 @@
 //! }
 //! ```
 
-use core::borrow::BorrowMut;
-use core::marker::PhantomData;
-
 use arrayvec::ArrayVec;
 
 use crate::atomic::Ordering;
@@ -71,7 +68,7 @@ use crate::event::Event;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::pending_gup_sync::{AckedByAll, Snapshot};
-use crate::smp_call::{Acks, Call};
+use crate::smp_call::{Acks, Call, Posted};
 use crate::types::{CpuId, MAX_MMS, MmId, MmSet};
 use crate::world::{Cpu, IrqsOff, World};
 
@@ -126,34 +123,74 @@ impl<M: Machine> World<M> {
     }
 }
 
-/// A snapshot, and the CPUs that may be walking: all of them must acknowledge. Made by [`possible_walkers`].
+/// The CPUs that may be walking, found on the CPU that is left out, and that CPU: it is kept, so that the task sends from where
+/// it has looked. Made by [`possible_walkers`].
 #[must_use = "targets must be interrupted and their acks awaited"]
-pub struct Targets<'mm> {
+pub struct Targets<'c, 'w, 'mm, M: Machine> {
+    cpu: &'c mut Cpu<'w, M>,
+    seen: Seen<'mm>,
+}
+
+/// A snapshot, and the CPUs found after it: all of them must acknowledge.
+pub struct Seen<'mm> {
     snapshot: Snapshot<'mm>,
-    /// Who looked, and therefore is in no walk. An ack to another CPU says nothing of this one.
-    sender: CpuId,
     need: CpuSet,
 }
 
-impl Targets<'_> {
+impl<'c, 'w, 'mm, M: Machine> Targets<'c, 'w, 'mm, M> {
     /// The CPUs whose acks are needed.
     pub fn need(&self) -> &CpuSet {
-        &self.need
+        &self.seen.need
+    }
+
+    /// Issues and dispatches `call` to every CPU of `to`, then does `own`, interrupts off, what the sender itself has to do.
+    pub(crate) fn issue_and(
+        self,
+        call: Call,
+        to: CpuSet,
+        own: impl FnOnce(&IrqsOff<'w, M>),
+    ) -> InFlight<Seen<'mm>> {
+        let in_flight = issue(self.cpu, call, to, self.seen);
+        self.cpu.irqs_off(own);
+        in_flight
+    }
+
+    /// Issues and dispatches `call` to every CPU of `to`.
+    pub fn issue(self, call: Call, to: CpuSet) -> InFlight<Seen<'mm>> {
+        issue(self.cpu, call, to, self.seen)
     }
 }
 
-/// Decides whom a round of `cpu` for `mm` interrupts: the CPUs that may be inside a walk of it. The only place that does.
-pub fn possible_walkers<'mm, M: Machine>(cpu: &mut Cpu<'_, M>, mm: &'mm Mm) -> Targets<'mm> {
-    look(cpu, mm, |_, _| ())
+/// A round that has its snapshot, and has not looked for its targets. It may do so on any CPU. Made by [`begin`].
+#[must_use = "a snapshot covers nothing until every possible walker has acknowledged"]
+pub struct Begun<'mm> {
+    mm: &'mm Mm,
+    snapshot: Snapshot<'mm>,
+}
+
+/// Begins a round for `mm`: takes its snapshot. Afterwards the task may be preempted.
+pub fn begin<'mm, M: Machine>(cpu: &mut Cpu<'_, M>, mm: &'mm Mm) -> Begun<'mm> {
+    let snapshot = mm.pending.begin();
+    cpu.may_migrate();
+    Begun { mm, snapshot }
+}
+
+/// Decides whom a round interrupts: the CPUs that may be inside a walk of the mm, but for `cpu`, which looks. The only place
+/// that does.
+pub fn possible_walkers<'c, 'w, 'mm, M: Machine>(
+    cpu: &'c mut Cpu<'w, M>,
+    begun: Begun<'mm>,
+) -> Targets<'c, 'w, 'mm, M> {
+    look(cpu, begun, |_, _| ())
 }
 
 /// [`possible_walkers`], for a sender that has to interrupt some other CPUs of the cpumask too: it visits them all.
-pub(crate) fn look<'mm, M: Machine>(
-    cpu: &mut Cpu<'_, M>,
-    mm: &'mm Mm,
+pub(crate) fn look<'c, 'w, 'mm, M: Machine>(
+    cpu: &'c mut Cpu<'w, M>,
+    begun: Begun<'mm>,
     mut visit: impl FnMut(CpuId, Standing),
-) -> Targets<'mm> {
-    let snapshot = mm.pending.begin();
+) -> Targets<'c, 'w, 'mm, M> {
+    let Begun { mm, snapshot } = begun;
     let mut need = cpu.sets().take();
     let world = cpu.world();
     scan(cpu, mm, |other, standing| {
@@ -162,7 +199,7 @@ pub(crate) fn look<'mm, M: Machine>(
         }
         visit(other, standing);
     });
-    Targets { snapshot, sender: cpu.id(), need }
+    Targets { cpu, seen: Seen { snapshot, need } }
 }
 
 /// [`possible_walkers`], for an unlinker that has cleared its entries (F1) and leaves the round to another: it visits them.
@@ -204,12 +241,11 @@ impl Round for () {
     fn finish(self, _: &Acks, _: &mut SetPool) {}
 }
 
-impl<'mm> Round for Targets<'mm> {
+impl<'mm> Round for Seen<'mm> {
     type Outcome = Option<AckedByAll<'mm>>;
 
     fn finish(self, acks: &Acks, sets: &mut SetPool) -> Self::Outcome {
-        let is_sender = acks.sender() == self.sender;
-        let proof = if is_sender { self.snapshot.acked_by(&self.need, acks) } else { None };
+        let proof = self.snapshot.acked_by(&self.need, acks);
         sets.give(self.need);
         proof
     }
@@ -227,65 +263,73 @@ impl<'w> Round for EveryMm<'w> {
 }
 
 impl sealed::Sealed for () {}
-impl sealed::Sealed for Targets<'_> {}
+impl sealed::Sealed for Seen<'_> {}
 impl sealed::Sealed for EveryMm<'_> {}
 
-/// A request that has been sent and not been awaited. It holds the sender, or a borrow of it.
+/// A request that has been sent and not been awaited. It holds no CPU: the sender may do anything else before it waits.
 #[must_use = "until `wait`, no CPU may have taken the interrupt"]
-pub struct InFlight<'w, M: Machine, C: BorrowMut<Cpu<'w, M>>, R> {
-    cpu: C,
+pub struct InFlight<R> {
+    /// Nothing, if there was no CPU to send it to.
+    posted: Option<Posted>,
     to: CpuSet,
     round: R,
-    world: PhantomData<&'w World<M>>,
 }
 
-/// Issues and dispatches `call` from `cpu` to every CPU of `to`, on behalf of `round`.
+/// Issues and dispatches `call` from `cpu` to every CPU of `to`, on behalf of `round`. Waits, interrupts on, if there are too
+/// many requests under way.
 ///
 /// # Panics
 ///
-/// If an earlier request of this CPU was forgotten before it was awaited.
-pub fn issue<'w, M: Machine, C: BorrowMut<Cpu<'w, M>>, R: Round>(
-    mut cpu: C,
-    call: Call,
-    to: CpuSet,
-    round: R,
-) -> InFlight<'w, M, C, R> {
-    let sender: &mut Cpu<'w, M> = cpu.borrow_mut();
-    sender.begin_request();
-    let (world, me) = (sender.world(), sender.id());
-    world.calls.write(me, call, to.len());
-    to.for_each(|target| {
-        world.calls.mailbox(target).post(me);
-        world.machine.send(me, target, call.cause(), call.mm());
-    });
-    InFlight { cpu, to, round, world: PhantomData }
+/// If `cpu` is one of them: its answer would say nothing of what it does now.
+pub fn issue<M: Machine, R: Round>(cpu: &mut Cpu<'_, M>, call: Call, to: CpuSet, round: R) -> InFlight<R> {
+    let (world, me, targets) = (cpu.world(), cpu.id(), to.len());
+    assert!(!to.contains(me), "{me} calls itself");
+    let mut posted = None;
+    let mut write = || {
+        posted = world.calls.write(me, call, targets);
+        posted.is_some()
+    };
+    if targets > 0 && !write() {
+        cpu.wait(write);
+    }
+    if let Some(posted) = posted {
+        to.for_each(|target| {
+            world.calls.post(posted, target);
+            world.machine.send(me, target, call.cause(), call.mm());
+        });
+    }
+    InFlight { posted, to, round }
 }
 
-impl<'w, M: Machine, C: BorrowMut<Cpu<'w, M>>, R: Round> InFlight<'w, M, C, R> {
-    /// Does on the sender, interrupts off, what need not wait for the acks.
-    pub(crate) fn meanwhile(&mut self, body: impl FnOnce(&IrqsOff<'w, M>)) {
-        self.cpu.borrow_mut().irqs_off(body);
-    }
-
-    /// Waits for all acks, interrupts on, and finishes the round.
-    pub fn wait(mut self) -> R::Outcome {
-        let sender: &mut Cpu<'w, M> = self.cpu.borrow_mut();
-        let (world, me) = (sender.world(), sender.id());
-        sender.wait(|| world.calls.mailbox(me).is_answered());
-        sender.end_request();
-        let acks = world.calls.acks(me, self.to);
-        let outcome = self.round.finish(&acks, sender.sets());
-        sender.sets().give(acks.into_set());
+impl<R: Round> InFlight<R> {
+    /// Waits on `cpu`, or wherever the task goes on, for all acks, interrupts on, and finishes the round.
+    pub fn wait<M: Machine>(self, cpu: &mut Cpu<'_, M>) -> R::Outcome {
+        let InFlight { posted, to, round } = self;
+        let calls = &cpu.world().calls;
+        cpu.may_migrate();
+        if let Some(posted) = posted {
+            cpu.wait(|| calls.is_answered(posted));
+        }
+        let acks = calls.acks(to);
+        let outcome = round.finish(&acks, cpu.sets());
+        cpu.sets().give(acks.into_set());
         outcome
     }
 }
 
+/// Begins a round for `mm`, looks, and interrupts the CPUs that may be walking.
+pub fn start<'mm, M: Machine>(cpu: &mut Cpu<'_, M>, mm: &'mm Mm) -> InFlight<Seen<'mm>> {
+    let begun = begin(cpu, mm);
+    let mut to = cpu.sets().take();
+    let targets = possible_walkers(cpu, begun);
+    to.copy_from(targets.need());
+    targets.issue(Call::Sync(mm.id), to)
+}
+
 /// Interrupts the CPUs that may be walking `mm`. Every ticket of `mm` taken before is covered when it returns.
 pub fn round<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm) {
-    let targets = possible_walkers(cpu, mm);
-    let mut to = cpu.sets().take();
-    to.copy_from(targets.need());
-    let proof = issue(&mut *cpu, Call::Sync(mm.id), to, targets).wait();
+    let in_flight = start(cpu, mm);
+    let proof = in_flight.wait(cpu);
     let covered = proof.expect("every CPU that was needed was called").cover();
     cpu.note(mm.id, Event::ClearedBySync, covered.count());
 }
@@ -304,9 +348,11 @@ pub fn call_everyone<M: Machine>(cpu: &mut Cpu<'_, M>) {
 pub(crate) fn everyone<M: Machine>(cpu: &mut Cpu<'_, M>, call: Call, mm: MmId) {
     let world = cpu.world();
     let everyone = EveryMm(world.mms().iter().map(|mm| (mm, mm.pending.begin())).collect());
+    cpu.may_migrate();
     let mut to = cpu.sets().take();
     (0..world.machine.cpus()).map(CpuId).filter(|other| *other != cpu.id()).for_each(|other| to.insert(other));
-    for (other, proof) in issue(&mut *cpu, call, to, everyone).wait() {
+    let in_flight = issue(cpu, call, to, everyone);
+    for (other, proof) in in_flight.wait(cpu) {
         let event = if other.id == mm { Event::ClearedBySync } else { Event::ClearedByOtherIpi };
         cpu.note(other.id, event, proof.cover().count());
     }
@@ -315,5 +361,5 @@ pub(crate) fn everyone<M: Machine>(cpu: &mut Cpu<'_, M>, call: Call, mm: MmId) {
 /// Interrupts `to`, on behalf of `mm`, for the walkers of any of `sharers`. Proves nothing about a whole mm; each CPU of
 /// `to` has ended the walk it was in.
 pub(crate) fn interrupt_some<M: Machine>(cpu: &mut Cpu<'_, M>, mm: MmId, sharers: MmSet, to: CpuSet) {
-    issue(&mut *cpu, Call::Debt { mm, sharers }, to, ()).wait();
+    issue(cpu, Call::Debt { mm, sharers }, to, ()).wait(cpu);
 }

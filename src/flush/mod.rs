@@ -65,7 +65,8 @@ pub fn flush<M: Machine>(
     // After F2, which pairs with F8 in `load`: a CPU that runs the mm under an ASID that is not seen here has loaded it
     // after the change, and may leave an interrupt's flush to INVLPGB, as in Linux.
     let reached = if mm.asid.now().is_global() {
-        by_invlpgb(cpu, mm, range, tlb_gen)
+        // TLBSYNC waits for the INVLPGBs of the CPU that executes it.
+        cpu.pinned(|cpu| by_invlpgb(cpu, mm, range, tlb_gen))
     } else {
         let reached = by_method(cpu, mm, range, freed_tables, tlb_gen);
         cpu.consider_global_asid(mm);
