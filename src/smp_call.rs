@@ -113,9 +113,9 @@ struct Slot {
 
 /// A request that was written down: its slot, by that slot's home, and its number there.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Posted {
-    home: CpuId,
-    number: u64,
+pub(crate) struct Written {
+    pub(crate) home: CpuId,
+    pub(crate) number: u64,
 }
 
 /// Of one CPU: which slots want something from it, and how many acks its own slot still waits for.
@@ -186,25 +186,15 @@ impl SmpCalls {
 
     /// Writes `call` down, to be acknowledged by `targets` CPUs, one at least: in the first slot from `sender`'s home on that
     /// is free. Nothing, if none is.
-    pub(crate) fn write(&self, sender: CpuId, call: Call, targets: usize) -> Option<Posted> {
+    pub(crate) fn write(&self, sender: CpuId, call: Call, targets: usize) -> Option<Written> {
         let cpus = self.0.len();
         let mut homes = (0..cpus).map(|next| CpuId((sender.0 + next) % cpus));
         homes.find_map(|home| {
             let slot = &self.0[home.0];
             let number = slot.mailbox.claim(targets)?;
             slot.write(call);
-            Some(Posted { home, number })
+            Some(Written { home, number })
         })
-    }
-
-    /// The request that was written down is for `target` too.
-    pub(crate) fn post(&self, posted: Posted, target: CpuId) {
-        self.mailbox(target).post(posted.home);
-    }
-
-    /// Whether all acks to it are in.
-    pub(crate) fn is_answered(&self, posted: Posted) -> bool {
-        self.mailbox(posted.home).is_answered(posted.number)
     }
 
     /// Target, in a context with no walk below it: takes the requests that are for `cpu`, and acknowledges each when

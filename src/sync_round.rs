@@ -68,7 +68,7 @@ use crate::event::Event;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::pending_gup_sync::{AckedByAll, Snapshot};
-use crate::smp_call::{Acks, Call, Posted};
+use crate::smp_call::{Acks, Call, Written};
 use crate::types::{CpuId, MAX_MMS, MmId, MmSet};
 use crate::world::{Cpu, IrqsOff, World};
 
@@ -270,7 +270,7 @@ impl sealed::Sealed for EveryMm<'_> {}
 #[must_use = "until `wait`, no CPU may have taken the interrupt"]
 pub struct InFlight<R> {
     /// Nothing, if there was no CPU to send it to.
-    posted: Option<Posted>,
+    written: Option<Written>,
     to: CpuSet,
     round: R,
 }
@@ -284,31 +284,31 @@ pub struct InFlight<R> {
 pub fn issue<M: Machine, R: Round>(cpu: &mut Cpu<'_, M>, call: Call, to: CpuSet, round: R) -> InFlight<R> {
     let (world, me, targets) = (cpu.world(), cpu.id(), to.len());
     assert!(!to.contains(me), "{me} calls itself");
-    let mut posted = None;
+    let mut written = None;
     let mut write = || {
-        posted = world.calls.write(me, call, targets);
-        posted.is_some()
+        written = world.calls.write(me, call, targets);
+        written.is_some()
     };
     if targets > 0 && !write() {
         cpu.wait(write);
     }
-    if let Some(posted) = posted {
+    if let Some(Written { home, .. }) = written {
         to.for_each(|target| {
-            world.calls.post(posted, target);
+            world.calls.mailbox(target).post(home);
             world.machine.send(me, target, call.cause(), call.mm());
         });
     }
-    InFlight { posted, to, round }
+    InFlight { written, to, round }
 }
 
 impl<R: Round> InFlight<R> {
     /// Waits on `cpu`, or wherever the task goes on, for all acks, interrupts on, and finishes the round.
     pub fn wait<M: Machine>(self, cpu: &mut Cpu<'_, M>) -> R::Outcome {
-        let InFlight { posted, to, round } = self;
+        let InFlight { written, to, round } = self;
         let calls = &cpu.world().calls;
         cpu.may_migrate();
-        if let Some(posted) = posted {
-            cpu.wait(|| calls.is_answered(posted));
+        if let Some(Written { home, number }) = written {
+            cpu.wait(|| calls.mailbox(home).is_answered(number));
         }
         let acks = calls.acks(to);
         let outcome = round.finish(&acks, cpu.sets());

@@ -148,7 +148,9 @@ impl<'w, M: Machine> Cpu<'w, M> {
     /// The task may be preempted here, and go on on another CPU.
     pub fn may_migrate(&mut self) {
         if self.preempt_count == 0 {
-            self.id = self.world.machine.preempt(self.id);
+            let here = self.id;
+            self.id = self.world.machine.preempt(here);
+            self.note(MmId::KERNEL, Event::Migrated, u64::from(self.id != here));
         }
     }
 

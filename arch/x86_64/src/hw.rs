@@ -16,7 +16,7 @@ use gupsync_bench::spec::Fail;
 use x86_64::instructions::interrupts;
 
 use crate::apic::Command;
-use crate::{apic, cpu_id, emulate, frames, paging, serial, tlb, vector};
+use crate::{apic, cpu_id, emulate, frames, paging, serial, task, tlb, vector};
 
 static CPUS: AtomicU64 = AtomicU64::new(0);
 
@@ -30,9 +30,22 @@ pub fn set_cpus(cpus: usize) {
     CPUS.store(cpus as u64, Ordering::Relaxed);
 }
 
+/// Sleeps until `until` holds, as [`halt_until`] does. Tasks that come meanwhile are run.
+pub fn park(mut until: impl FnMut() -> bool) {
+    let own = cpu_id::get();
+    let mut is_over = false;
+    while !is_over {
+        halt_until(|| {
+            is_over = until();
+            is_over || task::is_coming(own)
+        });
+        task::host(own);
+    }
+}
+
 /// Halts until `until` holds, looking after each maskable interrupt. An NMI ends a halt too, but means nothing to what is
 /// waited for: the CPU halts again without a look, as it would where the hardware carries out INVLPGB.
-pub fn park(mut until: impl FnMut() -> bool) {
+pub fn halt_until(mut until: impl FnMut() -> bool) {
     loop {
         // Off while looking: an interrupt that comes after the look ends the halt.
         interrupts::disable();
@@ -94,6 +107,10 @@ impl Machine for Hw {
         }
     }
 
+    fn preempt(&self, cpu: CpuId) -> CpuId {
+        task::preempt(cpu)
+    }
+
     fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId) {
         let (vector, event) = match cause {
             Cause::Flush => (vector::FLUSH, Event::FlushIpi),
@@ -104,7 +121,7 @@ impl Machine for Hw {
         self.note(from, mm, event, 1);
     }
 
-    fn acked(&self, cpu: CpuId, _: CpuId, cause: Cause, mm: MmId) {
+    fn acked(&self, cpu: CpuId, cause: Cause, mm: MmId) {
         let event = match cause {
             Cause::Flush => Event::FlushAcked,
             Cause::Sync => Event::SyncAcked,
@@ -199,6 +216,10 @@ impl Bench for Hw {
             sleepers.for_each(|sleeper| apic::send(sleeper, Command::Fixed(vector::KICK)));
         }
         self.note(from, mm, Event::Kick, count as u64);
+    }
+
+    fn let_migrate(&self, own: CpuId, route: [Option<CpuId>; 2]) {
+        task::let_migrate(own, route);
     }
 
     fn send_nmi(&self, own: CpuId) {

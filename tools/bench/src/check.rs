@@ -14,7 +14,9 @@ use core::ops::RangeInclusive;
 use gupsync::ops::mthp::PMD_ORDER;
 
 use crate::cast::Cast;
-use crate::spec::{Flush, Kind, MAX_PAGES, MAX_SHARERS, MAX_TABLES, SETTINGS, Setting, Spec, Workload};
+use crate::spec::{
+    Flush, Kind, MAX_PAGES, MAX_SHARERS, MAX_TABLES, Mutator, SETTINGS, Sender, Setting, Spec, Workload,
+};
 
 /// More CPUs than any machine of today has.
 const MANY_CPUS: u64 = 4096;
@@ -109,6 +111,7 @@ impl Spec {
             return self.refuse("mm_cpus", remedy.to_owned());
         }
         self.check_pins()?;
+        self.check_sender(cpus)?;
         let need = Cast::need(self);
         if need > cpus {
             let key = if self.workload == Workload::Mixed { "workload" } else { "mm_cpus" };
@@ -137,6 +140,35 @@ impl Spec {
             let least = self.preempted + 1;
             let remedy = format!("one CPU that runs the mm is not preempted; use mm_cpus={least} or more");
             return self.refuse("preempted", remedy);
+        }
+        Ok(())
+    }
+
+    /// A mutator's task that moves needs a CPU that is as its own: one that runs the mm and sleeps, or, from outside, one that
+    /// runs nothing.
+    fn check_sender(&self, cpus: usize) -> Result<(), Refusal> {
+        if self.sender == Sender::Pinned {
+            return Ok(());
+        }
+        if self.mutator == Mutator::Outside {
+            let need = Cast::need(self);
+            if self.bystanders == 0 && need >= cpus {
+                let least = need.saturating_add(1);
+                let remedy = format!("its task goes to a CPU that runs nothing; give the machine cpus={least}");
+                return self.refuse("sender", remedy);
+            }
+            return Ok(());
+        }
+        let touchers = usize::from(self.touch.is_on() || self.remap.is_on());
+        let (key, size) = match self.workload {
+            Workload::Mixed => ("threshold", self.threshold),
+            _ => ("mm_cpus", self.mm_cpus),
+        };
+        let least = 2 + touchers + self.hold;
+        if size < least {
+            let remedy =
+                format!("its task goes to a CPU of the mm that is not held; use {key}={least} or more");
+            return self.refuse("sender", remedy);
         }
         Ok(())
     }

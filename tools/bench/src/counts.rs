@@ -227,6 +227,8 @@ counters! {
     foreign_interrupts = Happened(Event::ForeignInterrupt), Timing, [Column("foreign", 80, Always)];
     /// Times that a CPU loaded another mm in place of this one.
     departures = Happened(Event::Departed), Timing, [];
+    /// Times that a mutator's task has gone on on another CPU, its way back included.
+    moves = Happened(Event::Migrated), Exact, [Column("moves", 145, IfAny)];
     /// CPUs inside a walk that could see the table, when its sync was due.
     walking_at_sync = Happened(Event::WalkingAtSync), Timing, [Column("walking", 90, IfAny)];
     /// CPUs counted in `walking_at_sync` whose walk began before the table was unlinked.

@@ -248,6 +248,8 @@ settings! {
         interleave: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// Whether the steps of an operation run on different CPUs.
         migrate: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
+        /// Whether the mutator's task may go to another CPU between the snapshot of a round and its look, and before it waits.
+        sender: Sender = Sender::Pinned, sometimes(Sender::ALL), [Title];
         /// Which operations `mixed` does, in turn, separated by commas.
         operations: List<Kind> = List(Kind::ALL.to_vec()), beside(), [Title];
     }
