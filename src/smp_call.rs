@@ -15,8 +15,8 @@
 //! The last ack frees the slot, whether or not the round is awaited by then. So a slot counts the requests that it has held,
 //! and a round knows by the number of its own that it was answered, though the slot may be another's.
 //!
-//! No slot free: the sender waits, interrupts on. That ends. Whoever holds a slot has sent, or sends without waiting for
-//! anything, and each of its targets answers once it has interrupts on, which it has while it waits for a slot itself.
+//! No slot free: the sender waits for its own, interrupts on. That ends. Whoever holds a slot has sent, or sends without waiting
+//! for anything, and each of its targets answers once it has interrupts on, which it has while it waits for a slot itself.
 //!
 //! Who may send, and what acks prove, is said in [`crate::sync_round`]; what a target does, in [`crate::flush`].
 
@@ -184,17 +184,18 @@ impl SmpCalls {
         SmpCalls((0..cpus).map(|_| CachePadded::new(slot())).collect())
     }
 
-    /// Writes `call` down, to be acknowledged by `targets` CPUs, one at least: in the first slot from `sender`'s home on that
-    /// is free. Nothing, if none is.
-    pub(crate) fn write(&self, sender: CpuId, call: Call, targets: usize) -> Option<Written> {
+    /// The slots, by their homes, in the order in which `sender` tries them.
+    pub(crate) fn homes(&self, sender: CpuId) -> impl Iterator<Item = CpuId> {
         let cpus = self.0.len();
-        let mut homes = (0..cpus).map(|next| CpuId((sender.0 + next) % cpus));
-        homes.find_map(|home| {
-            let slot = &self.0[home.0];
-            let number = slot.mailbox.claim(targets)?;
-            slot.write(call);
-            Some(Written { home, number })
-        })
+        (0..cpus).map(move |next| CpuId((sender.0 + next) % cpus))
+    }
+
+    /// Writes `call` down, to be acknowledged by `targets` CPUs, one at least, if the slot of `home` is free.
+    pub(crate) fn write(&self, home: CpuId, call: Call, targets: usize) -> Option<Written> {
+        let slot = &self.0[home.0];
+        let number = slot.mailbox.claim(targets)?;
+        slot.write(call);
+        Some(Written { home, number })
     }
 
     /// Target, in a context with no walk below it: takes the requests that are for `cpu`, and acknowledges each when

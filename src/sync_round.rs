@@ -2,12 +2,13 @@
 //!
 //! # Guarantee
 //!
-//! When [`InFlight::wait`] returns, every CPU asked has run the request in its maskable interrupt handler, after
-//! [`issue`] was called: it was outside every interrupts-off section, hence outside every walk, at one moment in between.
-//! All it had done until then is visible to the sender.
+//! When [`InFlight::wait`] returns, every CPU asked has run the request in a context with no walk below it
+//! ([`crate::flush::answer`]), after [`issue`] was called: it was outside every walk at one moment in between. All it had done
+//! until then is visible to whoever has waited.
 //!
 //! An [`AckedByAll`] comes out only if the CPUs that may be walking the mm were looked for after the snapshot, by
-//! [`possible_walkers`] or as every CPU of the machine, and all of them have acknowledged to the CPU that looked.
+//! [`possible_walkers`] or as every CPU of the machine, and all of them have acknowledged. One CPU is left out: the one on which
+//! the task has looked.
 //!
 //! Three stages, and what each does *not* promise:
 //!
@@ -20,8 +21,30 @@
 //!
 //! # Mechanism
 //!
-//! A CPU has one request at a time and waits with interrupts on: two senders serve each other. A sender cannot be inside
-//! a walk: [`Cpu::irqs_off`] borrows the CPU that issuing needs,
+//! A task may be preempted, and go on on another CPU, between its snapshot and its look, and before it waits: a [`Begun`] is of
+//! no CPU, and neither is an [`InFlight`], of which a task may have several. It waits with interrupts on: two senders serve
+//! each other. In between it stays. [`Targets`] keep the CPU on which they were found until all is sent: it is the one that
+//! was left out, since the task that runs there is in no walk.
+//!
+//! ```compile_fail,E0499
+//! # use gupsync::{cpumask::CpuSet, machine::Machine, mm::Mm, smp_call::Call, sync_round, world::Cpu};
+//! fn looks_here_and_sends_there<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, to: CpuSet) {
+//!     let begun = sync_round::begin(cpu, mm);
+//!     let targets = sync_round::possible_walkers(cpu, begun);
+//!     cpu.may_migrate();
+//!     let in_flight = targets.issue(Call::Sync(mm.id), to);
+//! }
+//! ```
+//!
+//! A snapshot comes first: nothing looks for targets without one. And a sender cannot be inside a walk: [`Cpu::irqs_off`]
+//! borrows the CPU that issuing needs.
+//!
+//! ```compile_fail,E0061
+//! # use gupsync::{machine::Machine, sync_round, world::Cpu};
+//! fn looks_before_its_snapshot<M: Machine>(cpu: &mut Cpu<'_, M>) {
+//!     let targets = sync_round::possible_walkers(cpu);
+//! }
+//! ```
 //!
 //! ```compile_fail,E0500
 //! # use gupsync::{machine::Machine, mm::Mm, sync_round, world::Cpu};
@@ -30,24 +53,12 @@
 //! }
 //! ```
 //!
-//! and a request in flight borrows it too: a second one cannot be written into the same slot.
-//!
-//! ```compile_fail,E0499
-//! # use gupsync::{cpumask::CpuSet, machine::Machine, smp_call::Call, sync_round, world::Cpu};
-//! fn two_in_one_slot<M: Machine>(cpu: &mut Cpu<'_, M>, a: CpuSet, b: CpuSet) {
-//!     let first = sync_round::issue(&mut *cpu, Call::Everyone, a, ());
-//!     let second = sync_round::issue(&mut *cpu, Call::Everyone, b, ());
-//!     first.wait();
-//!     second.wait();
-//! }
-//! ```
-//!
 //! Targets cannot be made from a set that a caller names, an empty one say, and no round of a caller's own can be issued:
 //!
 //! ```compile_fail,E0451
-//! # use gupsync::{cpumask::CpuSet, pending_gup_sync::Snapshot, sync_round::Targets, types::CpuId};
-//! fn forge(snapshot: Snapshot<'_>) -> Targets<'_> {
-//!     Targets { snapshot, sender: CpuId(0), need: CpuSet::new(8) }
+//! # use gupsync::{cpumask::CpuSet, pending_gup_sync::Snapshot, sync_round::Seen};
+//! fn forge(snapshot: Snapshot<'_>) -> Seen<'_> {
+//!     Seen { snapshot, need: CpuSet::new(8) }
 //! }
 //! ```
 //!
@@ -94,7 +105,7 @@ impl Standing {
 
 impl<M: Machine> World<M> {
     /// Whether a CPU may be inside a walk of the mm that the unlinker has to wait for. The cases are those of [`crate::proof`];
-    /// there, 1 is the sender itself, and 3 a CPU that is not in the cpumask.
+    /// there, 1 is the CPU that looks, and 3 a CPU that is not in the cpumask.
     fn may_walk(&self, standing: Standing) -> bool {
         match standing {
             // Case 2: only its ack proves anything.
@@ -211,7 +222,7 @@ pub(crate) fn for_each_possible_walker<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, mu
     });
 }
 
-/// Looks at each CPU of the cpumask but `cpu` itself, which sends and so is in no walk.
+/// Looks at each CPU of the cpumask but `cpu` itself, whose task looks and so is in no walk.
 fn scan<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, mut visit: impl FnMut(CpuId, Standing)) {
     // Acquire: pairs with the Release in `leave`; walks before leaving are over.
     mm.cpumask.for_each(Ordering::Acquire, |other| {
@@ -275,8 +286,8 @@ pub struct InFlight<R> {
     round: R,
 }
 
-/// Issues and dispatches `call` from `cpu` to every CPU of `to`, on behalf of `round`. Waits, interrupts on, if there are too
-/// many requests under way.
+/// Issues and dispatches `call` from `cpu` to every CPU of `to`, on behalf of `round`. If too many requests are under way, it
+/// waits for a slot first, interrupts on, but stays where it is.
 ///
 /// # Panics
 ///
@@ -284,13 +295,13 @@ pub struct InFlight<R> {
 pub fn issue<M: Machine, R: Round>(cpu: &mut Cpu<'_, M>, call: Call, to: CpuSet, round: R) -> InFlight<R> {
     let (world, me, targets) = (cpu.world(), cpu.id(), to.len());
     assert!(!to.contains(me), "{me} calls itself");
-    let mut written = None;
-    let mut write = || {
-        written = world.calls.write(me, call, targets);
-        written.is_some()
-    };
-    if targets > 0 && !write() {
-        cpu.wait(write);
+    let write = |home| world.calls.write(home, call, targets);
+    let mut written = if targets > 0 { world.calls.homes(me).find_map(write) } else { None };
+    if targets > 0 && written.is_none() {
+        cpu.wait(|| {
+            written = write(me);
+            written.is_some()
+        });
     }
     if let Some(Written { home, .. }) = written {
         to.for_each(|target| {
@@ -345,13 +356,24 @@ pub fn call_everyone<M: Machine>(cpu: &mut Cpu<'_, M>) {
 }
 
 /// Calls every other CPU; what that covers of `mm` is put down to a sync.
-pub(crate) fn everyone<M: Machine>(cpu: &mut Cpu<'_, M>, call: Call, mm: MmId) {
+fn everyone<M: Machine>(cpu: &mut Cpu<'_, M>, call: Call, mm: MmId) {
+    everyone_and(cpu, call, mm, |_| ());
+}
+
+/// Calls every other CPU, and does `own` where it calls from, which no call goes to.
+pub(crate) fn everyone_and<'w, M: Machine>(
+    cpu: &mut Cpu<'w, M>,
+    call: Call,
+    mm: MmId,
+    own: impl FnOnce(&Cpu<'w, M>),
+) {
     let world = cpu.world();
     let everyone = EveryMm(world.mms().iter().map(|mm| (mm, mm.pending.begin())).collect());
     cpu.may_migrate();
     let mut to = cpu.sets().take();
     (0..world.machine.cpus()).map(CpuId).filter(|other| *other != cpu.id()).for_each(|other| to.insert(other));
     let in_flight = issue(cpu, call, to, everyone);
+    own(cpu);
     for (other, proof) in in_flight.wait(cpu) {
         let event = if other.id == mm { Event::ClearedBySync } else { Event::ClearedByOtherIpi };
         cpu.note(other.id, event, proof.cover().count());

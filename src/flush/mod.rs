@@ -121,7 +121,8 @@ pub fn kernel_range<M: Machine>(cpu: &mut Cpu<'_, M>) {
     if cpu.world().config.invlpgb {
         invlpgb::flush_everything(cpu);
     } else {
-        cpu.world().machine.flush_local(cpu.id(), Range::All);
-        sync_round::everyone(cpu, Call::Kernel, MmId::KERNEL);
+        sync_round::everyone_and(cpu, Call::Kernel, MmId::KERNEL, |cpu| {
+            cpu.world().machine.flush_local(cpu.id(), Range::All);
+        });
     }
 }

@@ -61,13 +61,23 @@ fn a_sender_that_goes_to_a_cpu_that_joins() {
     explore_moving(ONE_MM, &[(elsewhere, unlink_and_reuse::<Pending>), (elsewhere, yield_join_and_walk)]);
 }
 
-/// The ticket that the round covers is another CPU's.
+/// The ticket that the round covers is another CPU's, which sends none.
 #[test]
-#[cfg_attr(loom, ignore = "deep")]
 fn a_round_that_moves_and_an_unlinker() {
+    fn unlink_and_reuse_if_covered(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+        let mm = stage.mm(1);
+        let slot = mm.entry(&stage.world.machine, VA, 2).expect("it exists");
+        let unlinked = policy::unlink(cpu, mm, stage.table, |batch| {
+            batch.clear(slot);
+        });
+        stage.world.machine.pause();
+        if let Ok(table) = mm.pending.redeem(unlinked.into_ticket()) {
+            stage.world.machine.reuse(table);
+        }
+    }
     explore_moving(
         ONE_MM,
-        &[(running, round), (running, yield_and_walk), (elsewhere, unlink_and_reuse::<Pending>)],
+        &[(running, round), (running, yield_and_walk), (elsewhere, unlink_and_reuse_if_covered)],
     );
 }
 

@@ -253,6 +253,31 @@ mod tests {
     }
 
     #[test]
+    fn a_sender_that_moves_has_somewhere_to_go() {
+        for (words, cpus, remedy) in [
+            ("mm_cpus=2", 8, Some("its task goes to a CPU of the mm that is not held; use mm_cpus=3 or more")),
+            ("mm_cpus=2 hold=0", 8, None),
+            ("mm_cpus=3", 8, None),
+            (
+                "mm_cpus=3 touch=on",
+                8,
+                Some("its task goes to a CPU of the mm that is not held; use mm_cpus=4 or more"),
+            ),
+            (
+                "workload=mixed threshold=2",
+                32,
+                Some("its task goes to a CPU of the mm that is not held; use threshold=3 or more"),
+            ),
+            ("mutator=outside", 5, Some("its task goes to a CPU that runs nothing; give the machine cpus=6")),
+            ("mutator=outside mm_cpus=1", 3, None),
+        ] {
+            let spec: Spec = format!("{words} sender=preemptible").parse().expect("a spec");
+            let refused = spec.check(cpus).err().map(|refusal| refusal.to_string());
+            assert_eq!(refused, remedy.map(|remedy| format!("sender=preemptible: {remedy}")), "{words}");
+        }
+    }
+
+    #[test]
     fn pins_are_for_collapses_and_for_workers() {
         for (words, remedy) in [
             ("workload=protect pins=every:4", Some("nothing collapses; use workload=collapse or pins=off")),

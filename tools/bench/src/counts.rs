@@ -227,8 +227,6 @@ counters! {
     foreign_interrupts = Happened(Event::ForeignInterrupt), Timing, [Column("foreign", 80, Always)];
     /// Times that a CPU loaded another mm in place of this one.
     departures = Happened(Event::Departed), Timing, [];
-    /// Times that a mutator's task has gone on on another CPU, its way back included.
-    moves = Happened(Event::Migrated), Exact, [Column("moves", 145, IfAny)];
     /// CPUs inside a walk that could see the table, when its sync was due.
     walking_at_sync = Happened(Event::WalkingAtSync), Timing, [Column("walking", 90, IfAny)];
     /// CPUs counted in `walking_at_sync` whose walk began before the table was unlinked.
@@ -261,6 +259,8 @@ counters! {
     remaps_read = Of(|m| m.remaps_read), Exact, [];
     /// How often a vCPU was preempted.
     preemptions = Happened(Event::Preempted), Exact, [];
+    /// Times that a mutator's task has gone on on another CPU, its way back included.
+    moves = Happened(Event::Migrated), Exact, [Column("moves", 145, IfAny)];
     /// Walkers caught in a table or on a page that was in use elsewhere, or without a page that was to be put back.
     sync_violations = Of(|m| Some(m.sync_violations)), Exact, [];
     /// Accesses caught that used a translation after its flush had completed.

@@ -254,6 +254,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_sender_that_may_be_preempted_moves() {
+        let judge = |words: &str, moves| {
+            let mut row = good(&format!("policy=pending {words}"));
+            row.counts.moves = moves;
+            row.judge()
+        };
+        let is_refused =
+            |words: &str| judge(words, Some(0)).is_err_and(|error| error.contains("preempted moves"));
+        assert!(is_refused("sender=preemptible") && !is_refused("sender=pinned"));
+        assert!(!is_refused("sender=preemptible flushers=1"), "its flushes may all be the flusher's");
+        assert_eq!(judge("sender=preemptible", Some(1)), Ok(()));
+    }
+
+    #[test]
     fn without_the_guard_of_nmis_a_policy_that_trusts_what_is_loaded_may_be_caught() {
         let judge = |words: &str, status| Row { status, ..good(words) }.judge();
         for sample in ["switch", "lazy"] {
