@@ -3,7 +3,7 @@
 //! # Guarantee
 //!
 //! A request is read by its target as it was written. An ack is given after the request was carried out, and all
-//! that the target had done until then is visible to whoever has seen all acks, on any CPU.
+//! that the target had done until then is visible to the task that has seen all acks, on any CPU.
 //!
 //! # Mechanism
 //!
@@ -15,7 +15,7 @@
 //! The last ack frees the slot, whether or not the round is awaited by then. So a slot counts the requests that it has held,
 //! and a round knows by the number of its own that it was answered, though the slot may be another's.
 //!
-//! No slot free: the sender waits for its own, interrupts on. That ends. Whoever holds a slot has sent, or sends without waiting
+//! No slot free: the sender waits for its own, interrupts on. That ends. A sender that holds a slot has sent, or sends without waiting
 //! for anything, and each of its targets answers once it has interrupts on, which it has while it waits for a slot itself.
 //!
 //! Who may send, and what acks prove, is said in [`crate::sync_round`]; what a target does, in [`crate::flush`].
@@ -122,7 +122,7 @@ pub(crate) struct Written {
 pub struct Mailbox {
     inbox: CpuMask,
     /// How many acks are outstanding, in the lowest bits, and above them the number of the request. Changed by updates only:
-    /// whoever reads it, at any time, acquires all acks that came before.
+    /// a read, at any time, acquires all acks that came before.
     state: AtomicU64,
 }
 
@@ -199,7 +199,7 @@ impl SmpCalls {
     }
 
     /// Target, in a context with no walk below it: takes the requests that are for `cpu`, and acknowledges each when
-    /// `carry_out` has returned. What that has done and counted is visible to whoever has the ack.
+    /// `carry_out` has returned. What that has done and counted is visible to the task that has the ack.
     pub(crate) fn serve(&self, cpu: CpuId, mut carry_out: impl FnMut(Call)) {
         self.mailbox(cpu).take(|home| {
             carry_out(self.0[home.0].read());

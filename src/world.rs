@@ -111,7 +111,7 @@ impl<M: Machine> Drop for World<M> {
 }
 
 /// A task on the CPU that it runs on, interrupts on. Sending interrupts, switching and sleeping need it mutably, and so does
-/// going to another CPU: whoever borrows it stays where it is.
+/// going to another CPU: while it is borrowed, the task stays where it is.
 pub struct Cpu<'w, M: Machine> {
     world: &'w World<M>,
     id: CpuId,

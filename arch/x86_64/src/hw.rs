@@ -30,38 +30,6 @@ pub fn set_cpus(cpus: usize) {
     CPUS.store(cpus as u64, Ordering::Relaxed);
 }
 
-/// Sleeps until `until` holds, as [`halt_until`] does. Tasks that come meanwhile are run.
-pub fn park(mut until: impl FnMut() -> bool) {
-    let own = cpu_id::get();
-    let mut is_over = false;
-    while !is_over {
-        halt_until(|| {
-            is_over = until();
-            is_over || task::is_coming(own)
-        });
-        task::host(own);
-    }
-}
-
-/// Halts until `until` holds, looking after each maskable interrupt. An NMI ends a halt too, but means nothing to what is
-/// waited for: the CPU halts again without a look, as it would where the hardware carries out INVLPGB.
-pub fn halt_until(mut until: impl FnMut() -> bool) {
-    loop {
-        // Off while looking: an interrupt that comes after the look ends the halt.
-        interrupts::disable();
-        if until() {
-            interrupts::enable();
-            return;
-        }
-        let before = cpu_id::interrupts_taken();
-        while cpu_id::interrupts_taken() == before {
-            interrupts::enable_and_hlt();
-            interrupts::disable();
-        }
-        interrupts::enable();
-    }
-}
-
 /// The CPUs, their interrupts, TLBs and memory, and what is counted of them.
 pub struct Hw {
     counters: Counters,
@@ -204,7 +172,7 @@ impl Spin for Hw {
 
 impl Bench for Hw {
     fn park(&self, _: CpuId, until: impl FnMut() -> bool) {
-        park(until);
+        task::park(until);
     }
 
     /// By one command if it is every other CPU: to QEMU each command is a reason to look at every CPU.

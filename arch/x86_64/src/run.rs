@@ -61,7 +61,7 @@ pub fn serve(cpu: CpuId) -> ! {
     let mut seen = 0;
     loop {
         // Acquire: pairs with the Release in `with_run`.
-        hw::park(|| PHASE.load(Ordering::Acquire) != seen);
+        task::park(|| PHASE.load(Ordering::Acquire) != seen);
         seen += 1;
         if seen % 2 == 0 {
             // Release: pairs with the Acquire in `with_run`.

@@ -2,7 +2,7 @@
 //!
 //! # Guarantee
 //!
-//! A task that [`preempt`] moves goes on on the next CPU of its route, once what runs there sleeps ([`host`]), and sees all that
+//! A task that [`preempt`] moves goes on on the next CPU of its route, once what runs there sleeps ([`park`]), and sees all that
 //! it has done before. No two CPUs run on one stack: the CPU that it leaves hands it on when it is on a stack of its own. There
 //! it sleeps, takes interrupts, and takes in whatever task comes.
 //!
@@ -18,9 +18,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use gupsync::types::CpuId;
 use spin::Once;
+use x86_64::instructions::interrupts;
 
 use crate::apic::Command;
-use crate::{apic, cpu_id, hw, percpu, vector};
+use crate::{apic, cpu_id, percpu, vector};
 
 /// A task's route: the CPUs on which it goes on, the next one first. `None` is the end of it.
 pub type Route = [Option<CpuId>; 2];
@@ -57,7 +58,11 @@ pub fn init(cpus: usize) {
 }
 
 fn seat(cpu: CpuId) -> &'static Seat {
-    &SEATS.get().expect("made before there is more than one CPU")[cpu.0]
+    &seats()[cpu.0]
+}
+
+fn seats() -> &'static [Seat] {
+    SEATS.get().expect("made before there is more than one CPU")
 }
 
 /// The task that begins on `cpu` may leave it: gives that a stack for what runs there meanwhile. Called by one CPU, before
@@ -66,7 +71,7 @@ pub fn prepare(cpu: CpuId) {
     let own = seat(cpu);
     // Relaxed: told to the CPU with what it is to run.
     if own.stand_in.load(Ordering::Relaxed) == 0 {
-        let top = percpu::map_stand_in_stack(cpu, hw::cpus());
+        let top = percpu::map_stand_in_stack(cpu, seats().len());
         own.stand_in.store(begin_on(top), Ordering::Relaxed);
     }
 }
@@ -113,15 +118,42 @@ pub fn preempt(own: CpuId) -> CpuId {
     there
 }
 
-/// Whether a task is to go on on this CPU.
-pub fn is_coming(own: CpuId) -> bool {
-    // Relaxed: a hint; `host` acquires.
-    seat(own).coming.load(Ordering::Relaxed) != 0
+/// Sleeps until `until` holds, looking after each maskable interrupt. Tasks that come meanwhile are run.
+pub fn park(mut until: impl FnMut() -> bool) {
+    let own = cpu_id::get();
+    let mut is_over = false;
+    while !is_over {
+        halt_until(|| {
+            is_over = until();
+            is_over || is_coming(own)
+        });
+        run_task(own, &seat(own).host);
+    }
 }
 
-/// The own flow of this CPU, asleep with interrupts on: runs the task that has come, if one has, until that leaves.
-pub fn host(own: CpuId) {
-    run_task(own, &seat(own).host);
+/// Halts until `until` holds, looking after each maskable interrupt. An NMI ends a halt too, but means nothing to what is
+/// waited for: the CPU halts again without a look, as it would where the hardware carries out INVLPGB.
+fn halt_until(mut until: impl FnMut() -> bool) {
+    loop {
+        // Off while looking: an interrupt that comes after the look ends the halt.
+        interrupts::disable();
+        if until() {
+            interrupts::enable();
+            return;
+        }
+        let before = cpu_id::interrupts_taken();
+        while cpu_id::interrupts_taken() == before {
+            interrupts::enable_and_hlt();
+            interrupts::disable();
+        }
+        interrupts::enable();
+    }
+}
+
+/// Whether a task is to go on on this CPU.
+fn is_coming(own: CpuId) -> bool {
+    // Relaxed: a hint; `run_task` acquires.
+    seat(own).coming.load(Ordering::Relaxed) != 0
 }
 
 /// Runs the task that has come, if one has. What runs now is saved in `flow`.
@@ -153,7 +185,7 @@ extern "C" fn stand_in() -> ! {
     let own = cpu_id::get();
     hand_on(own);
     loop {
-        hw::halt_until(|| is_coming(own));
+        halt_until(|| is_coming(own));
         run_task(own, &seat(own).stand_in);
     }
 }
