@@ -69,6 +69,8 @@ pub enum Event {
     Hypercall,
     /// A vCPU was preempted.
     Preempted,
+    /// A task that was preempted has gone on on another CPU.
+    Migrated,
     /// CPUs inside a walk that could see the table, when its sync was due.
     WalkingAtSync,
     /// Those of them whose walk began before the table was unlinked.

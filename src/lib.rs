@@ -7,7 +7,7 @@
 //!
 //! 1. Unlinking tables *sets*: a [`Ticket`] is taken, after the entries are cleared and a full fence (F1).
 //! 2. A real interrupt that reaches all possible walkers of the mm *clears*: every ticket taken before the round looked
-//!    for its targets is covered once all have acknowledged from their maskable handlers, from any sender, for any reason.
+//!    for its targets is covered once all have acknowledged, with no walk below, from any sender, for any reason.
 //!    INVLPGB, hypercalls and NMIs clear nothing: they do not wait for a walker's `sti`.
 //! 3. Tables come out of their ticket, for reuse, only when it is covered. If it is not, the possible walkers of the mm are
 //!    interrupted, and no others. If it is, the sync is skipped.

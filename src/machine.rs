@@ -4,7 +4,7 @@
 //! reaches the world, and every count and trace point passes here, once ([`Machine::note`], [`Machine::send`]).
 //!
 //! A machine delivers interrupts by itself. Its handler for a flush, sync or other interrupt on a CPU calls
-//! [`World::interrupt`](crate::world::World::interrupt) there, interrupts off, and nothing else may call it.
+//! [`World::interrupt`](crate::world::World::interrupt) there, interrupts off.
 
 use crate::atomic::AtomicU64;
 use crate::detect::Violation;
@@ -26,15 +26,21 @@ pub trait Machine: Sync {
     /// Waits, interrupts on, until `until` holds. Called by a sender for its acks, by an ASID transition, by a grace period.
     fn wait(&self, cpu: CpuId, until: impl FnMut() -> bool);
 
+    /// The task that runs on `cpu`, interrupts on, may be preempted here. Returns the CPU on which it goes on, which sees all
+    /// that it has done. Called by [`Cpu::may_migrate`](crate::world::Cpu::may_migrate): a sender between its snapshot and its
+    /// look, and before it waits.
+    fn preempt(&self, cpu: CpuId) -> CpuId {
+        cpu
+    }
+
     /// Interrupts `to` for `cause`, on behalf of `mm`, and counts it where it is sent. Called by
     /// [`crate::sync_round::issue`].
     ///
     /// Everything this CPU wrote before is visible to the handler.
     fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId);
 
-    /// Counts that `cpu` has carried out a request of `sender`'s for `mm`, and is about to acknowledge it. Called by the
-    /// handler.
-    fn acked(&self, cpu: CpuId, sender: CpuId, cause: Cause, mm: MmId);
+    /// Counts that `cpu` has carried out a request for `mm`, and is about to acknowledge it. Called by the handler.
+    fn acked(&self, cpu: CpuId, cause: Cause, mm: MmId);
 
     /// Loads a page-table root under `asid`. If that is the local one, it is empty of translations; what this CPU has
     /// cached under a global one may stay, since INVLPGB keeps it up to date. Called by [`crate::switch_mm`].

@@ -17,8 +17,8 @@
 //! ```text
 //! Batch --unlink--> Ticket ------------------------------redeem--> the tables
 //!                                                          ^ synced >= ticket
-//! begin --> Snapshot --possible_walkers--> Targets --all acked--> AckedByAll --cover--> synced moves
-//!           (modified)                     (cpumask)
+//! begin --> Begun ------possible_walkers--> Targets --issue--> InFlight --all acked--> AckedByAll --cover--> synced moves
+//!           (Snapshot: modified)            (cpumask)
 //! ```
 //!
 //! This file performs no I/O. [`crate::sync_round`] decides whom a round interrupts, and makes the `Targets`.
@@ -122,7 +122,7 @@ pub struct Snapshot<'mm> {
     seen: u64,
 }
 
-/// Proof that every CPU was the sender, in no walk of the mm that matters, or acknowledged from its maskable handler, all of
+/// Proof that every CPU was the one that looked, in no walk of the mm that matters, or acknowledged with no walk below, all of
 /// it after the snapshot.
 #[must_use = "the round is over, but `synced` has not moved yet"]
 pub struct AckedByAll<'mm> {

@@ -21,16 +21,22 @@
 //!
 //! `synced` moves only in [`cover`], by a token that only a round can make. Whom the round interrupts is decided in one place,
 //! [`possible_walkers`], and its match arms are the cases below. So it is enough to look at one round `R`, of a
-//! sender `s`, that covers `t`, and at one CPU `c`. In order, the unlinker did: *clears, F1, ticket `t`*. In order, `R` did:
+//! task `s`, that covers `t`, and at one CPU `c`. In order, the unlinker did: *clears, F1, ticket `t`*. In order, `R` did:
 //! *snapshot* (it read `modified >= t`, Acquire), *cpumask*, *state of each CPU found there*, *send*, *all acks in* (Acquire),
 //! *cover* (Release). The ticket's Release and the snapshot's Acquire put the clears and F1 before all the rest of `R`.
+//! The look and the sends are on one CPU, `l`. The snapshot may have been taken, and the acks may be awaited, on others.
 //!
 //! # Each CPU, each case
 //!
-//! 1. **`c` is the sender.** It is inside no walk: a walk runs in [`Cpu::irqs_off`], which borrows what issuing needs.
-//! 2. **`c` was interrupted and answered.** The ack comes from the maskable handler; a walk keeps those off. So each walk of
-//!    `c` was over when the handler ran (its ack releases, the sender acquires), or began after it. The handler read the
-//!    request (inbox, Release to Acquire) that was written after the clears: what walks later sees them.
+//! 1. **`c` is `l`, the CPU that looked.** `s` runs there, and is inside no walk: a walk runs in [`Cpu::irqs_off`], which borrows
+//!    what looking needs. So each walk of another task on `l` was over before `s` came, or begins after `s` has left, or been
+//!    interrupted by an NMI, after the snapshot: it sees the clears. Nothing but handlers runs on `l` between look and sends.
+//!    *The CPU of the snapshot, if `s` has left it, is a `c` like any other*: it is looked at.
+//! 2. **`c` was interrupted and answered.** The ack comes from a context with no walk below it: the maskable handler, because
+//!    a walk keeps those off, or a task between its walks. So each walk of `c` was over when it answered (its ack releases,
+//!    `s` acquires, on any CPU), or began after that. It read the request (inbox, Release to Acquire) that was written
+//!    after the clears: what walks later sees them. A request belongs to `R` and not to `l`: other rounds of `l`, before and
+//!    after, have other slots, or this one when it was answered.
 //! 3. **`R` did not find `c` in the cpumask.** Either `c` had left: then its bit was cleared by [`leave`](crate::switch_mm)
 //!    with Release, in a handler, where no walk is, and `R` acquired that. Or its bit is set later than `R` looked. `c` sets
 //!    it, then F3, then walks. F1 came before `R`'s look. Two full fences are in one order for all: if F3 came first, `R` would
@@ -111,12 +117,19 @@
 //!   Dropped: `request-is-read/posted-first`.
 //! - *Interrupts that are sent are taken, some time.* No function has to: `csd_lock_wait` only complains
 //!   (`csd_lock_wait_toolong`). Dropped, a round never ends, and covers nothing. Nothing here is about *when*.
-//! - *An acknowledgement is given by the maskable handler alone.* `generic_smp_call_function_single_interrupt`. The queue is
-//!   also served by `do_idle`, by the stopper (`migration_cpu_stop`) and by a dying CPU (`smpcfd_dying_cpu`): none of these
-//!   has a walk below it. Dropped: mutants `ack-from-a-polled-queue` and `nmi-counts-as-an-ipi`.
-//! - *A sender looks at its targets and sends on one CPU, which it leaves out.* In 7.2 `smp_call_function_many_cond` asserts
-//!   that preemption is off; in 7.3 a sender may migrate before it looks, and while it waits, which is harmless
-//!   (`sender-migrates` holds). Here it stays until its last ack. Dropped: `sender-migrates/look-here-snapshot-there`.
+//! - *An acknowledgement is given in a context with no walk below it.* The maskable handler is one
+//!   (`generic_smp_call_function_single_interrupt`). `flush_smp_call_function_queue` is called by `do_idle`, and from the stopper
+//!   (`migration_cpu_stop`), too; a dying CPU calls it in `smpcfd_dying_cpu`. These are tasks, which walk nothing then
+//!   ([`Cpu::serve`]). Dropped: mutants `ack-from-a-polled-queue` and `nmi-counts-as-an-ipi`.
+//! - *A snapshot comes before the look, and the look and the sends are on one CPU, which is left out.* In 7.2
+//!   `smp_call_function_many_cond` asserts that preemption is off; in 7.3 a sender may migrate before it looks, and while it
+//!   waits. Here it may too ([`Cpu::may_migrate`]). Dropped: mutants `look-here-and-snapshot-there`, and `sender-migrates/look-here-snapshot-there`.
+//! - *What a sender does to its own TLB it does on the CPU that it has left out.* `flush_tlb_func` between `get_cpu` and
+//!   `put_cpu`. Walkers need no more than the item before: every CPU that `s` has been on since its snapshot is in case 1.
+//!   Dropped: mutants `look-here-and-send-there` and `own-part-of-a-flush-elsewhere`. Likewise TLBSYNC, on the CPU of its
+//!   INVLPGBs: mutant `tlbsync-on-another-cpu`.
+//! - *A slot is written again only when it was answered, and a round knows its own acks.* `csd_lock`, `csd_unlock`. Dropped:
+//!   mutants `slot-reused-before-it-is-answered`, `slot-of-the-cpu-that-waits` and `next-request-hides-the-answer`.
 //! - *A switch, and coming back from lazy mode, run with interrupts off throughout.* `switch_mm_irqs_off`, called by
 //!   `context_switch` and by `switch_mm` (`local_irq_save`). Dropped: mutants `switch-with-interrupts-on` and
 //!   `unlazy-with-interrupts-on`.
@@ -150,4 +163,6 @@
 //! [`begin`]: crate::pending_gup_sync::PendingGupSync
 //! [`possible_walkers`]: crate::sync_round::possible_walkers
 //! [`Cpu::irqs_off`]: crate::world::Cpu::irqs_off
+//! [`Cpu::may_migrate`]: crate::world::Cpu::may_migrate
+//! [`Cpu::serve`]: crate::world::Cpu::serve
 //! [`Machine::send`]: crate::machine::Machine::send

@@ -3,13 +3,22 @@
 //! # Guarantee
 //!
 //! A request is read by its target as it was written. An ack is given after the request was carried out, and all
-//! that the target had done until then is visible to the sender that has seen all acks.
+//! that the target had done until then is visible to the task that has seen all acks, on any CPU.
 //!
 //! # Mechanism
 //!
-//! A CPU has one request at a time, in its own slot. The sender's bit in a target's inbox stands for the request: the
-//! APIC may coalesce interrupts, bits it cannot lose. Who may send, and what acks prove, is said in
-//! [`crate::sync_round`]; what a target does, in [`crate::flush`].
+//! A request belongs to its round, not to the CPU that sends it: it is written down in a *slot*, and of one CPU's rounds
+//! several may be in flight. There are as many slots as CPUs, and each is the *home* of one CPU, which names it: a sender
+//! takes its own if it is free, and else the next that is. The slot's bit in a target's inbox stands for the request: the
+//! APIC may coalesce interrupts, bits it cannot lose.
+//!
+//! The last ack frees the slot, whether or not the round is awaited by then. So a slot counts the requests that it has held,
+//! and a round knows by the number of its own that it was answered, though the slot may be another's.
+//!
+//! No slot free: the sender waits for its own, interrupts on. That ends. A sender that holds a slot has sent, or sends without waiting
+//! for anything, and each of its targets answers once it has interrupts on, which it has while it waits for a slot itself.
+//!
+//! Who may send, and what acks prove, is said in [`crate::sync_round`]; what a target does, in [`crate::flush`].
 
 use alloc::boxed::Box;
 use crossbeam_utils::CachePadded;
@@ -70,19 +79,13 @@ impl Call {
     }
 }
 
-/// The CPUs that have acknowledged a request of one sender. Made where all acks have been awaited, and nowhere else.
+/// The CPUs that have acknowledged a request. Made where all acks have been awaited, and nowhere else.
 pub struct Acks {
-    sender: CpuId,
     by: CpuSet,
     others: usize,
 }
 
 impl Acks {
-    /// The sender that was answered.
-    pub fn sender(&self) -> CpuId {
-        self.sender
-    }
-
     /// The CPUs that answered.
     pub fn by(&self) -> &CpuSet {
         &self.by
@@ -99,56 +102,73 @@ impl Acks {
     }
 }
 
-/// The slots of all CPUs.
+/// The slots and inboxes of all CPUs.
 pub(crate) struct SmpCalls(Box<[CachePadded<Slot>]>);
 
 struct Slot {
     mailbox: Mailbox,
-    /// What this CPU wants from others: the fields of one [`Call`], valid while its bit is in some inbox.
+    /// What its holder wants from others: the fields of one [`Call`], valid while its bit is in some inbox.
     request: [AtomicU64; 5],
 }
 
-/// Who wants something from one CPU, and how many acks that CPU itself still waits for.
-pub struct Mailbox {
-    inbox: CpuMask,
-    outstanding: AtomicU64,
+/// A request that was written down: its slot, by that slot's home, and its number there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    pub(crate) home: CpuId,
+    pub(crate) number: u64,
 }
 
+/// Of one CPU: which slots want something from it, and how many acks its own slot still waits for.
+pub struct Mailbox {
+    inbox: CpuMask,
+    /// How many acks are outstanding, in the lowest bits, and above them the number of the request. Changed by updates only:
+    /// a read, at any time, acquires all acks that came before.
+    state: AtomicU64,
+}
+
+/// The bits of [`Mailbox::state`] that count acks: more than there are CPUs.
+const ACKS: u64 = 0xffff;
+
 impl Mailbox {
-    /// Empty, for `cpus` CPUs.
+    /// Empty and free, for `cpus` CPUs.
     pub fn new(cpus: usize) -> Self {
-        Mailbox { inbox: CpuMask::new(cpus), outstanding: AtomicU64::new(0) }
+        Mailbox { inbox: CpuMask::new(cpus), state: AtomicU64::new(0) }
     }
 
-    /// Sender: expects `acks` acks to the request that it has written down, before it posts it anywhere.
-    pub fn expect(&self, acks: usize) {
-        // Relaxed: the Release of each `post` publishes it.
-        self.outstanding.store(acks as u64, Ordering::Relaxed);
+    /// Sender: takes the slot, if it is free, for a request that expects so many acks, one at least. The request's number.
+    pub fn claim(&self, acks: usize) -> Option<u64> {
+        let next = |state: u64| (state & !ACKS) + ACKS + 1 + acks as u64;
+        let claim = |state: u64| (state & ACKS == 0).then(|| next(state));
+        // Acquire: pairs with the Release of each `ack`; what the targets read of the last request, they have read.
+        // Relaxed on failure: another slot is tried.
+        let before = self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, claim);
+        before.ok().map(|state| next(state) & !ACKS)
     }
 
-    /// Sender `from`: its request is for the owner of this mailbox too. Publishes what the sender wrote before.
-    pub fn post(&self, from: CpuId) {
+    /// Sender: the request in the slot of `home` is for the owner of this mailbox too. Publishes what the sender wrote before.
+    pub fn post(&self, home: CpuId) {
         // Release: pairs with the Acquire of `drain`; publishes the request.
-        self.inbox.insert(from, Ordering::Release);
+        self.inbox.insert(home, Ordering::Release);
     }
 
-    /// Target: visits the senders that want something, each once.
+    /// Target: visits the slots that hold something for it, each once.
     pub fn take(&self, visit: impl FnMut(CpuId)) {
         // Acquire: pairs with the Release of `post`; the request is read as it was written.
         self.inbox.drain(Ordering::Acquire, visit);
     }
 
-    /// Target: has carried out the request of this mailbox's owner.
+    /// Target: has carried out the request of this slot.
     pub fn ack(&self) {
-        // Release: pairs with the Acquire in `is_answered`; all that the target did before it answered.
-        self.outstanding.fetch_sub(1, Ordering::Release);
+        // Release: pairs with the Acquire in `is_answered`, and in `claim`; all that the target did before it answered.
+        self.state.fetch_sub(1, Ordering::Release);
     }
 
-    /// Sender: whether all acks are in.
-    pub fn is_answered(&self) -> bool {
+    /// Sender, on any CPU: whether all acks to request `number` are in. The slot may hold another by now.
+    pub fn is_answered(&self, number: u64) -> bool {
         // Acquire: pairs with the Release of each `ack`. All that the targets did before they answered, their walks
         // above all, happened before what the sender does next.
-        self.outstanding.load(Ordering::Acquire) == 0
+        let state = self.state.load(Ordering::Acquire);
+        state & !ACKS != number || state & ACKS == 0
     }
 
     /// Whether no CPU wants anything. A hint.
@@ -164,19 +184,26 @@ impl SmpCalls {
         SmpCalls((0..cpus).map(|_| CachePadded::new(slot())).collect())
     }
 
-    /// Writes `call` down as `sender`'s one request, to be acknowledged by `targets` CPUs.
-    pub(crate) fn write(&self, sender: CpuId, call: Call, targets: usize) {
-        let own = &self.0[sender.0];
-        own.write(call);
-        own.mailbox.expect(targets);
+    /// The slots, by their homes, in the order in which `sender` tries them.
+    pub(crate) fn homes(&self, sender: CpuId) -> impl Iterator<Item = CpuId> {
+        let cpus = self.0.len();
+        (0..cpus).map(move |next| CpuId((sender.0 + next) % cpus))
     }
 
-    /// Target: takes the requests that are for `cpu`, and acknowledges each when `carry_out` has returned. What that has
-    /// done and counted is visible to the sender that has the ack.
-    pub(crate) fn serve(&self, cpu: CpuId, mut carry_out: impl FnMut(CpuId, Call)) {
-        self.mailbox(cpu).take(|sender| {
-            carry_out(sender, self.0[sender.0].read());
-            self.mailbox(sender).ack();
+    /// Writes `call` down, to be acknowledged by `targets` CPUs, one at least, if the slot of `home` is free.
+    pub(crate) fn write(&self, home: CpuId, call: Call, targets: usize) -> Option<Written> {
+        let slot = &self.0[home.0];
+        let number = slot.mailbox.claim(targets)?;
+        slot.write(call);
+        Some(Written { home, number })
+    }
+
+    /// Target, in a context with no walk below it: takes the requests that are for `cpu`, and acknowledges each when
+    /// `carry_out` has returned. What that has done and counted is visible to the task that has the ack.
+    pub(crate) fn serve(&self, cpu: CpuId, mut carry_out: impl FnMut(Call)) {
+        self.mailbox(cpu).take(|home| {
+            carry_out(self.0[home.0].read());
+            self.mailbox(home).ack();
         });
     }
 
@@ -185,9 +212,9 @@ impl SmpCalls {
         &self.0[cpu.0].mailbox
     }
 
-    /// The acks to `sender`, which has awaited them, of the CPUs in `by`.
-    pub(crate) fn acks(&self, sender: CpuId, by: CpuSet) -> Acks {
-        Acks { sender, by, others: self.0.len() - 1 }
+    /// The acks of the CPUs in `by`, which have been awaited.
+    pub(crate) fn acks(&self, by: CpuSet) -> Acks {
+        Acks { by, others: self.0.len() - 1 }
     }
 }
 
@@ -200,8 +227,8 @@ impl Slot {
     const FLUSH_SMALL: u64 = 5;
     const FLUSH_HUGE: u64 = 6;
 
-    // Relaxed in both: the mailboxes publish the words; the slot is not written again before all acks (Release) were
-    // awaited (Acquire).
+    // Relaxed in both: the mailboxes publish the words; the slot is not written again before all acks (Release) are in
+    // (Acquire, in `claim`).
     fn write(&self, call: Call) {
         let words = match call {
             Call::Sync(mm) => [Self::SYNC, mm.word(), 0, 0, 0],

@@ -2,12 +2,13 @@
 //!
 //! # Guarantee
 //!
-//! When [`InFlight::wait`] returns, every CPU asked has run the request in its maskable interrupt handler, after
-//! [`issue`] was called: it was outside every interrupts-off section, hence outside every walk, at one moment in between.
-//! All it had done until then is visible to the sender.
+//! When [`InFlight::wait`] returns, every CPU asked has run the request in a context with no walk below it
+//! ([`crate::flush::answer`]), after [`issue`] was called: it was outside every walk at one moment in between. All it had done
+//! until then is visible to the task that has waited.
 //!
 //! An [`AckedByAll`] comes out only if the CPUs that may be walking the mm were looked for after the snapshot, by
-//! [`possible_walkers`] or as every CPU of the machine, and all of them have acknowledged to the CPU that looked.
+//! [`possible_walkers`] or as every CPU of the machine, and all of them have acknowledged. One CPU is left out: the one on which
+//! the task has looked.
 //!
 //! Three stages, and what each does *not* promise:
 //!
@@ -20,8 +21,30 @@
 //!
 //! # Mechanism
 //!
-//! A CPU has one request at a time and waits with interrupts on: two senders serve each other. A sender cannot be inside
-//! a walk: [`Cpu::irqs_off`] borrows the CPU that issuing needs,
+//! A task may be preempted, and go on on another CPU, between its snapshot and its look, and before it waits: a [`Begun`] is of
+//! no CPU, and neither is an [`InFlight`], of which a task may have several. It waits with interrupts on: two senders serve
+//! each other. In between it stays. [`Targets`] keep the CPU on which they were found until all is sent: it is the one that
+//! was left out, since the task that runs there is in no walk.
+//!
+//! ```compile_fail,E0499
+//! # use gupsync::{cpumask::CpuSet, machine::Machine, mm::Mm, smp_call::Call, sync_round, world::Cpu};
+//! fn looks_here_and_sends_there<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, to: CpuSet) {
+//!     let begun = sync_round::begin(cpu, mm);
+//!     let targets = sync_round::possible_walkers(cpu, begun);
+//!     cpu.may_migrate();
+//!     let in_flight = targets.issue(Call::Sync(mm.id), to);
+//! }
+//! ```
+//!
+//! A snapshot comes first: nothing looks for targets without one. And a sender cannot be inside a walk: [`Cpu::irqs_off`]
+//! borrows the CPU that issuing needs.
+//!
+//! ```compile_fail,E0061
+//! # use gupsync::{machine::Machine, sync_round, world::Cpu};
+//! fn looks_before_its_snapshot<M: Machine>(cpu: &mut Cpu<'_, M>) {
+//!     let targets = sync_round::possible_walkers(cpu);
+//! }
+//! ```
 //!
 //! ```compile_fail,E0500
 //! # use gupsync::{machine::Machine, mm::Mm, sync_round, world::Cpu};
@@ -30,24 +53,12 @@
 //! }
 //! ```
 //!
-//! and a request in flight borrows it too: a second one cannot be written into the same slot.
-//!
-//! ```compile_fail,E0499
-//! # use gupsync::{cpumask::CpuSet, machine::Machine, smp_call::Call, sync_round, world::Cpu};
-//! fn two_in_one_slot<M: Machine>(cpu: &mut Cpu<'_, M>, a: CpuSet, b: CpuSet) {
-//!     let first = sync_round::issue(&mut *cpu, Call::Everyone, a, ());
-//!     let second = sync_round::issue(&mut *cpu, Call::Everyone, b, ());
-//!     first.wait();
-//!     second.wait();
-//! }
-//! ```
-//!
 //! Targets cannot be made from a set that a caller names, an empty one say, and no round of a caller's own can be issued:
 //!
 //! ```compile_fail,E0451
-//! # use gupsync::{cpumask::CpuSet, pending_gup_sync::Snapshot, sync_round::Targets, types::CpuId};
-//! fn forge(snapshot: Snapshot<'_>) -> Targets<'_> {
-//!     Targets { snapshot, sender: CpuId(0), need: CpuSet::new(8) }
+//! # use gupsync::{cpumask::CpuSet, pending_gup_sync::Snapshot, sync_round::Seen};
+//! fn forge(snapshot: Snapshot<'_>) -> Seen<'_> {
+//!     Seen { snapshot, need: CpuSet::new(8) }
 //! }
 //! ```
 //!
@@ -60,9 +71,6 @@
 //! }
 //! ```
 
-use core::borrow::BorrowMut;
-use core::marker::PhantomData;
-
 use arrayvec::ArrayVec;
 
 use crate::atomic::Ordering;
@@ -71,7 +79,7 @@ use crate::event::Event;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::pending_gup_sync::{AckedByAll, Snapshot};
-use crate::smp_call::{Acks, Call};
+use crate::smp_call::{Acks, Call, Written};
 use crate::types::{CpuId, MAX_MMS, MmId, MmSet};
 use crate::world::{Cpu, IrqsOff, World};
 
@@ -97,7 +105,7 @@ impl Standing {
 
 impl<M: Machine> World<M> {
     /// Whether a CPU may be inside a walk of the mm that the unlinker has to wait for. The cases are those of [`crate::proof`];
-    /// there, 1 is the sender itself, and 3 a CPU that is not in the cpumask.
+    /// there, 1 is the CPU that looks, and 3 a CPU that is not in the cpumask.
     fn may_walk(&self, standing: Standing) -> bool {
         match standing {
             // Case 2: only its ack proves anything.
@@ -126,34 +134,74 @@ impl<M: Machine> World<M> {
     }
 }
 
-/// A snapshot, and the CPUs that may be walking: all of them must acknowledge. Made by [`possible_walkers`].
+/// The CPUs that may be walking, found on the CPU that is left out, and that CPU: it is kept, so that the task sends from where
+/// it has looked. Made by [`possible_walkers`].
 #[must_use = "targets must be interrupted and their acks awaited"]
-pub struct Targets<'mm> {
+pub struct Targets<'c, 'w, 'mm, M: Machine> {
+    cpu: &'c mut Cpu<'w, M>,
+    seen: Seen<'mm>,
+}
+
+/// A snapshot, and the CPUs found after it: all of them must acknowledge.
+pub struct Seen<'mm> {
     snapshot: Snapshot<'mm>,
-    /// Who looked, and therefore is in no walk. An ack to another CPU says nothing of this one.
-    sender: CpuId,
     need: CpuSet,
 }
 
-impl Targets<'_> {
+impl<'c, 'w, 'mm, M: Machine> Targets<'c, 'w, 'mm, M> {
     /// The CPUs whose acks are needed.
     pub fn need(&self) -> &CpuSet {
-        &self.need
+        &self.seen.need
+    }
+
+    /// Issues and dispatches `call` to every CPU of `to`, then does `own`, interrupts off, what the sender itself has to do.
+    pub(crate) fn issue_and(
+        self,
+        call: Call,
+        to: CpuSet,
+        own: impl FnOnce(&IrqsOff<'w, M>),
+    ) -> InFlight<Seen<'mm>> {
+        let in_flight = issue(self.cpu, call, to, self.seen);
+        self.cpu.irqs_off(own);
+        in_flight
+    }
+
+    /// Issues and dispatches `call` to every CPU of `to`.
+    pub fn issue(self, call: Call, to: CpuSet) -> InFlight<Seen<'mm>> {
+        issue(self.cpu, call, to, self.seen)
     }
 }
 
-/// Decides whom a round of `cpu` for `mm` interrupts: the CPUs that may be inside a walk of it. The only place that does.
-pub fn possible_walkers<'mm, M: Machine>(cpu: &mut Cpu<'_, M>, mm: &'mm Mm) -> Targets<'mm> {
-    look(cpu, mm, |_, _| ())
+/// A round that has its snapshot, and has not looked for its targets. It may do so on any CPU. Made by [`begin`].
+#[must_use = "a snapshot covers nothing until every possible walker has acknowledged"]
+pub struct Begun<'mm> {
+    mm: &'mm Mm,
+    snapshot: Snapshot<'mm>,
+}
+
+/// Begins a round for `mm`: takes its snapshot. Afterwards the task may be preempted.
+pub fn begin<'mm, M: Machine>(cpu: &mut Cpu<'_, M>, mm: &'mm Mm) -> Begun<'mm> {
+    let snapshot = mm.pending.begin();
+    cpu.may_migrate();
+    Begun { mm, snapshot }
+}
+
+/// Decides whom a round interrupts: the CPUs that may be inside a walk of the mm, but for `cpu`, which looks. The only place
+/// that does.
+pub fn possible_walkers<'c, 'w, 'mm, M: Machine>(
+    cpu: &'c mut Cpu<'w, M>,
+    begun: Begun<'mm>,
+) -> Targets<'c, 'w, 'mm, M> {
+    look(cpu, begun, |_, _| ())
 }
 
 /// [`possible_walkers`], for a sender that has to interrupt some other CPUs of the cpumask too: it visits them all.
-pub(crate) fn look<'mm, M: Machine>(
-    cpu: &mut Cpu<'_, M>,
-    mm: &'mm Mm,
+pub(crate) fn look<'c, 'w, 'mm, M: Machine>(
+    cpu: &'c mut Cpu<'w, M>,
+    begun: Begun<'mm>,
     mut visit: impl FnMut(CpuId, Standing),
-) -> Targets<'mm> {
-    let snapshot = mm.pending.begin();
+) -> Targets<'c, 'w, 'mm, M> {
+    let Begun { mm, snapshot } = begun;
     let mut need = cpu.sets().take();
     let world = cpu.world();
     scan(cpu, mm, |other, standing| {
@@ -162,7 +210,7 @@ pub(crate) fn look<'mm, M: Machine>(
         }
         visit(other, standing);
     });
-    Targets { snapshot, sender: cpu.id(), need }
+    Targets { cpu, seen: Seen { snapshot, need } }
 }
 
 /// [`possible_walkers`], for an unlinker that has cleared its entries (F1) and leaves the round to another: it visits them.
@@ -174,7 +222,7 @@ pub(crate) fn for_each_possible_walker<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, mu
     });
 }
 
-/// Looks at each CPU of the cpumask but `cpu` itself, which sends and so is in no walk.
+/// Looks at each CPU of the cpumask but `cpu` itself, whose task looks and so is in no walk.
 fn scan<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, mut visit: impl FnMut(CpuId, Standing)) {
     // Acquire: pairs with the Release in `leave`; walks before leaving are over.
     mm.cpumask.for_each(Ordering::Acquire, |other| {
@@ -204,12 +252,11 @@ impl Round for () {
     fn finish(self, _: &Acks, _: &mut SetPool) {}
 }
 
-impl<'mm> Round for Targets<'mm> {
+impl<'mm> Round for Seen<'mm> {
     type Outcome = Option<AckedByAll<'mm>>;
 
     fn finish(self, acks: &Acks, sets: &mut SetPool) -> Self::Outcome {
-        let is_sender = acks.sender() == self.sender;
-        let proof = if is_sender { self.snapshot.acked_by(&self.need, acks) } else { None };
+        let proof = self.snapshot.acked_by(&self.need, acks);
         sets.give(self.need);
         proof
     }
@@ -227,65 +274,73 @@ impl<'w> Round for EveryMm<'w> {
 }
 
 impl sealed::Sealed for () {}
-impl sealed::Sealed for Targets<'_> {}
+impl sealed::Sealed for Seen<'_> {}
 impl sealed::Sealed for EveryMm<'_> {}
 
-/// A request that has been sent and not been awaited. It holds the sender, or a borrow of it.
+/// A request that has been sent and not been awaited. It holds no CPU: the sender may do anything else before it waits.
 #[must_use = "until `wait`, no CPU may have taken the interrupt"]
-pub struct InFlight<'w, M: Machine, C: BorrowMut<Cpu<'w, M>>, R> {
-    cpu: C,
+pub struct InFlight<R> {
+    /// Nothing, if there was no CPU to send it to.
+    written: Option<Written>,
     to: CpuSet,
     round: R,
-    world: PhantomData<&'w World<M>>,
 }
 
-/// Issues and dispatches `call` from `cpu` to every CPU of `to`, on behalf of `round`.
+/// Issues and dispatches `call` from `cpu` to every CPU of `to`, on behalf of `round`. If too many requests are under way, it
+/// waits for a slot first, interrupts on, but stays where it is.
 ///
 /// # Panics
 ///
-/// If an earlier request of this CPU was forgotten before it was awaited.
-pub fn issue<'w, M: Machine, C: BorrowMut<Cpu<'w, M>>, R: Round>(
-    mut cpu: C,
-    call: Call,
-    to: CpuSet,
-    round: R,
-) -> InFlight<'w, M, C, R> {
-    let sender: &mut Cpu<'w, M> = cpu.borrow_mut();
-    sender.begin_request();
-    let (world, me) = (sender.world(), sender.id());
-    world.calls.write(me, call, to.len());
-    to.for_each(|target| {
-        world.calls.mailbox(target).post(me);
-        world.machine.send(me, target, call.cause(), call.mm());
-    });
-    InFlight { cpu, to, round, world: PhantomData }
+/// If `cpu` is one of them: its answer would say nothing of what it does now.
+pub fn issue<M: Machine, R: Round>(cpu: &mut Cpu<'_, M>, call: Call, to: CpuSet, round: R) -> InFlight<R> {
+    let (world, me, targets) = (cpu.world(), cpu.id(), to.len());
+    assert!(!to.contains(me), "{me} calls itself");
+    let write = |home| world.calls.write(home, call, targets);
+    let mut written = if targets > 0 { world.calls.homes(me).find_map(write) } else { None };
+    if targets > 0 && written.is_none() {
+        cpu.wait(|| {
+            written = write(me);
+            written.is_some()
+        });
+    }
+    if let Some(Written { home, .. }) = written {
+        to.for_each(|target| {
+            world.calls.mailbox(target).post(home);
+            world.machine.send(me, target, call.cause(), call.mm());
+        });
+    }
+    InFlight { written, to, round }
 }
 
-impl<'w, M: Machine, C: BorrowMut<Cpu<'w, M>>, R: Round> InFlight<'w, M, C, R> {
-    /// Does on the sender, interrupts off, what need not wait for the acks.
-    pub(crate) fn meanwhile(&mut self, body: impl FnOnce(&IrqsOff<'w, M>)) {
-        self.cpu.borrow_mut().irqs_off(body);
-    }
-
-    /// Waits for all acks, interrupts on, and finishes the round.
-    pub fn wait(mut self) -> R::Outcome {
-        let sender: &mut Cpu<'w, M> = self.cpu.borrow_mut();
-        let (world, me) = (sender.world(), sender.id());
-        sender.wait(|| world.calls.mailbox(me).is_answered());
-        sender.end_request();
-        let acks = world.calls.acks(me, self.to);
-        let outcome = self.round.finish(&acks, sender.sets());
-        sender.sets().give(acks.into_set());
+impl<R: Round> InFlight<R> {
+    /// Waits on `cpu`, or wherever the task goes on, for all acks, interrupts on, and finishes the round.
+    pub fn wait<M: Machine>(self, cpu: &mut Cpu<'_, M>) -> R::Outcome {
+        let InFlight { written, to, round } = self;
+        let calls = &cpu.world().calls;
+        cpu.may_migrate();
+        if let Some(Written { home, number }) = written {
+            cpu.wait(|| calls.mailbox(home).is_answered(number));
+        }
+        let acks = calls.acks(to);
+        let outcome = round.finish(&acks, cpu.sets());
+        cpu.sets().give(acks.into_set());
         outcome
     }
 }
 
+/// Begins a round for `mm`, looks, and interrupts the CPUs that may be walking.
+pub fn start<'mm, M: Machine>(cpu: &mut Cpu<'_, M>, mm: &'mm Mm) -> InFlight<Seen<'mm>> {
+    let begun = begin(cpu, mm);
+    let mut to = cpu.sets().take();
+    let targets = possible_walkers(cpu, begun);
+    to.copy_from(targets.need());
+    targets.issue(Call::Sync(mm.id), to)
+}
+
 /// Interrupts the CPUs that may be walking `mm`. Every ticket of `mm` taken before is covered when it returns.
 pub fn round<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm) {
-    let targets = possible_walkers(cpu, mm);
-    let mut to = cpu.sets().take();
-    to.copy_from(targets.need());
-    let proof = issue(&mut *cpu, Call::Sync(mm.id), to, targets).wait();
+    let in_flight = start(cpu, mm);
+    let proof = in_flight.wait(cpu);
     let covered = proof.expect("every CPU that was needed was called").cover();
     cpu.note(mm.id, Event::ClearedBySync, covered.count());
 }
@@ -301,12 +356,25 @@ pub fn call_everyone<M: Machine>(cpu: &mut Cpu<'_, M>) {
 }
 
 /// Calls every other CPU; what that covers of `mm` is put down to a sync.
-pub(crate) fn everyone<M: Machine>(cpu: &mut Cpu<'_, M>, call: Call, mm: MmId) {
+fn everyone<M: Machine>(cpu: &mut Cpu<'_, M>, call: Call, mm: MmId) {
+    everyone_and(cpu, call, mm, |_| ());
+}
+
+/// Calls every other CPU, and does `own` where it calls from, which no call goes to.
+pub(crate) fn everyone_and<'w, M: Machine>(
+    cpu: &mut Cpu<'w, M>,
+    call: Call,
+    mm: MmId,
+    own: impl FnOnce(&Cpu<'w, M>),
+) {
     let world = cpu.world();
     let everyone = EveryMm(world.mms().iter().map(|mm| (mm, mm.pending.begin())).collect());
+    cpu.may_migrate();
     let mut to = cpu.sets().take();
     (0..world.machine.cpus()).map(CpuId).filter(|other| *other != cpu.id()).for_each(|other| to.insert(other));
-    for (other, proof) in issue(&mut *cpu, call, to, everyone).wait() {
+    let in_flight = issue(cpu, call, to, everyone);
+    own(cpu);
+    for (other, proof) in in_flight.wait(cpu) {
         let event = if other.id == mm { Event::ClearedBySync } else { Event::ClearedByOtherIpi };
         cpu.note(other.id, event, proof.cover().count());
     }
@@ -315,5 +383,5 @@ pub(crate) fn everyone<M: Machine>(cpu: &mut Cpu<'_, M>, call: Call, mm: MmId) {
 /// Interrupts `to`, on behalf of `mm`, for the walkers of any of `sharers`. Proves nothing about a whole mm; each CPU of
 /// `to` has ended the walk it was in.
 pub(crate) fn interrupt_some<M: Machine>(cpu: &mut Cpu<'_, M>, mm: MmId, sharers: MmSet, to: CpuSet) {
-    issue(&mut *cpu, Call::Debt { mm, sharers }, to, ()).wait();
+    issue(cpu, Call::Debt { mm, sharers }, to, ()).wait(cpu);
 }

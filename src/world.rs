@@ -97,7 +97,7 @@ impl<M: Machine> World<M> {
         let entered = self.cpus[id.0].entered.swap(1, Ordering::Relaxed);
         assert_eq!(entered, 0, "{id} was entered twice");
         self.cpus[id.0].quiescent.at_work();
-        Cpu { world: self, id, sets: SetPool::new(self.machine.cpus()), has_request: false }
+        Cpu { world: self, id, sets: SetPool::new(self.machine.cpus()), preempt_count: 0 }
     }
 }
 
@@ -110,13 +110,14 @@ impl<M: Machine> Drop for World<M> {
     }
 }
 
-/// The flow of code on one CPU, interrupts on. Sending interrupts, switching and sleeping need it mutably.
+/// A task on the CPU that it runs on, interrupts on. Sending interrupts, switching and sleeping need it mutably, and so does
+/// going to another CPU: while it is borrowed, the task stays where it is.
 pub struct Cpu<'w, M: Machine> {
     world: &'w World<M>,
     id: CpuId,
     sets: SetPool,
-    /// Whether its one request is in flight.
-    has_request: bool,
+    /// For how many reasons the task may not be preempted.
+    preempt_count: usize,
 }
 
 impl<'w, M: Machine> Cpu<'w, M> {
@@ -144,15 +145,21 @@ impl<'w, M: Machine> Cpu<'w, M> {
         self.world.machine.note(self.id, mm, event, n);
     }
 
-    /// This CPU is about to write down a request: its slot is free.
-    pub(crate) fn begin_request(&mut self) {
-        assert!(!self.has_request, "{} sends a request before its last one was acknowledged", self.id);
-        self.has_request = true;
+    /// The task may be preempted here, and go on on another CPU.
+    pub fn may_migrate(&mut self) {
+        if self.preempt_count == 0 {
+            let here = self.id;
+            self.id = self.world.machine.preempt(here);
+            self.note(MmId::KERNEL, Event::Migrated, u64::from(self.id != here));
+        }
     }
 
-    /// Its request was acknowledged by all.
-    pub(crate) fn end_request(&mut self) {
-        self.has_request = false;
+    /// Does `body` on this CPU alone (Linux: `preempt_disable()`).
+    pub(crate) fn pinned<R>(&mut self, body: impl FnOnce(&mut Self) -> R) -> R {
+        self.preempt_count += 1;
+        let result = body(self);
+        self.preempt_count -= 1;
+        result
     }
 
     /// Runs `body` with maskable interrupts off. It has no [`Cpu`], and so cannot send, wait or switch.

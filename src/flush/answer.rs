@@ -2,26 +2,30 @@
 //!
 //! # Guarantee
 //!
-//! Each request is carried out and then acknowledged, in the maskable interrupt handler: with no walk below it on this
-//! CPU, because a walk keeps that handler off.
+//! Each request is carried out and then acknowledged in a context with no walk below it on this CPU: in the maskable
+//! interrupt handler, because a walk keeps that off; or by the task that runs there, between walks.
 
 use crate::event::Event;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::smp_call::{Call, FlushCall};
 use crate::types::{CpuId, MmId, Range};
-use crate::world::{IrqsOff, World};
+use crate::world::{Cpu, IrqsOff, World};
 
 impl<M: Machine> World<M> {
     /// The maskable interrupt handler: carries out and acknowledges what others have asked of `cpu`.
     ///
-    /// Only a maskable interrupt may lead here. An NMI, or a CPU that polls with interrupts off, would
-    /// acknowledge from inside a walk.
+    /// Interrupts are off, and there is no walk below on `cpu`. An NMI handler, or a walker that polls, would acknowledge
+    /// from inside a walk.
     pub fn interrupt(&self, cpu: CpuId) {
         self.machine.note(cpu, MmId::KERNEL, Event::InterruptTaken, 1);
-        self.calls.serve(cpu, |sender, call| {
+        self.serve(cpu);
+    }
+
+    fn serve(&self, cpu: CpuId) {
+        self.calls.serve(cpu, |call| {
             self.carry_out(cpu, call);
-            self.machine.acked(cpu, sender, call.cause(), call.mm());
+            self.machine.acked(cpu, call.cause(), call.mm());
         });
     }
 
@@ -47,6 +51,15 @@ impl<M: Machine> World<M> {
                 off.leave(self.mm(mm));
             }
         }
+    }
+}
+
+impl<M: Machine> Cpu<'_, M> {
+    /// Carries out and acknowledges what others have asked of this CPU, before their interrupt is taken: idle, say (Linux:
+    /// `flush_smp_call_function_queue()`, which `do_idle()`, the stopper and a dying CPU call). A walk borrows the `Cpu`, so
+    /// there is none below.
+    pub fn serve(&mut self) {
+        self.irqs_off(|off| off.world().serve(off.id()));
     }
 }
 

@@ -32,17 +32,17 @@ pub(crate) fn flush_but<M: Machine>(
 ) -> Reached {
     let freed = freed_tables == FreedTables::Yes;
     let trim = !freed && mm.is_time_to_trim();
+    let begun = sync_round::begin(cpu, mm);
     let mut to = cpu.sets().take();
-    let targets = sync_round::look(cpu, mm, |other, standing| {
+    let targets = sync_round::look(cpu, begun, |other, standing| {
         let is_concerned = freed || standing.needs_plain_flush() || trim && standing == Standing::Elsewhere;
         if is_concerned && !defer(other) {
             to.insert(other);
         }
     });
     let call = FlushCall { mm: mm.id, range, tlb_gen };
-    let mut in_flight = sync_round::issue(&mut *cpu, Call::Flush(call), to, targets);
-    in_flight.meanwhile(|off| off.flush_own(mm, call));
-    match in_flight.wait() {
+    let in_flight = targets.issue_and(Call::Flush(call), to, |off| off.flush_own(mm, call));
+    match in_flight.wait(cpu) {
         Some(proof) => Reached::Mm(proof.cover()),
         None => Reached::Short,
     }

@@ -65,7 +65,8 @@ pub fn flush<M: Machine>(
     // After F2, which pairs with F8 in `load`: a CPU that runs the mm under an ASID that is not seen here has loaded it
     // after the change, and may leave an interrupt's flush to INVLPGB, as in Linux.
     let reached = if mm.asid.now().is_global() {
-        by_invlpgb(cpu, mm, range, freed_tables, tlb_gen)
+        // TLBSYNC waits for the INVLPGBs of the CPU that executes it.
+        cpu.pinned(|cpu| by_invlpgb(cpu, mm, range, freed_tables, tlb_gen))
     } else {
         let reached = by_method(cpu, mm, range, freed_tables, tlb_gen);
         cpu.consider_global_asid(mm);
@@ -126,7 +127,8 @@ pub fn kernel_range<M: Machine>(cpu: &mut Cpu<'_, M>) {
     if cpu.world().config.invlpgb {
         invlpgb::flush_everything(cpu);
     } else {
-        cpu.world().machine.flush_local(cpu.id(), Range::All);
-        sync_round::everyone(cpu, Call::Kernel, MmId::KERNEL);
+        sync_round::everyone_and(cpu, Call::Kernel, MmId::KERNEL, |cpu| {
+            cpu.world().machine.flush_local(cpu.id(), Range::All);
+        });
     }
 }

@@ -24,6 +24,7 @@ mod printed;
 mod product;
 mod rare;
 mod refused;
+mod sender;
 mod several;
 mod start;
 mod together;
@@ -59,6 +60,7 @@ fn main() {
         mixed::trials(),
         mthp::trials(),
         nmi::trials(),
+        sender::trials(),
         lazy::trials(),
         classes::trials(),
         cleared::trials(),

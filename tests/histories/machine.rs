@@ -3,7 +3,7 @@
 //!
 //! While a CPU waits, other things may happen: [`Sequential::meanwhile`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -27,6 +27,10 @@ pub struct Sequential {
     cpus: Vec<Core>,
     frames: Vec<([AtomicU64; 1], Page)>,
     free: Mutex<Vec<Frame>>,
+    /// Requests that were sent and not acknowledged.
+    unanswered: AtomicU64,
+    /// Where a task goes on that may be preempted, the next times.
+    route: Mutex<VecDeque<CpuId>>,
     sent: Mutex<Vec<(Cause, CpuId)>>,
     counts: Mutex<BTreeMap<(u64, usize), u64>>,
     /// The mm, by its root, that each global ASID was last loaded for, and that has not come to its end.
@@ -46,8 +50,6 @@ struct Core {
     masked: AtomicBool,
     /// Whether an interrupt has been sent and not taken.
     pending: AtomicBool,
-    /// Requests that this CPU has sent and that were not acknowledged.
-    unanswered: AtomicU64,
     root: AtomicU64,
     asid: Mutex<Asid>,
     /// The step in which the TLB last forgot all of what is loaded.
@@ -62,7 +64,6 @@ impl Core {
         Core {
             masked: AtomicBool::new(false),
             pending: AtomicBool::new(false),
-            unanswered: AtomicU64::new(0),
             root: AtomicU64::new(0),
             asid: Mutex::new(Asid::LOCAL),
             fresh_since: AtomicU64::new(0),
@@ -85,6 +86,8 @@ pub fn world(
         frames: (0..FRAMES).map(|_| ([AtomicU64::new(0)], Page::free())).collect(),
         // Frame 0 is the kernel's root.
         free: Mutex::new((1..FRAMES as u64).map(|index| Frame(index * PAGE_SIZE)).collect()),
+        unanswered: AtomicU64::new(0),
+        route: Mutex::default(),
         sent: Mutex::default(),
         counts: Mutex::default(),
         owners: Mutex::default(),
@@ -141,6 +144,11 @@ impl Sequential {
     /// What code on `cpu` may use of what its TLB holds.
     pub fn usable(&self, cpu: CpuId) -> Vec<(TlbPage, Translation)> {
         self.cpus[cpu.0].tlb.lock().expect(UNPOISONED).of(self.asid(cpu)).collect()
+    }
+
+    /// The task of the next step goes on on these CPUs in turn, where it may be preempted.
+    pub fn let_migrate(&self, route: impl IntoIterator<Item = CpuId>) {
+        *self.route.lock().expect(UNPOISONED) = route.into_iter().collect();
     }
 
     /// When a CPU next waits, `body` happens first; with none, nothing does.
@@ -207,19 +215,23 @@ impl Machine for Sequential {
     fn wait(&self, cpu: CpuId, mut until: impl FnMut() -> bool) {
         self.happen_meanwhile();
         (0..self.cpus.len()).map(CpuId).for_each(|cpu| self.deliver(cpu));
-        assert_eq!(self.cpus[cpu.0].unanswered.load(Relaxed), 0, "{cpu} was not answered");
+        assert_eq!(self.unanswered.load(Relaxed), 0, "{cpu} waits, and not all were answered");
         assert!(until(), "a wait that does not end");
     }
 
-    fn send(&self, from: CpuId, to: CpuId, cause: Cause, _: MmId) {
+    fn preempt(&self, cpu: CpuId) -> CpuId {
+        self.route.lock().expect(UNPOISONED).pop_front().unwrap_or(cpu)
+    }
+
+    fn send(&self, _: CpuId, to: CpuId, cause: Cause, _: MmId) {
         self.sent.lock().expect(UNPOISONED).push((cause, to));
-        self.cpus[from.0].unanswered.fetch_add(1, Relaxed);
+        self.unanswered.fetch_add(1, Relaxed);
         self.cpus[to.0].pending.store(true, Relaxed);
     }
 
-    fn acked(&self, _: CpuId, sender: CpuId, _: Cause, _: MmId) {
-        let before = self.cpus[sender.0].unanswered.fetch_sub(1, Relaxed);
-        assert_ne!(before, 0, "{sender} was answered more often than it had asked");
+    fn acked(&self, _: CpuId, _: Cause, _: MmId) {
+        let before = self.unanswered.fetch_sub(1, Relaxed);
+        assert_ne!(before, 0, "more was answered than was asked");
     }
 
     fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid) {

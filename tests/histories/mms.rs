@@ -10,7 +10,7 @@ use gupsync::machine::Machine;
 use gupsync::pending_gup_sync::Ticket;
 use gupsync::policy;
 use gupsync::smp_call::Call;
-use gupsync::sync_round::{self, InFlight, Targets};
+use gupsync::sync_round::{self, InFlight, Seen};
 use gupsync::types::{CpuId, MmId, Range};
 use gupsync::world::{Cpu, World};
 use proptest::prelude::*;
@@ -24,7 +24,10 @@ const CPUS: usize = 130;
 const ACTORS: &[usize] = &[1, 63, 64, 127, 129];
 const MMS: usize = 3;
 
-/// What a CPU does next.
+/// Where a task is, and where it looks and sends.
+type Moves = (usize, usize);
+
+/// What a task on a CPU does next. One that sends has a second CPU: it looks and sends there, and is back when it waits.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Switch(usize, Option<usize>),
@@ -32,40 +35,41 @@ enum Step {
     ExitLazy(usize, usize),
     Unlink(usize, usize),
     /// A sync: the oldest ticket of the mm is redeemed, by a round if it must be.
-    Sync(usize, usize),
-    Flush(usize, usize, bool),
-    Everyone(usize),
+    Sync(Moves, usize),
+    Flush(Moves, usize, bool),
+    Everyone(Moves),
     /// A flush of the kernel's range.
-    KernelRange(usize),
+    KernelRange(Moves),
     /// A round begins, and stays under way. If so told, it leaves its first target out.
-    Begin(usize, usize, bool),
-    /// It is awaited.
-    End(usize),
+    Begin(Moves, usize, bool),
+    /// One of those under way is awaited, there.
+    End(usize, usize),
     /// A CPU takes its interrupts.
     Deliver(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let (cpu, mm) = (prop::sample::select(ACTORS), 0..MMS);
+    let moves = (cpu.clone(), cpu.clone());
     prop_oneof![
         4 => (cpu.clone(), prop::option::of(mm.clone())).prop_map(|(cpu, mm)| Step::Switch(cpu, mm)),
         2 => cpu.clone().prop_map(Step::EnterLazy),
         2 => (cpu.clone(), mm.clone()).prop_map(|(cpu, mm)| Step::ExitLazy(cpu, mm)),
         4 => (cpu.clone(), mm.clone()).prop_map(|(cpu, mm)| Step::Unlink(cpu, mm)),
-        2 => (cpu.clone(), mm.clone()).prop_map(|(cpu, mm)| Step::Sync(cpu, mm)),
-        3 => (cpu.clone(), mm.clone(), any::<bool>()).prop_map(|(cpu, mm, freed)| Step::Flush(cpu, mm, freed)),
-        1 => cpu.clone().prop_map(Step::Everyone),
-        1 => cpu.clone().prop_map(Step::KernelRange),
-        4 => (cpu.clone(), mm, prop::bool::weighted(0.3)).prop_map(|(cpu, mm, short)| Step::Begin(cpu, mm, short)),
-        4 => cpu.clone().prop_map(Step::End),
+        2 => (moves.clone(), mm.clone()).prop_map(|(moves, mm)| Step::Sync(moves, mm)),
+        3 => (moves.clone(), mm.clone(), any::<bool>()).prop_map(|(moves, mm, freed)| Step::Flush(moves, mm, freed)),
+        1 => moves.clone().prop_map(Step::Everyone),
+        1 => moves.clone().prop_map(Step::KernelRange),
+        4 => (moves, mm, prop::bool::weighted(0.3)).prop_map(|(moves, mm, short)| Step::Begin(moves, mm, short)),
+        4 => (cpu.clone(), any::<usize>()).prop_map(|(cpu, which)| Step::End(cpu, which)),
         2 => cpu.prop_map(Step::Deliver),
     ]
 }
 
-/// A round under way, and what the reference says that it covers. Its sender does nothing else meanwhile.
+/// A round under way, and what the reference says that it covers.
 struct UnderWay<'w> {
     mm: usize,
-    in_flight: InFlight<'w, Sequential, Cpu<'w, Sequential>, Targets<'w>>,
+    in_flight: InFlight<Seen<'w>>,
     covers: Option<u64>,
 }
 
@@ -73,21 +77,31 @@ fn id(mm: usize) -> MmId {
     MmId::new(mm + 1)
 }
 
-/// Begins a round for `mm`, and calls all CPUs that are needed but the first `left_out`. Says which are needed.
+/// A task on `moves`' first CPU begins a round for `mm`, and on the second calls all CPUs that are needed but the first
+/// `left_out`. Says which are needed.
 fn begin(
     world: &World<Sequential>,
-    cpu: usize,
+    moves: Moves,
     mm: usize,
     left_out: usize,
-) -> (InFlight<'_, Sequential, Cpu<'_, Sequential>, Targets<'_>>, BTreeSet<usize>) {
-    let mut cpu = world.enter(CpuId(cpu));
-    let targets = sync_round::possible_walkers(&mut cpu, world.mm(id(mm)));
+) -> (InFlight<Seen<'_>>, BTreeSet<usize>) {
+    let mut cpu = enter(world, moves);
+    let begun = sync_round::begin(&mut cpu, world.mm(id(mm)));
     let (mut needed, mut to) = (BTreeSet::new(), cpu.sets().take());
+    let targets = sync_round::possible_walkers(&mut cpu, begun);
     targets.need().for_each(|cpu| {
         needed.insert(cpu.0);
     });
     needed.iter().skip(left_out).for_each(|cpu| to.insert(CpuId(*cpu)));
-    (sync_round::issue(cpu, Call::Sync(id(mm)), to, targets), needed)
+    let in_flight = targets.issue(Call::Sync(id(mm)), to);
+    cpu.may_migrate();
+    (in_flight, needed)
+}
+
+/// A task that goes to the second CPU when it may be preempted, and comes back when it may again.
+fn enter(world: &World<Sequential>, (home, there): Moves) -> Cpu<'_, Sequential> {
+    world.machine.let_migrate([there, home].map(CpuId));
+    world.enter(CpuId(home))
 }
 
 /// Goes through `steps`, and compares after each.
@@ -103,26 +117,27 @@ fn follow(steps: &[Step], invlpgb: bool) -> Result<(), TestCaseError> {
     };
     let world = machine::world(CPUS, MMS, config, MmConfig::default(), 1);
     let mut expected = reference::World::new(CPUS, MMS);
-    let mut rounds: [Option<UnderWay<'_>>; CPUS] = std::array::from_fn(|_| None);
+    let mut rounds: Vec<UnderWay<'_>> = Vec::new();
     let mut tickets: [Vec<Ticket<()>>; MMS] = Default::default();
     let mut flushed = [0; MMS];
     for (now, step) in (1..).zip(steps) {
         let mut sent = Vec::new();
         world.machine.begin_step(now);
+        world.machine.let_migrate([]);
         match *step {
-            Step::Switch(cpu, mm) if rounds[cpu].is_none() => {
+            Step::Switch(cpu, mm) => {
                 world.enter(CpuId(cpu)).switch_mm(mm.map(|mm| world.mm(id(mm))));
                 expected.switch(cpu, mm);
             }
-            Step::EnterLazy(cpu) if rounds[cpu].is_none() && expected.cpus[cpu].loaded.is_some() => {
+            Step::EnterLazy(cpu) if expected.cpus[cpu].loaded.is_some() => {
                 world.enter(CpuId(cpu)).enter_lazy_tlb();
                 expected.enter_lazy_tlb(cpu);
             }
-            Step::ExitLazy(cpu, mm) if rounds[cpu].is_none() => {
+            Step::ExitLazy(cpu, mm) => {
                 world.enter(CpuId(cpu)).exit_lazy_tlb(world.mm(id(mm)));
                 expected.exit_lazy_tlb(cpu, mm);
             }
-            Step::Unlink(cpu, mm) if rounds[cpu].is_none() => {
+            Step::Unlink(cpu, mm) => {
                 let entry = AtomicU64::new(1);
                 let unlinked = policy::unlink(&mut world.enter(CpuId(cpu)), world.mm(id(mm)), (), |batch| {
                     batch.clear(&entry);
@@ -130,58 +145,58 @@ fn follow(steps: &[Step], invlpgb: bool) -> Result<(), TestCaseError> {
                 tickets[mm].push(unlinked.into_ticket());
                 expected.mms[mm].modified += 1;
             }
-            Step::Sync(cpu, mm) if rounds[cpu].is_none() && !tickets[mm].is_empty() => {
+            Step::Sync(moves, mm) if !tickets[mm].is_empty() => {
                 let ticket = tickets[mm].remove(0);
                 let number = ticket.number();
                 let redeemed = world.mm(id(mm)).pending.redeem(ticket);
                 prop_assert_eq!(redeemed.is_ok(), number <= expected.mms[mm].synced);
                 if let Err(ticket) = redeemed {
-                    sync_round::round(&mut world.enter(CpuId(cpu)), world.mm(id(mm)));
-                    sent = expected.round(cpu, mm);
+                    sync_round::round(&mut enter(&world, moves), world.mm(id(mm)));
+                    sent = expected.round(moves.1, mm);
                     prop_assert!(world.mm(id(mm)).pending.redeem(ticket).is_ok());
                 }
             }
-            Step::Flush(cpu, mm, freed) if rounds[cpu].is_none() => {
+            Step::Flush(moves, mm, freed) => {
                 let tables = if freed { FreedTables::Yes } else { FreedTables::No };
-                let mut cpu_handle = world.enter(CpuId(cpu));
-                let reached = flush::flush(&mut cpu_handle, world.mm(id(mm)), Range::All, tables, None);
+                let reached =
+                    flush::flush(&mut enter(&world, moves), world.mm(id(mm)), Range::All, tables, None);
                 let before = expected.mms[mm].synced;
                 flushed[mm] = now;
-                sent = if freed { expected.flush_freed(cpu, mm) } else { expected.flush_kept(cpu, mm) };
+                let there = moves.1;
+                sent = if freed { expected.flush_freed(there, mm) } else { expected.flush_kept(there, mm) };
                 let Reached::Mm(covered) = reached else {
                     return Err(TestCaseError::fail("a flush by interrupts did not reach the mm"));
                 };
                 prop_assert_eq!(covered.count(), expected.mms[mm].synced - before);
             }
-            Step::Everyone(cpu) if rounds[cpu].is_none() => {
-                sync_round::call_everyone(&mut world.enter(CpuId(cpu)));
-                sent = expected.everyone(cpu);
+            Step::Everyone(moves) => {
+                sync_round::call_everyone(&mut enter(&world, moves));
+                sent = expected.everyone(moves.1);
             }
-            Step::KernelRange(cpu) if rounds[cpu].is_none() => {
-                flush::kernel_range(&mut world.enter(CpuId(cpu)));
+            Step::KernelRange(moves) => {
+                flush::kernel_range(&mut enter(&world, moves));
                 flushed = [now; MMS];
                 if !invlpgb {
-                    sent = expected.everyone(cpu);
+                    sent = expected.everyone(moves.1);
                 }
             }
-            Step::Begin(cpu, mm, short) if rounds[cpu].is_none() => {
-                let expected_walkers = expected.walkers(cpu, mm);
+            Step::Begin(moves, mm, short) => {
+                let expected_walkers = expected.walkers(moves.1, mm);
                 let left_out = usize::from(short && !expected_walkers.is_empty());
-                let (in_flight, needed) = begin(&world, cpu, mm, left_out);
+                let (in_flight, needed) = begin(&world, moves, mm, left_out);
                 prop_assert_eq!(&needed, &expected_walkers);
                 sent = needed.into_iter().skip(left_out).map(|cpu| (Cause::Sync, cpu)).collect();
                 let covers = (left_out == 0).then_some(expected.mms[mm].modified);
-                rounds[cpu] = Some(UnderWay { mm, in_flight, covers });
+                rounds.push(UnderWay { mm, in_flight, covers });
             }
-            Step::End(cpu) => {
-                if let Some(UnderWay { mm, in_flight, covers }) = rounds[cpu].take() {
-                    let proof = in_flight.wait();
-                    prop_assert_eq!(proof.is_some(), covers.is_some());
-                    proof.into_iter().for_each(|proof| {
-                        proof.cover();
-                    });
-                    covers.into_iter().for_each(|seen| expected.cover(mm, seen));
-                }
+            Step::End(cpu, which) if !rounds.is_empty() => {
+                let UnderWay { mm, in_flight, covers } = rounds.swap_remove(which % rounds.len());
+                let proof = in_flight.wait(&mut world.enter(CpuId(cpu)));
+                prop_assert_eq!(proof.is_some(), covers.is_some());
+                proof.into_iter().for_each(|proof| {
+                    proof.cover();
+                });
+                covers.into_iter().for_each(|seen| expected.cover(mm, seen));
             }
             Step::Deliver(cpu) => world.machine.deliver(CpuId(cpu)),
             _ => {}

@@ -29,6 +29,7 @@ mod pin;
 mod policies;
 mod ranges;
 mod reuse;
+mod sender;
 mod shared;
 mod switching;
 mod table;

@@ -11,12 +11,15 @@ use syn::{ImplItemFn, ItemFn, ItemImpl, ItemStruct, ReturnType, Type, Visibility
 
 use crate::tree::{self, Files};
 
-const TOKENS: &[&str] = &["Ticket", "Snapshot", "Targets", "AckedByAll", "Acks", "Covered"];
+const TOKENS: &[&str] = &["Ticket", "Snapshot", "Begun", "Targets", "Seen", "AckedByAll", "Acks", "Covered"];
 
 /// Who may hand one out, and why that forges nothing.
 const ALLOWED: &[(&str, &str)] = &[
     ("PendingGupSync::redeem", "gives back the ticket it was shown"),
-    ("possible_walkers", "takes the snapshot, and reads the cpumask and the CPUs itself"),
+    ("begin", "takes the snapshot itself"),
+    ("possible_walkers", "has a snapshot, and reads the cpumask and the CPUs itself"),
+    ("Targets::issue", "sends to whom it is told: what is missing is missed in the end"),
+    ("start", "begins, looks and sends itself"),
     ("AckedByAll::cover", "moves the counter"),
     ("Ticket::keep_only", "the same number for fewer tables"),
     ("Unlinked::into_ticket", "unwraps the ticket that `unlink` made"),

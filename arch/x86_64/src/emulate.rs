@@ -140,7 +140,7 @@ fn complete(me: CpuId) {
         return;
     }
     let others = || (0..all.len()).map(CpuId).filter(|cpu| *cpu != me);
-    own.mailbox.expect(all.len() - 1);
+    let number = own.mailbox.claim(all.len() - 1).expect("the last was answered");
     for cpu in others() {
         all[cpu.0].mailbox.post(me);
         apic::send(cpu, apic::Command::Nmi);
@@ -149,7 +149,7 @@ fn complete(me: CpuId) {
     own.nmis_sent.fetch_add(all.len() as u64 - 1, Ordering::Relaxed);
     carry_out(me, me);
     // Two CPUs that wait here serve each other: #UD holds off no NMI.
-    while !own.mailbox.is_answered() {
+    while !own.mailbox.is_answered(number) {
         core::hint::spin_loop();
     }
     own.queued.store(0, Ordering::Relaxed);

@@ -16,7 +16,7 @@ use gupsync_bench::spec::Fail;
 use x86_64::instructions::interrupts;
 
 use crate::apic::Command;
-use crate::{apic, cpu_id, emulate, frames, paging, serial, tlb, vector};
+use crate::{apic, cpu_id, emulate, frames, paging, serial, task, tlb, vector};
 
 static CPUS: AtomicU64 = AtomicU64::new(0);
 
@@ -28,25 +28,6 @@ pub fn cpus() -> usize {
 /// Says how many CPUs are online, once they are.
 pub fn set_cpus(cpus: usize) {
     CPUS.store(cpus as u64, Ordering::Relaxed);
-}
-
-/// Halts until `until` holds, looking after each maskable interrupt. An NMI ends a halt too, but means nothing to what is
-/// waited for: the CPU halts again without a look, as it would where the hardware carries out INVLPGB.
-pub fn park(mut until: impl FnMut() -> bool) {
-    loop {
-        // Off while looking: an interrupt that comes after the look ends the halt.
-        interrupts::disable();
-        if until() {
-            interrupts::enable();
-            return;
-        }
-        let before = cpu_id::interrupts_taken();
-        while cpu_id::interrupts_taken() == before {
-            interrupts::enable_and_hlt();
-            interrupts::disable();
-        }
-        interrupts::enable();
-    }
 }
 
 /// The CPUs, their interrupts, TLBs and memory, and what is counted of them.
@@ -94,6 +75,10 @@ impl Machine for Hw {
         }
     }
 
+    fn preempt(&self, cpu: CpuId) -> CpuId {
+        task::preempt(cpu)
+    }
+
     fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId) {
         let (vector, event) = match cause {
             Cause::Flush => (vector::FLUSH, Event::FlushIpi),
@@ -104,7 +89,7 @@ impl Machine for Hw {
         self.note(from, mm, event, 1);
     }
 
-    fn acked(&self, cpu: CpuId, _: CpuId, cause: Cause, mm: MmId) {
+    fn acked(&self, cpu: CpuId, cause: Cause, mm: MmId) {
         let event = match cause {
             Cause::Flush => Event::FlushAcked,
             Cause::Sync => Event::SyncAcked,
@@ -187,7 +172,7 @@ impl Spin for Hw {
 
 impl Bench for Hw {
     fn park(&self, _: CpuId, until: impl FnMut() -> bool) {
-        park(until);
+        task::park(until);
     }
 
     /// By one command if it is every other CPU: to QEMU each command is a reason to look at every CPU.
@@ -199,6 +184,10 @@ impl Bench for Hw {
             sleepers.for_each(|sleeper| apic::send(sleeper, Command::Fixed(vector::KICK)));
         }
         self.note(from, mm, Event::Kick, count as u64);
+    }
+
+    fn let_migrate(&self, own: CpuId, route: [Option<CpuId>; 2]) {
+        task::let_migrate(own, route);
     }
 
     fn send_nmi(&self, own: CpuId) {

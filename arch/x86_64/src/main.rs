@@ -29,6 +29,7 @@ mod posture;
 mod run;
 mod serial;
 mod smp;
+mod task;
 mod tlb;
 mod trap_frame;
 mod traps;
@@ -97,6 +98,7 @@ extern "C" fn main() -> ! {
     assert!(cpus <= most, "{cpus} CPUs; with {mode} this kernel runs at most {most}");
     (1..cpus).map(CpuId).for_each(percpu::map_stacks);
     emulate::init(cpus);
+    task::init(cpus);
     set_up(CpuId(0));
     smp::start_others(cpus, *TRAMPOLINE.get().expect("set aside"), start_other);
     hw::set_cpus(cpus);

@@ -34,6 +34,13 @@ pub fn map_stacks(id: CpuId) {
     }
 }
 
+/// Maps one more stack of a CPU, out of `cpus`, for what runs there while its task is away. Its upper end.
+pub fn map_stand_in_stack(id: CpuId, cpus: usize) -> u64 {
+    let index = cpus as u64 * STACKS + id.0 as u64;
+    paging::map_stack(index);
+    paging::stack_top(index)
+}
+
 /// The upper end of a CPU's ordinary stack.
 pub fn stack_top(id: CpuId) -> u64 {
     paging::stack_top(id.0 as u64 * STACKS)

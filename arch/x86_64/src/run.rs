@@ -11,12 +11,12 @@ use gupsync::machine::Machine;
 use gupsync::types::{CpuId, MmId};
 use gupsync_bench::report::{self, ExitCode};
 use gupsync_bench::row::Status;
-use gupsync_bench::spec::{self, Backend, PolicyName, Spec};
+use gupsync_bench::spec::{self, Backend, PolicyName, Sender, Spec};
 use gupsync_bench::{Row, Run};
 
 use crate::apic::Command;
 use crate::hw::Hw;
-use crate::{apic, cpu_id, fail, frames, hw, serial, tlb, vector};
+use crate::{apic, cpu_id, fail, frames, hw, serial, task, tlb, vector};
 
 /// The run under way. Null between runs.
 static CURRENT: AtomicPtr<Run<Hw>> = AtomicPtr::new(ptr::null_mut());
@@ -61,7 +61,7 @@ pub fn serve(cpu: CpuId) -> ! {
     let mut seen = 0;
     loop {
         // Acquire: pairs with the Release in `with_run`.
-        hw::park(|| PHASE.load(Ordering::Acquire) != seen);
+        task::park(|| PHASE.load(Ordering::Acquire) != seen);
         seen += 1;
         if seen % 2 == 0 {
             // Release: pairs with the Acquire in `with_run`.
@@ -148,6 +148,9 @@ fn ready(mut spec: Spec) -> Result<Spec, String> {
 }
 
 fn one(spec: &Spec, policy: PolicyName) -> Vec<Row> {
+    if spec.sender == Sender::Preemptible {
+        Run::<Hw>::mutators(spec, hw::cpus()).into_iter().for_each(task::prepare);
+    }
     let in_use = frames::in_use();
     let machine = Hw::new(Run::<Hw>::mms(spec, hw::cpus()), spec.invlpgb_max, spec.fail.0);
     let Some(run) = Run::new(machine, spec, policy) else {

@@ -19,7 +19,7 @@ use loom::cell::UnsafeCell;
 use loom::thread::Thread;
 
 use super::paging::{ASIDS, Paging};
-use super::{FRAMES, Part, Setting, Stage};
+use super::{FRAMES, Part, Places, Setting, Stage};
 use mmu::Mmu;
 
 const UNPOISONED: &str = "no thread panics while holding it";
@@ -39,9 +39,14 @@ pub struct Model {
     memory: Vec<Memory>,
     /// By place in a TLB: how often it was invalidated by broadcast.
     invalidations: Box<[AtomicU64]>,
+    places: Places,
     // The rest only steers the exploration. It is std's: loom neither explores it nor lets it order anything.
     /// Frames handed out.
     used: AtomicUsize,
+    /// Requests sent and not acknowledged.
+    unanswered: AtomicUsize,
+    /// By CPU: the task that is there.
+    tasks: Vec<AtomicUsize>,
     /// Acts that are not over yet.
     at_work: AtomicUsize,
     /// A CPU has waited in vain: this execution is not looked at any further.
@@ -55,8 +60,6 @@ struct Core {
     rung: AtomicU64,
     /// Interrupts taken. Its own.
     taken: AtomicUsize,
-    /// Requests sent and not acknowledged.
-    unanswered: AtomicUsize,
     /// Its thread, once its act is over: parked until it is interrupted.
     idle: Mutex<Option<Thread>>,
     mmu: Mutex<Mmu>,
@@ -73,7 +76,7 @@ struct Core {
 }
 
 impl Model {
-    fn new(cpus: usize, paging: Paging) -> Self {
+    fn new(cpus: usize, paging: Paging, moves: bool) -> Self {
         let zeroes = |n| (0..n).map(|_| AtomicU64::new(0)).collect();
         let memory = || Memory {
             words: zeroes(paging.pages),
@@ -83,7 +86,6 @@ impl Model {
         let core = || Core {
             rung: AtomicU64::new(0),
             taken: AtomicUsize::new(0),
-            unanswered: AtomicUsize::new(0),
             idle: Mutex::new(None),
             mmu: Mutex::new(Mmu::new(paging)),
             entries: std::array::from_fn(|_| Mutex::new(UnsafeCell::new(()))),
@@ -99,6 +101,9 @@ impl Model {
             invalidations: zeroes(paging.places()).into(),
             // Frame 0 is the kernel's root.
             used: AtomicUsize::new(1),
+            unanswered: AtomicUsize::new(0),
+            tasks: (0..cpus).map(AtomicUsize::new).collect(),
+            places: Places::new(cpus, moves),
             at_work: AtomicUsize::new(cpus),
             abandoned: AtomicBool::new(false),
             handler: OnceLock::new(),
@@ -211,15 +216,33 @@ impl Machine for Model {
         }
     }
 
-    fn send(&self, from: CpuId, to: CpuId, _: Cause, _: MmId) {
-        self.cpus[from.0].unanswered.fetch_add(1, Relaxed);
+    /// The others get on while one yields.
+    fn preempt(&self, cpu: CpuId) -> CpuId {
+        let Some(tasks) = self.places.tasks else { return cpu };
+        match self.tasks[cpu.0].load(Relaxed) {
+            0 => match self.places.ask(cpu, tasks) {
+                Some(task) => {
+                    let is_there = |place: &AtomicUsize| place.load(Relaxed) == task;
+                    let to = self.tasks.iter().position(is_there).expect("it is somewhere");
+                    self.tasks[cpu.0].store(task, Relaxed);
+                    self.tasks[to].store(0, Relaxed);
+                    CpuId(to)
+                }
+                None => cpu,
+            },
+            task => self.places.yield_to(task, loom::thread::yield_now).unwrap_or(cpu),
+        }
+    }
+
+    fn send(&self, _: CpuId, to: CpuId, _: Cause, _: MmId) {
+        self.unanswered.fetch_add(1, Relaxed);
         self.cpus[to.0].rung.fetch_add(1, gupsync::atomic::Ordering::Relaxed);
         self.wake(to);
     }
 
-    fn acked(&self, _: CpuId, sender: CpuId, _: Cause, _: MmId) {
-        let before = self.cpus[sender.0].unanswered.fetch_sub(1, Relaxed);
-        assert_ne!(before, 0, "{sender} was answered more often than it had asked");
+    fn acked(&self, _: CpuId, _: Cause, _: MmId) {
+        let before = self.unanswered.fetch_sub(1, Relaxed);
+        assert_ne!(before, 0, "more was answered than was asked");
     }
 
     fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid) {
@@ -276,9 +299,19 @@ impl Machine for Model {
     }
 }
 
+/// [`explore`], where the task of the first CPU may change places with each of the others.
+pub fn explore_moving<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>]) {
+    explore_all(setting, parts, true);
+}
+
 /// Explores all of `parts` at once, each on its CPU, with at most three preemptions, two if there are
-/// four CPUs; one more where deep bounds are asked for, one fewer where small ones are. In the hunt for a mistake smaller bounds come first.
+/// four CPUs; one more where deep bounds are asked for, one fewer where small ones are. In the hunt for a mistake smaller bounds
+/// come first.
 pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>]) {
+    explore_all(setting, parts, false);
+}
+
+fn explore_all<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>], moves: bool) {
     let most = if parts.len() < 4 { 3 } else { 2 } + usize::from(deep().is_some()) - usize::from(is_small());
     let report = UnderWay::begin("loom", parts.len(), Some(format!("{most} preemptions")));
     let since = Instant::now();
@@ -290,7 +323,7 @@ pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [P
         builder.max_duration = patience();
         builder.check(move || {
             executions.fetch_add(1, Relaxed);
-            execute(Setting { ..setting }, parts);
+            execute(Setting { ..setting }, parts, moves);
         });
     }
     if patience().is_some_and(|most| since.elapsed() >= most) {
@@ -300,10 +333,10 @@ pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [P
     }
 }
 
-fn execute<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>]) {
+fn execute<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>], moves: bool) {
     let Setting { config, mms, paging, table } = setting;
     let mms = mms.iter().copied();
-    let world = World::new(Model::new(parts.len(), paging), config, mms).expect("enough frames");
+    let world = World::new(Model::new(parts.len(), paging, moves), config, mms).expect("enough frames");
     let stage = Arc::new(Stage { table: table(&world), world });
     let weak = Arc::downgrade(&stage);
     let handler = move |cpu| weak.upgrade().expect("it lives").world.interrupt(cpu);

@@ -6,7 +6,7 @@ mod paging;
 #[cfg(tso)]
 mod tso;
 
-use gupsync::atomic::AtomicU64;
+use gupsync::atomic::{AtomicU64, Figure, Ordering};
 use gupsync::config::{FlushConfig, FlushMethod, FreedTables, MmConfig};
 use gupsync::flush;
 use gupsync::machine::Machine;
@@ -16,15 +16,54 @@ use gupsync::types::{CpuId, Frame, FrameSize, MmId, Range, VirtAddr};
 use gupsync::world::{Cpu, World};
 
 #[cfg(loom)]
-pub use loom::{Model, explore};
+pub use loom::{Model, explore, explore_moving};
 pub use paging::Paging;
 #[cfg(tso)]
-pub use tso::{Model, explore, explore_with_nmis};
+pub use tso::{Model, explore, explore_moving, explore_with_nmis};
 
 /// The address that all models walk: every index on the way to it is 0, so tables of one entry do where one page does.
 pub const VA: VirtAddr = VirtAddr(0);
 
 const FRAMES: usize = 12;
+
+/// Where a model's tasks may change places ([`explore_moving`]): the task of the first CPU is one that moves, and goes, where it
+/// may be preempted, to the CPU of another that yields there; each other task yields.
+struct Places {
+    /// How many tasks there are; none moves if there is nothing.
+    tasks: Option<usize>,
+    /// By task: whether it yields, and the CPU that the one that moves comes from, if it has come.
+    offers: Vec<AtomicU64>,
+    /// How often the one that moves may have moved.
+    turns: Figure,
+}
+
+const YIELDS: u64 = 1;
+
+impl Places {
+    fn new(tasks: usize, moves: bool) -> Self {
+        Places {
+            tasks: moves.then_some(tasks),
+            offers: (0..tasks).map(|_| AtomicU64::new(0)).collect(),
+            turns: Figure::new(0),
+        }
+    }
+
+    /// The one that moves, on `cpu`: asks the next of the other tasks for its place. Which, if it yields.
+    fn ask(&self, cpu: CpuId, tasks: usize) -> Option<usize> {
+        let task = 1 + self.turns.fetch_add(1, Ordering::Relaxed) as usize % (tasks - 1);
+        let take = |offer| (offer == YIELDS).then_some(YIELDS + 1 + cpu.0 as u64);
+        // As by the lock of a run queue: what was done on either CPU is visible on it.
+        self.offers[task].fetch_update(Ordering::AcqRel, Ordering::Relaxed, take).is_ok().then_some(task)
+    }
+
+    /// Another yields, and does `meanwhile`. The CPU that it is to go to, if the one that moves has come.
+    fn yield_to(&self, task: usize, meanwhile: impl FnOnce()) -> Option<CpuId> {
+        self.offers[task].store(YIELDS, Ordering::Release);
+        meanwhile();
+        let offer = self.offers[task].swap(0, Ordering::AcqRel);
+        offer.checked_sub(YIELDS + 1).map(|cpu| CpuId(cpu as usize))
+    }
+}
 
 /// A world, and what its CPUs act on: by default a table or page of mm 1, at [`VA`].
 pub struct Stage<T = Frame> {

@@ -18,7 +18,7 @@ use gupsync_checker::report::{UnderWay, deep, patience};
 use gupsync_checker::tso::{self, Interrupt, Role};
 
 use super::paging::Paging;
-use super::{FRAMES, Part, Setting, Stage};
+use super::{FRAMES, Part, Places, Setting, Stage};
 use mmu::Mmu;
 
 struct Memory {
@@ -36,10 +36,11 @@ pub struct Model {
     memory: Vec<Memory>,
     /// Frames handed out.
     used: Figure,
+    places: Places,
 }
 
 impl Model {
-    fn new(cpus: usize, paging: Paging) -> Self {
+    fn new(cpus: usize, paging: Paging, moves: bool) -> Self {
         let words = || (0..paging.pages).map(|_| AtomicU64::new(0)).collect();
         let memory = || Memory { words: words(), page: Page::free(), life: AtomicU64::new(0) };
         Model {
@@ -48,6 +49,7 @@ impl Model {
             memory: (0..FRAMES).map(|_| memory()).collect(),
             // Frame 0 is the kernel's root.
             used: Figure::new(1),
+            places: Places::new(cpus, moves),
         }
     }
 
@@ -110,12 +112,30 @@ impl Machine for Model {
         tso::wait(until);
     }
 
+    /// Each task keeps interrupts off until it is where it goes: a handler would be on the wrong CPU.
+    fn preempt(&self, cpu: CpuId) -> CpuId {
+        let Some(tasks) = self.places.tasks.filter(|_| tso::is_exploring()) else { return cpu };
+        tso::irqs_off(|| match tso::own_task() {
+            0 => {
+                if self.places.ask(cpu, tasks).is_some() {
+                    tso::wait(|| tso::own_cpu() != cpu.0);
+                }
+            }
+            task => {
+                if let Some(to) = self.places.yield_to(task, || ()) {
+                    tso::wait(|| tso::exchange(to.0));
+                }
+            }
+        });
+        CpuId(tso::own_cpu())
+    }
+
     fn send(&self, _: CpuId, to: CpuId, _: Cause, _: MmId) {
         tso::interrupt(to.0, Interrupt::Maskable);
     }
 
-    fn acked(&self, _: CpuId, sender: CpuId, cause: Cause, _: MmId) {
-        tso::note(|| format!("has answered the {cause:?} of {sender}"));
+    fn acked(&self, _: CpuId, cause: Cause, _: MmId) {
+        tso::note(|| format!("has answered a {cause:?}"));
     }
 
     fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid) {
@@ -199,12 +219,30 @@ pub fn explore_with_nmis<T: Send + Sync + 'static>(
     parts: &'static [Part<T>],
     nmi: fn(&Stage<T>, CpuId),
 ) {
+    explore_all(setting, parts, nmi, false);
+}
+
+/// [`explore`], where the task of the first CPU may change places with each of the others.
+///
+/// # Panics
+///
+/// If something is found.
+pub fn explore_moving<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>]) {
+    explore_all(setting, parts, |_, _| (), true);
+}
+
+fn explore_all<T: Send + Sync + 'static>(
+    setting: Setting<T>,
+    parts: &'static [Part<T>],
+    nmi: fn(&Stage<T>, CpuId),
+    moves: bool,
+) {
     let bounds = (if deep().is_some() { DEEP } else { QUICK }, patience());
     let mut report = UnderWay::begin("tso", parts.len(), None);
     let outcome = tso::explore(bounds, || {
         let Setting { config, mms, paging, table } = setting;
         let mms = mms.iter().copied();
-        let world = World::new(Model::new(parts.len(), paging), config, mms).expect("enough frames");
+        let world = World::new(Model::new(parts.len(), paging, moves), config, mms).expect("enough frames");
         let stage = Arc::new(Stage { table: table(&world), world });
         for (index, (before, _)) in parts.iter().enumerate() {
             before(&stage, &mut stage.world.enter(CpuId(index)));

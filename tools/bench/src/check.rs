@@ -14,7 +14,9 @@ use core::ops::RangeInclusive;
 use gupsync::ops::mthp::PMD_ORDER;
 
 use crate::cast::Cast;
-use crate::spec::{Flush, Kind, MAX_PAGES, MAX_SHARERS, MAX_TABLES, SETTINGS, Setting, Spec, Workload};
+use crate::spec::{
+    Flush, Kind, MAX_PAGES, MAX_SHARERS, MAX_TABLES, Mutator, SETTINGS, Sender, Setting, Spec, Workload,
+};
 
 /// More CPUs than any machine of today has.
 const MANY_CPUS: u64 = 4096;
@@ -110,6 +112,7 @@ impl Spec {
             return self.refuse("mm_cpus", remedy.to_owned());
         }
         self.check_pins()?;
+        self.check_sender(cpus)?;
         let need = Cast::need(self);
         if need > cpus {
             let key = if self.workload == Workload::Mixed { "workload" } else { "mm_cpus" };
@@ -138,6 +141,35 @@ impl Spec {
             let least = self.preempted + 1;
             let remedy = format!("one CPU that runs the mm is not preempted; use mm_cpus={least} or more");
             return self.refuse("preempted", remedy);
+        }
+        Ok(())
+    }
+
+    /// A mutator's task that moves needs a CPU that is as its own: one that runs the mm and sleeps, or, from outside, one that
+    /// runs nothing.
+    fn check_sender(&self, cpus: usize) -> Result<(), Refusal> {
+        if self.sender == Sender::Pinned {
+            return Ok(());
+        }
+        if self.mutator == Mutator::Outside {
+            let need = Cast::need(self);
+            if self.bystanders == 0 && need >= cpus {
+                let least = need.saturating_add(1);
+                let remedy = format!("its task goes to a CPU that runs nothing; give the machine cpus={least}");
+                return self.refuse("sender", remedy);
+            }
+            return Ok(());
+        }
+        let touchers = usize::from(self.touch.is_on() || self.remap.is_on());
+        let (key, size) = match self.workload {
+            Workload::Mixed => ("threshold", self.threshold),
+            _ => ("mm_cpus", self.mm_cpus),
+        };
+        let least = 2 + touchers + self.hold;
+        if size < least {
+            let remedy =
+                format!("its task goes to a CPU of the mm that is not held; use {key}={least} or more");
+            return self.refuse("sender", remedy);
         }
         Ok(())
     }
@@ -218,6 +250,31 @@ mod tests {
                 assert_eq!(refusal.key, setting.key);
                 assert_eq!(refusal.remedy, format!("use {} to {}", bounds.start(), bounds.end()));
             }
+        }
+    }
+
+    #[test]
+    fn a_sender_that_moves_has_somewhere_to_go() {
+        for (words, cpus, remedy) in [
+            ("mm_cpus=2", 8, Some("its task goes to a CPU of the mm that is not held; use mm_cpus=3 or more")),
+            ("mm_cpus=2 hold=0", 8, None),
+            ("mm_cpus=3", 8, None),
+            (
+                "mm_cpus=3 touch=on",
+                8,
+                Some("its task goes to a CPU of the mm that is not held; use mm_cpus=4 or more"),
+            ),
+            (
+                "workload=mixed threshold=2",
+                32,
+                Some("its task goes to a CPU of the mm that is not held; use threshold=3 or more"),
+            ),
+            ("mutator=outside", 5, Some("its task goes to a CPU that runs nothing; give the machine cpus=6")),
+            ("mutator=outside mm_cpus=1", 3, None),
+        ] {
+            let spec: Spec = format!("{words} sender=preemptible").parse().expect("a spec");
+            let refused = spec.check(cpus).err().map(|refusal| refusal.to_string());
+            assert_eq!(refused, remedy.map(|remedy| format!("sender=preemptible: {remedy}")), "{words}");
         }
     }
 

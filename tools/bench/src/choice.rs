@@ -113,6 +113,14 @@ choices! {
         Series = "series",
     }
 
+    /// Whether the task of a sender may be preempted.
+    Sender: "sender" {
+        /// It stays where it began until its last ack is in.
+        Pinned = "pinned",
+        /// As in Linux 7.3: between its snapshot and its look, and before it waits.
+        Preemptible = "preemptible",
+    }
+
     /// Where a sample comes to a walker.
     Sample: "place for a sample" {
         /// It has loaded another mm, and `current` has not followed yet.

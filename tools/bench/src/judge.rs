@@ -12,7 +12,7 @@ use alloc::string::{String, ToString};
 
 use gupsync::policy::{Never, Property};
 
-use crate::choice::{Flush, Kind, MmName, Mutator, Sample, Status, Workload};
+use crate::choice::{Flush, Kind, MmName, Mutator, Sample, Sender, Status, Workload};
 use crate::row::Row;
 use crate::text::{OrMixed, PolicyName};
 
@@ -116,6 +116,8 @@ impl Row {
         let did = |cpus: usize, least: Option<u64>| !is_total || cpus == 0 || least > Some(0);
         let is_often = |count| value(count).map(|count| count * 10 * self.operations.len() as u64 >= ops);
         let is_any_held = unlinks && walkers > 0 && holds;
+        // A flusher's own rounds move nothing.
+        let sends = c.sync_ipis > Some(0) || c.flush_ipis > Some(0) && self.flushers == 0;
         let samples = if self.refuses_walks() { c.nmi_refused } else { c.nmi_walks };
         let checks = [
             (c.flush_acks == c.flush_ipis, "flush requests sent = requests acked"),
@@ -145,6 +147,10 @@ impl Row {
                     || self.naps.is_on()
                     || c.remaps_read == Some(ops),
                 "a worker reads through every kernel mapping that changes",
+            ),
+            (
+                !is_total || self.sender == Sender::Pinned || !sends || c.moves > Some(0),
+                "the task of a sender that may be preempted moves",
             ),
             (!is_total || self.preempted == 0 || !holds || c.preemptions > Some(0), "vCPUs are preempted"),
             (
@@ -245,6 +251,20 @@ pub(crate) mod tests {
             breaks(&mut row.counts);
             assert!(row.judge().is_err_and(|error| error.contains(fault)), "{fault}: {row:#?}");
         }
+    }
+
+    #[test]
+    fn a_sender_that_may_be_preempted_moves() {
+        let judge = |words: &str, moves| {
+            let mut row = good(&format!("policy=pending {words}"));
+            row.counts.moves = moves;
+            row.judge()
+        };
+        let is_refused =
+            |words: &str| judge(words, Some(0)).is_err_and(|error| error.contains("preempted moves"));
+        assert!(is_refused("sender=preemptible") && !is_refused("sender=pinned"));
+        assert!(!is_refused("sender=preemptible flushers=1"), "its flushes may all be the flusher's");
+        assert_eq!(judge("sender=preemptible", Some(1)), Ok(()));
     }
 
     #[test]

@@ -18,6 +18,10 @@ pub trait Bench: Spin {
     /// Wakes all of `sleepers`, on behalf of `mm`, and counts it. A wake-up is not acknowledged.
     fn wake(&self, from: CpuId, sleepers: impl Iterator<Item = CpuId> + Clone, mm: MmId);
 
+    /// The task on this CPU goes on on the CPUs of `route` in turn, each time that it may be preempted from now on: once they
+    /// [park](Bench::park).
+    fn let_migrate(&self, own: CpuId, route: [Option<CpuId>; 2]);
+
     /// Sends this CPU an NMI. Its handler calls [`Run::on_nmi`](crate::Run::on_nmi).
     fn send_nmi(&self, own: CpuId);
 

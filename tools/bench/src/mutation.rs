@@ -4,10 +4,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use rand_xoshiro::SplitMix64;
-use rand_xoshiro::rand_core::Rng;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use crate::cast::TeamCast;
-use crate::choice::Kind;
+use crate::cast::{Role, TeamCast};
+use crate::choice::{Kind, Sender};
 use crate::errand::Errand;
 use crate::layout;
 use crate::machine::Bench;
@@ -42,8 +42,12 @@ pub(crate) struct Mutation<'r, M: Bench> {
     pub(crate) is_walkable: bool,
     /// The workers that are held in it.
     pub(crate) held: Vec<CpuId>,
+    /// The worker that goes on touching in it.
+    pub(crate) toucher: Option<CpuId>,
     /// The worker that has a page of its range pinned.
     pub(crate) pinner: Option<CpuId>,
+    /// Where its task goes: apart, so that all else is drawn as if it stayed.
+    routes: SplitMix64,
     /// The mms that have a share in the shared tables of the turn, and in which.
     pub(crate) sharing: Vec<(MmId, SharedTables)>,
     /// Shared tables that the team's mm will find if it leaves the shared ones by protecting them.
@@ -64,6 +68,8 @@ impl<'r, M: Bench> Mutation<'r, M> {
             turn: 0,
             is_walkable: false,
             held: Vec::new(),
+            toucher: None,
+            routes: SplitMix64::seed_from_u64(run.spec.seed ^ (team as u64 + 1) << 48),
             pinner: None,
             sharing: Vec::new(),
             own: None,
@@ -216,7 +222,40 @@ impl<'r, M: Bench> Mutation<'r, M> {
         let elsewhere = if self.run.spec.migrate.is_on() { self.draw_free_worker() } else { None };
         match elsewhere {
             Some(worker) => *self.send(cpu, worker, Errand::Step(job)).expect("a step has led somewhere"),
-            None => job.step::<P, M>(cpu),
+            None => self.step_here::<P>(cpu, job),
+        }
+    }
+
+    /// One step. Its task may go to other CPUs meanwhile, and is back at the end.
+    fn step_here<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, job: Job) -> Stepped {
+        if self.run.spec.sender == Sender::Pinned {
+            return job.step::<P, M>(cpu);
+        }
+        let (machine, home) = (&self.run.world.machine, cpu.id());
+        machine.let_migrate(home, self.draw_route(home));
+        let stepped = job.step::<P, M>(cpu);
+        machine.let_migrate(cpu.id(), [Some(home), None]);
+        cpu.may_migrate();
+        stepped
+    }
+
+    /// Where the task goes on, the next two times that it may be preempted: where all is as at home, so that the same CPUs are
+    /// interrupted. Once at least it goes somewhere, if it can.
+    fn draw_route(&mut self, home: CpuId) -> [Option<CpuId>; 2] {
+        let is_free = |cpu: &CpuId| !self.held.contains(cpu) && self.toucher != Some(*cpu);
+        let there: Vec<_> = match self.cast.inside {
+            true => self.cast.workers.clone().map(CpuId).filter(is_free).collect(),
+            false => self.run.cast.in_role(|role| role == Role::Bystander).collect(),
+        };
+        if there.is_empty() {
+            return [None; 2];
+        }
+        let mut draw = |below: usize| (self.routes.next_u64() % below as u64) as usize;
+        let (first, second) = (there[draw(there.len())], there[draw(there.len())]);
+        match draw(4) {
+            0 => [Some(home), Some(second)],
+            1 => [Some(first), Some(home)],
+            _ => [Some(first), Some(second)],
         }
     }
 

@@ -168,8 +168,9 @@ fn turn<P: Policy, M: Bench>(
     operated.map(|(_, done)| done)
 }
 
-fn open<M: Bench>(mutation: &Mutation<'_, M>, cpu: &mut Cpu<'_, M>, kind: Kind, activity: Activity) {
+fn open<M: Bench>(mutation: &mut Mutation<'_, M>, cpu: &mut Cpu<'_, M>, kind: Kind, activity: Activity) {
     let toucher = if activity == Activity::Walk { toucher_of(mutation) } else { None };
+    mutation.toucher = toucher;
     let (number, va) = (mutation.turn, layout::address(kind, mutation.turn));
     let turn = Turn { number, va, kind, activity, toucher, pinner: mutation.pinner };
     // A turn without an operation races with nothing.

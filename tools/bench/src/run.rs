@@ -136,6 +136,11 @@ impl<M: Bench> Run<M> {
         Cast::new(spec, cpus).mms.len()
     }
 
+    /// The CPUs on which the mutators of a run of `spec` begin.
+    pub fn mutators(spec: &Spec, cpus: usize) -> Vec<CpuId> {
+        Cast::new(spec, cpus).teams.iter().map(|team| team.mutator).collect()
+    }
+
     /// Wakes the CPUs whose role `which` accepts.
     pub(crate) fn kick(&self, cpu: &Cpu<'_, M>, which: impl Fn(Role) -> bool) {
         let sleepers: Vec<_> = self.cast.in_role(which).collect();

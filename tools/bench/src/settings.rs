@@ -251,6 +251,8 @@ settings! {
         sharers: usize = 3, sometimes(Vec::from_iter(2..=MAX_SHARERS)), [Title];
         /// Whether the steps of the mms that leave and join shared tables are interleaved.
         interleave: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
+        /// Whether the mutator's task may go to another CPU between the snapshot of a round and its look, and before it waits.
+        sender: Sender = Sender::Pinned, sometimes(Sender::ALL), [Title];
         /// Whether the steps of an operation run on different CPUs.
         migrate: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// Which operations `mixed` does, in turn, separated by commas.

@@ -9,7 +9,9 @@ use core::str::FromStr;
 
 use gupsync::policy;
 
-use crate::choice::{Backend, Fail, Flush, Kind, Mutator, Sample, Toggle, UnlazyFence, UnshareFlush, Workload};
+use crate::choice::{
+    Backend, Fail, Flush, Kind, Mutator, Sample, Sender, Toggle, UnlazyFence, UnshareFlush, Workload,
+};
 use crate::text::{Every, List, Maybe, OrMixed, OrNone, PolicyName};
 
 /// What a row is about: it decides what the row keeps of some settings.
@@ -85,6 +87,7 @@ values! {
     [] UnlazyFence: UnlazyFence::NAMES.join("|"), UnlazyFence::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
     [] UnshareFlush: UnshareFlush::NAMES.join("|"), UnshareFlush::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
     [] Sample: Sample::NAMES.join("|"), Sample::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
+    [] Sender: Sender::NAMES.join("|"), Sender::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
     [] Fail: Fail::NAMES.join("|"), Fail::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
     [] Every: "every:N".to_owned(), Vec::new(), " ", str::parse, Self = |value, _| *value;
     [T: Value + Copy + FromStr<Err = String>] Maybe<T>:

@@ -171,7 +171,7 @@ pub(super) fn switch_away() {
 }
 
 fn take(cpu: usize, interrupt: Interrupt) {
-    let handler = with(|e| {
+    let (place, handler) = with(|e| {
         let level = match interrupt {
             Interrupt::Maskable => Level::Handler,
             Interrupt::Nmi => Level::NmiHandler,
@@ -181,9 +181,9 @@ fn take(cpu: usize, interrupt: Interrupt) {
         e.context(cpu).interrupted = want;
         e.cpus[cpu].contexts.push(Context { level, history: MIX, interrupted: None });
         e.say(cpu, What::Took(interrupt), None);
-        e.handler.clone().expect("every execution has one")
+        (e.places[cpu], e.handler.clone().expect("every execution has one"))
     });
-    handler(cpu, interrupt);
+    handler(place, interrupt);
     with(|e| {
         e.cpus[cpu].contexts.pop();
         e.context(cpu).interrupted = None;
@@ -218,9 +218,45 @@ pub fn interrupt(to: usize, interrupt: Interrupt) {
     point(Want::Send, Location::caller());
     with(|e| {
         let from = e.running.expect("a CPU sends it");
-        e.cpus[to].pending[interrupt as usize] = true;
+        let task = e.task_on(to);
+        e.cpus[task].pending[interrupt as usize] = true;
         e.say(from, What::Sent(interrupt, to), None);
     });
+}
+
+/// The CPU that the task which runs is on.
+#[must_use]
+pub fn own_cpu() -> usize {
+    with(|e| e.places[e.running.expect("a CPU asks")])
+}
+
+/// The task whose role began on that CPU; none but the world's maker runs before.
+#[must_use]
+pub fn own_task() -> usize {
+    running().expect("a CPU asks")
+}
+
+/// The task that runs and the one on CPU `to` change places, if there is no handler on top of that: a context switch on both
+/// CPUs. What was stored there has reached memory, and interrupts that were sent to a CPU are taken there.
+pub fn exchange(to: usize) -> bool {
+    let task = own_task();
+    with(|e| {
+        let other = e.task_on(to);
+        if e.cpus[other].contexts.len() > 1 {
+            return false;
+        }
+        for task in [task, other] {
+            e.drain_all(task);
+            e.cpus[task].rested = false;
+        }
+        e.places.swap(task, other);
+        let pending = e.cpus[task].pending;
+        e.cpus[task].pending = std::mem::replace(&mut e.cpus[other].pending, pending);
+        for task in [task, other] {
+            e.say(task, What::Remarked("is where the other task was".to_owned()), None);
+        }
+        true
+    })
 }
 
 /// Waits until `until` holds. A look that is in vain must leave nothing behind.

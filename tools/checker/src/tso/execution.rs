@@ -123,6 +123,8 @@ pub(super) struct Execution {
     pub(super) users: Vec<Users>,
     sum: Hash,
     pub(super) cpus: Vec<CpuState>,
+    /// Which CPU each of them is, as the library numbers them: tasks may have changed places.
+    pub(super) places: Vec<usize>,
     /// Whose code runs; none while the world is made.
     pub(super) running: Option<usize>,
     pub(super) handler: Option<Handler>,
@@ -149,6 +151,7 @@ pub(super) fn open() {
         users: Vec::new(),
         sum: 0,
         cpus: Vec::new(),
+        places: Vec::new(),
         running: None,
         handler: None,
         learnt: false,
@@ -184,6 +187,7 @@ impl Execution {
             contexts: vec![Context { level: Level::InterruptsOn, history: MIX, interrupted: None }],
             ..CpuState::default()
         });
+        self.places = (0..cpus).collect();
     }
 
     pub(super) fn close(&mut self) {
@@ -214,7 +218,8 @@ impl Execution {
 
     /// The state.
     pub(super) fn state(&self) -> Hash {
-        self.cpus.iter().fold(self.sum, |hash, cpu| {
+        let sum = self.places.iter().fold(self.sum, |hash, place| mix(hash, *place as u64));
+        self.cpus.iter().fold(sum, |hash, cpu| {
             let mut hash = mix(hash, cpu.want.map_or(0, |want| want as u64 + 1));
             hash = mix(hash, u64::from(cpu.pending[0]) << 1 | u64::from(cpu.pending[1]));
             hash = mix(hash, (cpu.contexts.len() as u64) << 32 | cpu.buffer.len() as u64);
@@ -230,6 +235,11 @@ impl Execution {
         })
     }
 
+    /// The task on the CPU that the library numbers so.
+    pub(super) fn task_on(&self, cpu: usize) -> usize {
+        self.places.iter().position(|place| *place == cpu).expect("every CPU has a task")
+    }
+
     pub(super) fn run(&mut self, cpu: usize, action: Action) {
         self.cpus[cpu].decided = Some(action);
         self.running = Some(cpu);
@@ -237,7 +247,7 @@ impl Execution {
 
     pub(super) fn say(&mut self, cpu: usize, what: What, site: Option<&'static Location<'static>>) {
         if let Some(lines) = &mut self.lines {
-            lines.push(Line { cpu, what, site });
+            lines.push(Line { cpu: self.places[cpu], what, site });
         }
     }
 

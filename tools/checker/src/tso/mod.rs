@@ -25,6 +25,9 @@
 //! or a handler, is seen to use it, and one of them writes, the search begins anew with that word shared. When it ends
 //! without such a find, no execution has one.
 //!
+//! A coroutine is a task, which stays on its CPU but where it changes places with another ([`exchange`]): the store buffer is
+//! empty then, and interrupts stay with the CPU.
+//!
 //! Three things are asked of the code: no word is made while it runs; a handler leaves nothing behind but in words; and
 //! what is waited for ([`wait`]) looks at words, and leaves nothing behind when it looks in vain.
 
@@ -39,7 +42,7 @@ pub use std::sync::atomic::Ordering;
 
 use crate::weaken::weakened;
 use cpu::{Access, access, point};
-pub use cpu::{broken, interrupt, irqs_off, is_exploring, note, wait};
+pub use cpu::{broken, exchange, interrupt, irqs_off, is_exploring, note, own_cpu, own_task, wait};
 use execution::Want;
 pub use search::{Bounds, Outcome, Role, explore};
 pub use words::Interrupt;
