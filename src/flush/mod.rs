@@ -128,7 +128,7 @@ pub fn kernel_range<M: Machine>(cpu: &mut Cpu<'_, M>) {
         invlpgb::flush_everything(cpu);
     } else {
         sync_round::everyone_and(cpu, Call::Kernel, MmId::KERNEL, |cpu| {
-            cpu.world().machine.flush_local(cpu.id(), Range::All);
+            cpu.world().machine.flush_all(cpu.id());
         });
     }
 }

@@ -10,6 +10,7 @@ mod counts;
 mod dying;
 mod endings;
 mod fake;
+mod kept;
 mod lazy;
 mod limine;
 mod membership;
@@ -62,6 +63,7 @@ fn main() {
         nmi::trials(),
         sender::trials(),
         lazy::trials(),
+        kept::trials(),
         classes::trials(),
         cleared::trials(),
         product::trials(),

@@ -142,7 +142,8 @@ impl Row {
             (did(self.flushers, c.least_flusher_flushes), "every flusher flushes"),
             (did(self.isolated, c.isolated_gap), "every isolated CPU looks at the clock"),
             (
-                !self.remap.is_on()
+                !is_total
+                    || !self.remap.is_on()
                     || walkers <= self.hold as u64
                     || self.naps.is_on()
                     || c.remaps_read == Some(ops),
@@ -265,6 +266,13 @@ pub(crate) mod tests {
         assert!(is_refused("sender=preemptible") && !is_refused("sender=pinned"));
         assert!(!is_refused("sender=preemptible flushers=1"), "its flushes may all be the flusher's");
         assert_eq!(judge("sender=preemptible", Some(1)), Ok(()));
+    }
+
+    #[test]
+    fn kernel_mappings_are_counted_in_the_row_about_all() {
+        let row = good("policy=pending workload=mixed remap=on");
+        let counts = Counts { remaps_read: None, ..row.counts.clone() };
+        assert_eq!(Row { mm: MmName::Global, counts, ..row }.judge(), Ok(()));
     }
 
     #[test]

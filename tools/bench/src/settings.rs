@@ -189,6 +189,8 @@ settings! {
     {
         /// How many CPUs run the mm.
         mm_cpus: usize = 4, among(1..=6), [];
+        /// Of how many mms a CPU keeps translations, each under a local ASID: 6 in Linux. With 0 or 1 every switch drops all.
+        pcids: usize = 6, sometimes([0, 1, 2, 3, 6]), [Title];
         /// How many global ASIDs there are; Linux has 4096 PCIDs, less the few that its local ASIDs take.
         asids: usize = 4080, sometimes([0, 1, 2, 4080]), [Title];
         /// After how many flushes it is considered whether an mm gets one. Linux: in about one of 32, by the time.
@@ -225,6 +227,8 @@ settings! {
         eager: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Usual("tcg-multi", "on"), Usual("kvm", "on")];
         /// Whether walkers go lazy between two turns.
         naps: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
+        /// Whether walkers visit another mm in each turn, and have it loaded between two turns, unless they nap.
+        visits: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// Whether one worker of each mm, by turns, goes on touching while an operation is done. It keeps interrupts off.
         touch: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// Whether a kernel mapping is changed, and the kernel's range flushed, before each operation of the first mm.
