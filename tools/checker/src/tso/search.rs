@@ -83,7 +83,7 @@ struct Search {
 }
 
 /// An execution that is no longer explored comes to its end within so many decisions, or is torn down.
-const PATIENCE: usize = 20_000;
+const PATIENCE: usize = 1_000;
 
 impl Search {
     /// Every state; nothing if a word turned out to be shared.
