@@ -134,7 +134,8 @@
 //!   ([`Cpu::serve`]). Dropped: mutants `ack-from-a-polled-queue` and `nmi-counts-as-an-ipi`.
 //! - *A snapshot comes before the look, and the look and the sends are on one CPU, which is left out.* In 7.2
 //!   `smp_call_function_many_cond` asserts that preemption is off; in 7.3 a sender may migrate before it looks, and while it
-//!   waits. Here it may too ([`Cpu::may_migrate`]). Dropped: mutants `look-here-and-snapshot-there`, and `sender-migrates/look-here-snapshot-there`.
+//!   waits. Here it may too ([`Cpu::may_migrate`]). Dropped: mutant `look-here-and-snapshot-there`, and the litmus test
+//!   `sender-migrates/look-here-snapshot-there`.
 //! - *What a sender does to its own TLB it does on the CPU that it has left out.* `flush_tlb_func` between `get_cpu` and
 //!   `put_cpu`. Walkers need no more than the item before: every CPU that `s` has been on since its snapshot is in case 1.
 //!   Dropped: mutants `look-here-and-send-there` and `own-part-of-a-flush-elsewhere`. Likewise TLBSYNC, on the CPU of its
