@@ -24,22 +24,16 @@ pub(crate) const SIBLING: VirtAddr = VirtAddr(0x20_0000_0000);
 const PROTECT_BASE: u64 = 0x40_0000_0000;
 /// Where shared tables do.
 const SHARED_BASE: u64 = 0x100_0000_0000;
+/// How much further into its table the small pages lie that are protected in the next turn. QEMU's TLB is indexed by page
+/// number: were the first page of each turn one and the same index, something of the kernel's with that index could drop its
+/// translation in every turn, before the worker looks.
+const SHIFT: u64 = 3 * PAGE_SIZE;
 /// In the huge page that stands for all, the pages of shared tables; those that are protected come after them.
 const OWN_OF_SHARED: u64 = LIVE * MAX_TABLES * SHARED_PAGES;
 
 /// Whether the addresses of turn `turn` and later were used before: a worker must drop its translations now.
 pub(crate) fn addresses_return(turn: u64) -> bool {
     turn.is_multiple_of(SPAN)
-}
-
-/// Where turn `turn` works.
-pub(crate) fn address(kind: Kind, turn: u64) -> VirtAddr {
-    let (base, size) = match kind {
-        Kind::Unshare => (SHARED_BASE, MAX_TABLES * TABLE_SIZE),
-        Kind::Protect => (PROTECT_BASE, MAX_PAGES * HUGE_SIZE),
-        Kind::Collapse | Kind::Unmap => (SMALL_BASE, MAX_TABLES * HUGE_SIZE),
-    };
-    VirtAddr(base + turn % SPAN * size)
 }
 
 /// Place `index`, below [`PAGES`], in a range of `pages` pages that is mapped.
@@ -75,6 +69,17 @@ impl Spec {
 }
 
 impl Layout {
+    /// Where turn `turn` works.
+    pub(crate) fn address(self, kind: Kind, turn: u64) -> VirtAddr {
+        let (base, size) = match kind {
+            Kind::Unshare => (SHARED_BASE, MAX_TABLES * TABLE_SIZE),
+            Kind::Protect if self.size == FrameSize::Small => (PROTECT_BASE, MAX_PAGES * HUGE_SIZE + SHIFT),
+            Kind::Protect => (PROTECT_BASE, MAX_PAGES * HUGE_SIZE),
+            Kind::Collapse | Kind::Unmap => (SMALL_BASE, MAX_TABLES * HUGE_SIZE),
+        };
+        VirtAddr(base + turn % SPAN * size)
+    }
+
     /// How many pages a range of 4 KiB pages has.
     pub(crate) fn small_pages(self, kind: Kind) -> u64 {
         if kind == Kind::Protect { self.pages } else { ENTRIES as u64 }
@@ -88,7 +93,7 @@ impl Layout {
 
     /// Address of some page of turn `turn`. Each such address is stored at itself.
     pub(crate) fn page_of(self, kind: Kind, turn: u64, draw: u64) -> VirtAddr {
-        let (start, tables) = (address(kind, turn).0, self.tables);
+        let (start, tables) = (self.address(kind, turn).0, self.tables);
         let small = |draw| place(self.small_pages(kind), draw % PAGES) * PAGE_SIZE;
         match kind {
             Kind::Unshare => {
@@ -110,6 +115,8 @@ impl Layout {
 }
 
 const _: () = assert!(OWN_OF_SHARED + LIVE * MAX_PAGES <= ENTRIES as u64, "one huge page has room for all");
+const _: () =
+    assert!((SPAN - 1) * SHIFT + MAX_PAGES * PAGE_SIZE <= HUGE_SIZE, "protected pages are in one table");
 
 #[cfg(test)]
 mod tests {

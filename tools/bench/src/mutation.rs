@@ -9,7 +9,6 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use crate::cast::{Role, TeamCast};
 use crate::choice::{Kind, Sender};
 use crate::errand::Errand;
-use crate::layout;
 use crate::machine::Bench;
 use crate::ranges::{self, NoMemory, Place, Ranges};
 use crate::run::Run;
@@ -95,8 +94,8 @@ impl<'r, M: Bench> Mutation<'r, M> {
     pub(crate) fn prepare<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, kind: Kind) -> Result<(), NoMemory> {
         let (mm, machine, turn) = (self.mm(), &self.run.world.machine, self.turn);
         self.ranges.make_room::<P, M>(cpu, mm, turn);
-        let (va, layout) = (layout::address(kind, turn), self.run.spec.layout());
-        let pages = layout.small_pages(kind);
+        let layout = self.run.spec.layout();
+        let (va, pages) = (layout.address(kind, turn), layout.small_pages(kind));
         match kind {
             Kind::Protect if layout.size == FrameSize::Huge => self.ranges.map_huge(machine, mm, turn, layout),
             Kind::Protect => self.ranges.map_small(machine, mm, va, pages),
@@ -116,8 +115,8 @@ impl<'r, M: Bench> Mutation<'r, M> {
         cpu: &mut Cpu<'_, M>,
         kind: Kind,
     ) -> Result<(Expect, bool), NoMemory> {
-        let va = layout::address(kind, self.turn);
         let spec = &self.run.spec;
+        let va = spec.layout().address(kind, self.turn);
         match kind {
             Kind::Collapse if spec.order < PMD_ORDER => {
                 let fresh = self.ranges.take_pages(&self.run.world.machine)?;

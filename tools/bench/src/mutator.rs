@@ -4,7 +4,6 @@ use alloc::vec::Vec;
 
 use crate::cast::Role;
 use crate::choice::{Flush, Kind};
-use crate::layout;
 use crate::machine::Bench;
 use crate::mutation::Mutation;
 use crate::phases::Phase;
@@ -171,7 +170,7 @@ fn turn<P: Policy, M: Bench>(
 fn open<M: Bench>(mutation: &mut Mutation<'_, M>, cpu: &mut Cpu<'_, M>, kind: Kind, activity: Activity) {
     let toucher = if activity == Activity::Walk { toucher_of(mutation) } else { None };
     mutation.toucher = toucher;
-    let (number, va) = (mutation.turn, layout::address(kind, mutation.turn));
+    let (number, va) = (mutation.turn, mutation.run.spec.layout().address(kind, mutation.turn));
     let turn = Turn { number, va, kind, activity, toucher, pinner: mutation.pinner };
     // A turn without an operation races with nothing.
     let racing = mutation.run.spec.eager.is_on() && activity == Activity::Walk;

@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::choice::Kind;
-use crate::layout::{LIVE, Layout, PAGES, SHARED_PAGES, address, place};
+use crate::layout::{LIVE, Layout, PAGES, SHARED_PAGES, place};
 use crate::machine::Bench;
 use gupsync::atomic::{AtomicU64, Ordering};
 use gupsync::detect::{Caught, Violation};
@@ -156,7 +156,7 @@ impl Ranges {
         (0..PAGES).map(|_| machine.alloc(FrameSize::Small).ok_or(NoMemory)).collect()
     }
 
-    /// Maps a table at `va`, and in it the small pages of a range of `pages`, each holding its own address.
+    /// Maps a table that covers `va`, and in it the small pages of a range of `pages` at `va`, each holding its own address.
     pub(crate) fn map_small<M: Bench>(
         &mut self,
         machine: &M,
@@ -166,7 +166,7 @@ impl Ranges {
     ) -> Result<(), NoMemory> {
         let table = self.take_table(machine)?;
         for index in (0..PAGES).map(|index| place(pages, index)) {
-            let slot = &machine.words(table)[index as usize];
+            let slot = &machine.words(table)[page_table::index(va, 1) + index as usize];
             // Relaxed, all: published with the table, by `link`.
             if Entry(slot.load(Ordering::Relaxed)).is_present() {
                 continue;
@@ -219,7 +219,7 @@ impl Ranges {
         let huge = self.shared_page(machine)?;
         let (mut made, count) = (Vec::new(), layout.tables);
         for index in 0..count {
-            let va = VirtAddr(address(Kind::Unshare, turn).0 + index * TABLE_SIZE);
+            let va = VirtAddr(layout.address(Kind::Unshare, turn).0 + index * TABLE_SIZE);
             let table = self.take_table(machine)?;
             for page in 0..SHARED_PAGES {
                 let at = layout.page_of(Kind::Unshare, turn, index + page * count);
