@@ -29,8 +29,8 @@
 //! # Each CPU, each case
 //!
 //! 1. **`c` is `l`, the CPU that looked.** `s` runs there, and is inside no walk: a walk runs in [`Cpu::irqs_off`], which borrows
-//!    what looking needs. So each walk of another task on `l` was over before `s` came, or begins after `s` has left, or been
-//!    interrupted by an NMI, after the snapshot: it sees the clears. Nothing but handlers runs on `l` between look and sends.
+//!    what looking needs. So each walk of another task on `l` was over before `s` came. One that begins later, in an NMI or
+//!    when `s` has left, begins after the snapshot: it sees the clears. Between look and sends only handlers run on `l`.
 //!    *The CPU of the snapshot, if `s` has left it, is a `c` like any other*: it is looked at.
 //! 2. **`c` was interrupted and answered.** The ack comes from a context with no walk below it: the maskable handler, because
 //!    a walk keeps those off, or a task between its walks. So each walk of `c` was over when it answered (its ack releases,
@@ -123,7 +123,8 @@
 //!   ([`Cpu::serve`]). Dropped: mutants `ack-from-a-polled-queue` and `nmi-counts-as-an-ipi`.
 //! - *A snapshot comes before the look, and the look and the sends are on one CPU, which is left out.* In 7.2
 //!   `smp_call_function_many_cond` asserts that preemption is off; in 7.3 a sender may migrate before it looks, and while it
-//!   waits. Here it may too ([`Cpu::may_migrate`]). Dropped: mutants `look-here-and-snapshot-there`, and `sender-migrates/look-here-snapshot-there`.
+//!   waits. Here it may too ([`Cpu::may_migrate`]). Dropped: mutant `look-here-and-snapshot-there`, and
+//!   `sender-migrates/look-here-snapshot-there`.
 //! - *What a sender does to its own TLB it does on the CPU that it has left out.* `flush_tlb_func` between `get_cpu` and
 //!   `put_cpu`. Walkers need no more than the item before: every CPU that `s` has been on since its snapshot is in case 1.
 //!   Dropped: mutants `look-here-and-send-there` and `own-part-of-a-flush-elsewhere`. Likewise TLBSYNC, on the CPU of its

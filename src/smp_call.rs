@@ -15,8 +15,8 @@
 //! The last ack frees the slot, whether or not the round is awaited by then. So a slot counts the requests that it has held,
 //! and a round knows by the number of its own that it was answered, though the slot may be another's.
 //!
-//! No slot free: the sender waits for its own, interrupts on. That ends. A sender that holds a slot has sent, or sends without waiting
-//! for anything, and each of its targets answers once it has interrupts on, which it has while it waits for a slot itself.
+//! No slot free: the sender waits for its own, interrupts on. That ends. A sender that holds a slot has sent, or sends without
+//! waiting for anything, and each of its targets answers once it has interrupts on, as it has while it waits for a slot.
 //!
 //! Who may send, and what acks prove, is said in [`crate::sync_round`]; what a target does, in [`crate::flush`].
 
