@@ -29,8 +29,8 @@
 //! # Each CPU, each case
 //!
 //! 1. **`c` is `l`, the CPU that looked.** `s` runs there, and is inside no walk: a walk runs in [`Cpu::irqs_off`], which borrows
-//!    what looking needs. So each walk of another task on `l` was over before `s` came, or begins after `s` has left, or been
-//!    interrupted by an NMI, after the snapshot: it sees the clears. Nothing but handlers runs on `l` between look and sends.
+//!    what looking needs. So each walk of another task on `l` was over before `s` came. One that begins later, in an NMI or
+//!    when `s` has left, begins after the snapshot: it sees the clears. Between look and sends only handlers run on `l`.
 //!    *The CPU of the snapshot, if `s` has left it, is a `c` like any other*: it is looked at.
 //! 2. **`c` was interrupted and answered.** The ack comes from a context with no walk below it: the maskable handler, because
 //!    a walk keeps those off, or a task between its walks. So each walk of `c` was over when it answered (its ack releases,

@@ -79,7 +79,7 @@ use crate::event::Event;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::pending_gup_sync::{AckedByAll, Snapshot};
-use crate::smp_call::{Acks, Call, Written};
+use crate::smp_call::{Acks, Call, SmpCalls, Written};
 use crate::types::{CpuId, MAX_MMS, MmId, MmSet};
 use crate::world::{Cpu, IrqsOff, World};
 
@@ -160,14 +160,14 @@ impl<'c, 'w, 'mm, M: Machine> Targets<'c, 'w, 'mm, M> {
         call: Call,
         to: CpuSet,
         own: impl FnOnce(&IrqsOff<'w, M>),
-    ) -> InFlight<Seen<'mm>> {
+    ) -> InFlight<'w, Seen<'mm>> {
         let in_flight = issue(self.cpu, call, to, self.seen);
         self.cpu.irqs_off(own);
         in_flight
     }
 
     /// Issues and dispatches `call` to every CPU of `to`.
-    pub fn issue(self, call: Call, to: CpuSet) -> InFlight<Seen<'mm>> {
+    pub fn issue(self, call: Call, to: CpuSet) -> InFlight<'w, Seen<'mm>> {
         issue(self.cpu, call, to, self.seen)
     }
 }
@@ -279,7 +279,8 @@ impl sealed::Sealed for EveryMm<'_> {}
 
 /// A request that has been sent and not been awaited. It holds no CPU: the sender may do anything else before it waits.
 #[must_use = "until `wait`, no CPU may have taken the interrupt"]
-pub struct InFlight<R> {
+pub struct InFlight<'w, R> {
+    calls: &'w SmpCalls,
     /// Nothing, if there was no CPU to send it to.
     written: Option<Written>,
     to: CpuSet,
@@ -292,7 +293,12 @@ pub struct InFlight<R> {
 /// # Panics
 ///
 /// If `cpu` is one of them: its answer would say nothing of what it does now.
-pub fn issue<M: Machine, R: Round>(cpu: &mut Cpu<'_, M>, call: Call, to: CpuSet, round: R) -> InFlight<R> {
+pub fn issue<'w, M: Machine, R: Round>(
+    cpu: &mut Cpu<'w, M>,
+    call: Call,
+    to: CpuSet,
+    round: R,
+) -> InFlight<'w, R> {
     let (world, me, targets) = (cpu.world(), cpu.id(), to.len());
     assert!(!to.contains(me), "{me} calls itself");
     let write = |home| world.calls.write(home, call, targets);
@@ -309,14 +315,13 @@ pub fn issue<M: Machine, R: Round>(cpu: &mut Cpu<'_, M>, call: Call, to: CpuSet,
             world.machine.send(me, target, call.cause(), call.mm());
         });
     }
-    InFlight { written, to, round }
+    InFlight { calls: &world.calls, written, to, round }
 }
 
-impl<R: Round> InFlight<R> {
+impl<R: Round> InFlight<'_, R> {
     /// Waits on `cpu`, or wherever the task goes on, for all acks, interrupts on, and finishes the round.
     pub fn wait<M: Machine>(self, cpu: &mut Cpu<'_, M>) -> R::Outcome {
-        let InFlight { written, to, round } = self;
-        let calls = &cpu.world().calls;
+        let InFlight { calls, written, to, round } = self;
         cpu.may_migrate();
         if let Some(Written { home, number }) = written {
             cpu.wait(|| calls.mailbox(home).is_answered(number));
@@ -329,7 +334,7 @@ impl<R: Round> InFlight<R> {
 }
 
 /// Begins a round for `mm`, looks, and interrupts the CPUs that may be walking.
-pub fn start<'mm, M: Machine>(cpu: &mut Cpu<'_, M>, mm: &'mm Mm) -> InFlight<Seen<'mm>> {
+pub fn start<'w, 'mm, M: Machine>(cpu: &mut Cpu<'w, M>, mm: &'mm Mm) -> InFlight<'w, Seen<'mm>> {
     let begun = begin(cpu, mm);
     let mut to = cpu.sets().take();
     let targets = possible_walkers(cpu, begun);

@@ -69,7 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// A round under way, and what the reference says that it covers.
 struct UnderWay<'w> {
     mm: usize,
-    in_flight: InFlight<Seen<'w>>,
+    in_flight: InFlight<'w, Seen<'w>>,
     covers: Option<u64>,
 }
 
@@ -84,7 +84,7 @@ fn begin(
     moves: Moves,
     mm: usize,
     left_out: usize,
-) -> (InFlight<Seen<'_>>, BTreeSet<usize>) {
+) -> (InFlight<'_, Seen<'_>>, BTreeSet<usize>) {
     let mut cpu = enter(world, moves);
     let begun = sync_round::begin(&mut cpu, world.mm(id(mm)));
     let (mut needed, mut to) = (BTreeSet::new(), cpu.sets().take());

@@ -72,6 +72,8 @@ pub enum Step {
 #[derive(Clone, Copy, Debug)]
 pub struct Flush {
     pub actor: usize,
+    /// Where it looks, sends and waits, if it may be preempted before.
+    pub there: usize,
     pub mm: usize,
     pub span: usize,
     pub freed: bool,
@@ -82,9 +84,15 @@ pub struct Flush {
 pub fn step() -> impl Strategy<Value = Step> {
     let (actor, mm, span) = (0..ACTORS, 0..MMS, any::<prop::sample::Index>());
     let span = span.prop_map(|index| index.index(SPANS));
-    let flush = (actor.clone(), mm.clone(), span.clone(), prop::bool::weighted(0.3), 0..6usize);
-    let flush =
-        flush.prop_map(|(actor, mm, span, freed, meanwhile)| Flush { actor, mm, span, freed, meanwhile });
+    let flush = (actor.clone(), actor.clone(), mm.clone(), span.clone(), prop::bool::weighted(0.3), 0..6usize);
+    let flush = flush.prop_map(|(actor, there, mm, span, freed, meanwhile)| Flush {
+        actor,
+        there,
+        mm,
+        span,
+        freed,
+        meanwhile,
+    });
     prop_oneof![
         4 => (actor.clone(), prop::option::weighted(0.8, mm.clone())).prop_map(|(cpu, mm)| Step::Switch(cpu, mm)),
         2 => actor.clone().prop_map(Step::EnterLazy),

@@ -105,6 +105,7 @@ impl History {
 
     fn take(self: &Arc<Self>, step: Step, now: u64) {
         let (world, machine) = (&self.world, &self.world.machine);
+        machine.let_migrate([]);
         let is_free = |actor| !self.state().flushing.iter().any(|(flusher, _)| *flusher == actor);
         match step {
             Step::Switch(actor, mm) if is_free(actor) => {
@@ -180,14 +181,19 @@ impl History {
     }
 
     fn flush(self: &Arc<Self>, flush: Flush, now: u64) {
-        let Flush { actor, mm, span, freed, meanwhile } = flush;
+        let Flush { actor, there, mm, span, freed, meanwhile } = flush;
         self.change(mm, span, now);
         self.state().flushing.push((actor, mm));
         let history = Arc::clone(self);
         self.world.machine.meanwhile((meanwhile > 0).then(|| Box::new(move || history.go_on(meanwhile)) as _));
         let (range, tables) =
             (self.setting.spans[span].range(), if freed { FreedTables::Yes } else { FreedTables::No });
-        let _ = flush::flush(&mut self.world.enter(self.cpu(actor)), self.mm(mm), range, tables, None);
+        let mut cpu = self.world.enter(self.cpu(actor));
+        self.world.machine.let_migrate([self.cpu(there); 2]);
+        let _ = flush::flush(&mut cpu, self.mm(mm), range, tables, None);
+        self.world.machine.let_migrate([self.cpu(actor)]);
+        cpu.may_migrate();
+        drop(cpu);
         self.world.machine.meanwhile(None);
         let mut state = self.state();
         state.flushing.retain(|(flusher, _)| *flusher != actor);

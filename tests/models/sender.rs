@@ -98,7 +98,8 @@ fn a_flush_that_moves() {
     explore_moving(ONE_PAGE, &[(using_it, unmap_and_reuse), (using_it, access_yield_and_access)]);
 }
 
-/// In an ASID transition the flush is by INVLPGB and by interrupts. TLBSYNC waits for what its own CPU has begun.
+/// In an ASID transition the flush is by INVLPGB and by interrupts, and stays on one CPU. That TLBSYNC would not wait for
+/// another CPU's INVLPGBs, histories show.
 #[test]
 fn a_flush_in_transition_that_may_not_move() {
     /// Beforehand: runs the mm under its local ASID; a global one was given since.

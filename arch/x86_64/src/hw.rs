@@ -78,7 +78,9 @@ impl Machine for Hw {
     }
 
     fn preempt(&self, cpu: CpuId) -> CpuId {
-        task::preempt(cpu)
+        let there = task::preempt(cpu);
+        self.note(there, MmId::KERNEL, Event::Kick, u64::from(there != cpu));
+        there
     }
 
     fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId) {

@@ -33,7 +33,7 @@ struct Places {
     tasks: Option<usize>,
     /// By task: whether it yields, and the CPU that the one that moves comes from, if it has come.
     offers: Vec<AtomicU64>,
-    /// How often the one that moves may have moved.
+    /// How often the one that moves has moved.
     turns: Figure,
 }
 
@@ -50,10 +50,12 @@ impl Places {
 
     /// The one that moves, on `cpu`: asks the next of the other tasks for its place. Which, if it yields.
     fn ask(&self, cpu: CpuId, tasks: usize) -> Option<usize> {
-        let task = 1 + self.turns.fetch_add(1, Ordering::Relaxed) as usize % (tasks - 1);
+        let task = 1 + self.turns.load(Ordering::Relaxed) as usize % (tasks - 1);
         let take = |offer| (offer == YIELDS).then_some(YIELDS + 1 + cpu.0 as u64);
         // As by the lock of a run queue: what was done on either CPU is visible on it.
-        self.offers[task].fetch_update(Ordering::AcqRel, Ordering::Relaxed, take).is_ok().then_some(task)
+        let is_taken = self.offers[task].fetch_update(Ordering::AcqRel, Ordering::Relaxed, take).is_ok();
+        self.turns.fetch_add(u64::from(is_taken), Ordering::Relaxed);
+        is_taken.then_some(task)
     }
 
     /// Another yields, and does `meanwhile`. The CPU that it is to go to, if the one that moves has come.
