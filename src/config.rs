@@ -68,6 +68,9 @@ pub struct FlushConfig {
     pub invlpgb: bool,
     /// An mm gets a global ASID once this many CPUs run it.
     pub threshold: usize,
+    /// How many local ASIDs a CPU uses, [`LOCAL_ASIDS`](crate::types::LOCAL_ASIDS) at most: of so many mms its TLB keeps
+    /// translations. With 0 or 1 it keeps none when another is loaded.
+    pub pcids: usize,
     /// How many global ASIDs there are.
     pub asids: usize,
     /// Whether every mm that has no global ASID is flushed by a method that interrupts every CPU that may be walking.

@@ -4,6 +4,7 @@
 //! others conclude from it, [`crate::sync_round`]'s.
 
 use crate::atomic::{AtomicU64, Figure, Ordering, Own, fence};
+use crate::local_asids::LocalAsids;
 use crate::stats::WalkFigures;
 use crate::types::{Asid, MmId};
 
@@ -16,10 +17,10 @@ pub(crate) struct CpuState {
     /// The mm of the task that runs (`current->mm`), which its own NMI handlers walk; the kernel's number if it has none. It
     /// follows what is loaded ([`crate::switch_mm`]).
     pub(crate) current: Own,
-    /// The ASID that the loaded mm was loaded with.
+    /// The ASID under which it has been loaded.
     pub(crate) loaded_asid: AtomicU64,
-    /// The flush that its TLB is up to, of the loaded mm.
-    pub(crate) tlb_gen: AtomicU64,
+    /// Its local ASIDs.
+    pub(crate) local_asids: LocalAsids,
     /// The mm it is walking, for policies that look who walks ([`crate::policy::Targeted`]); the kernel's number if none.
     pub(crate) tracker: AtomicU64,
     /// Whether the vCPU is preempted, and whether it is to flush before it goes on ([`crate::flush::hypercall`]).
@@ -41,7 +42,7 @@ impl CpuState {
             is_lazy: zero(),
             current: Own::new(MmId::KERNEL.word()),
             loaded_asid: zero(),
-            tlb_gen: zero(),
+            local_asids: LocalAsids::new(),
             tracker: AtomicU64::new(MmId::KERNEL.word()),
             preempted: zero(),
             quiescent: Quiescent::new(),

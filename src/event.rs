@@ -41,6 +41,10 @@ pub enum Event {
     Departed,
     /// A CPU left the cpumask.
     Left,
+    /// A CPU loaded the mm again under a local ASID, and kept its translations.
+    AsidKept,
+    /// A CPU loaded the mm again under a local ASID that was behind, and dropped its translations.
+    AsidBehind,
     /// A policy was asked for tables.
     SyncAsked,
     /// A sync was asked for and needed no interrupt.

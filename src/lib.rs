@@ -55,6 +55,8 @@ pub mod event;
 pub mod detect;
 pub mod stats;
 
+pub(crate) mod local_asids;
+
 pub(crate) mod cpu_state;
 pub mod page;
 

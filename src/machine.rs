@@ -10,7 +10,7 @@ use crate::atomic::AtomicU64;
 use crate::detect::Violation;
 use crate::event::{Cause, Event};
 use crate::page::Page;
-use crate::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, Range};
+use crate::types::{Asid, Cached, CpuId, Frame, FrameSize, Invlpgb, MmId, Range};
 
 /// A machine that runs mms: CPUs, interrupts, TLBs and memory.
 ///
@@ -36,12 +36,20 @@ pub trait Machine: Sync {
     /// handler.
     fn acked(&self, cpu: CpuId, sender: CpuId, cause: Cause, mm: MmId);
 
-    /// Loads a page-table root under `asid`. If that is the local one, it is empty of translations; what this CPU has
-    /// cached under a global one may stay, since INVLPGB keeps it up to date. Called by [`crate::switch_mm`].
-    fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid);
+    /// Loads a page-table root under `asid`. If what this CPU has cached under that is to be [`Cached::Dropped`], none of it is
+    /// used from here on. What is cached under other ASIDs may stay, whatever is loaded: it is used when that ASID is loaded
+    /// again and kept. Called by [`crate::switch_mm`].
+    ///
+    /// No fence: what is read before need not come before what is cached under `asid` is used.
+    fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid, cached: Cached);
 
-    /// Flushes this CPU's translations of the loaded mm. Called by the handler of a flush, and by a CPU that catches up.
+    /// Flushes this CPU's translations of what is loaded, under its ASID. Called by the handler of a flush, and by a CPU that
+    /// catches up.
     fn flush_local(&self, cpu: CpuId, range: Range);
+
+    /// Flushes all of this CPU's translations, of every ASID, the kernel's too (Linux: `__flush_tlb_all()`). Called by the
+    /// handler of a flush of the kernel's range, and where the hypervisor carries out a flush that was left to it.
+    fn flush_all(&self, cpu: CpuId);
 
     /// Executes INVLPGB: starts invalidating on all CPUs, interrupting none. Complete only after
     /// [`Machine::tlbsync`] on the same CPU. Called by [`crate::flush::invlpgb`].

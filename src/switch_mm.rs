@@ -26,9 +26,10 @@
 use crate::atomic::{Ordering, fence};
 use crate::cpu_state::CpuState;
 use crate::event::Event;
+use crate::local_asids::Found;
 use crate::machine::Machine;
 use crate::mm::Mm;
-use crate::types::{Asid, MmId, Range};
+use crate::types::{Asid, Cached, Frame, MmId, Range};
 use crate::world::{Cpu, IrqsOff};
 
 impl<'w, M: Machine> Cpu<'w, M> {
@@ -95,14 +96,14 @@ fn come_back(state: &CpuState) {
 
 impl<M: Machine> IrqsOff<'_, M> {
     fn switch_mm(&self, next: Option<&Mm>) {
-        let (state, machine) = (self.state(), &self.world().machine);
+        let state = self.state();
         self.depart(next);
         // Before F3: a round for `next` that finds it loaded here must not find the laziness of the mm before it.
         come_back(state);
         // Relaxed: no round skips a CPU found SWITCHING, so nothing needs to be visible with it.
         state.loaded_mm.store(MmId::SWITCHING.word(), Ordering::Relaxed);
         let Some(mm) = next else {
-            machine.load_root(self.id(), machine.kernel_root(), Asid::LOCAL);
+            self.load_kernel();
             // Release: pairs with the Acquire of `loaded_mm` in `standing`; walks of the old mm are over.
             state.loaded_mm.store(MmId::KERNEL.word(), Ordering::Release);
             return;
@@ -113,7 +114,9 @@ impl<M: Machine> IrqsOff<'_, M> {
         }
         // F3: the bit and SWITCHING are visible before anything of the tables is read, also when the bit was set
         // already. Pairs with F1 (and F2): a round that misses this CPU began its unlink before, and the walks
-        // that follow see the cleared entries.
+        // that follow see the cleared entries. And before `tlb_gen` is read, in `load`: a flush that misses this CPU was
+        // counted before, so a kept ASID is found behind. (Linux lacked that until CVE-2025-40174: the write of CR3, which
+        // is a fence, comes after that read.)
         fence(Ordering::SeqCst);
         self.load(mm);
         // Relaxed: F3 is the release that `standing` pairs with; walks of the old mm came before it.
@@ -143,9 +146,10 @@ impl<M: Machine> IrqsOff<'_, M> {
         }
     }
 
-    /// Loads the root and the ASID that `mm` has now: no translation from before can be used, or INVLPGB reaches it.
+    /// Loads the root and the ASID that `mm` has now: no translation from before its last flush can be used, or INVLPGB
+    /// reaches it.
     fn load(&self, mm: &Mm) {
-        let state = self.state();
+        // First: what is looked up from here on may be newer than this flush, and is then dropped for nothing once more.
         let tlb_gen = mm.tlb_gen();
         let asid = mm.asid.now();
         if asid.is_global() {
@@ -153,22 +157,39 @@ impl<M: Machine> IrqsOff<'_, M> {
             // and so leaves this CPU to an INVLPGB that it does not execute, came before, and what is looked up from
             // here on is as it was changed. On x86 loading the root is the fence.
             fence(Ordering::SeqCst);
+            return self.load_root(mm.root, asid, Cached::Kept);
         }
-        // Relaxed: its own.
-        state.tlb_gen.store(tlb_gen, Ordering::Relaxed);
+        let world = self.world();
+        let (asid, found) = self.state().local_asids.choose(mm.id, tlb_gen, world.config.pcids);
+        match found {
+            Found::UpToDate => self.note(mm.id, Event::AsidKept, 1),
+            Found::Behind => self.note(mm.id, Event::AsidBehind, 1),
+            Found::NoPlace => {}
+        }
+        self.load_root(mm.root, asid, found.cached());
+    }
+
+    /// Loads the root that maps the kernel only.
+    fn load_kernel(&self) {
+        let world = self.world();
+        let (asid, found) = self.state().local_asids.choose(MmId::KERNEL, 0, world.config.pcids);
+        self.load_root(world.machine.kernel_root(), asid, found.cached());
+    }
+
+    fn load_root(&self, root: Frame, asid: Asid, cached: Cached) {
         // Relaxed: F8 is the release that `end_transition` pairs with; translations of the local ASID were used before it.
-        state.loaded_asid.store(asid.word(), Ordering::Relaxed);
-        self.world().machine.load_root(self.id(), mm.root, asid);
+        self.state().loaded_asid.store(asid.word(), Ordering::Relaxed);
+        self.world().machine.load_root(self.id(), root, asid, cached);
     }
 
     /// Makes this CPU, which has `mm` loaded, forget what flushes until now were about: loads the mm under the ASID that it
     /// has now; or, if it has that loaded, leaves it to INVLPGB or catches up.
     pub(crate) fn bring_up(&self, mm: &Mm, upto: u64, range: Range) {
         let asid = mm.asid.now();
-        if self.state().own_loaded_asid() != asid {
-            self.load(mm);
-        } else if !asid.is_global() {
+        if !asid.is_global() {
             self.catch_up(mm, upto, range);
+        } else if self.state().own_loaded_asid() != asid {
+            self.load(mm);
         }
     }
 
@@ -176,8 +197,9 @@ impl<M: Machine> IrqsOff<'_, M> {
     /// which is about that range, is the only one due.
     fn catch_up(&self, mm: &Mm, upto: u64, range: Range) {
         let state = self.state();
+        let own = state.local_asids.tlb_gen(state.own_loaded_asid());
         // Relaxed: its own.
-        let behind = state.tlb_gen.load(Ordering::Relaxed);
+        let behind = own.load(Ordering::Relaxed);
         let tlb_gen = mm.tlb_gen();
         if behind == tlb_gen {
             return;
@@ -185,14 +207,13 @@ impl<M: Machine> IrqsOff<'_, M> {
         let only_one_due = behind + 1 == tlb_gen && upto == tlb_gen;
         self.world().machine.flush_local(self.id(), if only_one_due { range } else { Range::All });
         // Relaxed: its own.
-        state.tlb_gen.store(tlb_gen, Ordering::Relaxed);
+        own.store(tlb_gen, Ordering::Relaxed);
     }
 
     /// Gives up an mm that is loaded lazily. The bit stays; the next flush that finds it takes it.
     pub(crate) fn drop_lazy(&self) {
-        let machine = &self.world().machine;
         self.depart(None);
-        machine.load_root(self.id(), machine.kernel_root(), Asid::LOCAL);
+        self.load_kernel();
         // Release: pairs with the Acquire of `loaded_mm` in `standing`; walks before lazy mode are over.
         self.state().loaded_mm.store(MmId::KERNEL.word(), Ordering::Release);
     }

@@ -11,6 +11,9 @@ pub const HUGE_SIZE: u64 = PAGE_SIZE * ENTRIES as u64;
 /// The most mms that a world has: a round to all CPUs snapshots every one of them.
 pub const MAX_MMS: usize = 32;
 
+/// The local ASIDs of a CPU (Linux: `TLB_NR_DYN_ASIDS`).
+pub const LOCAL_ASIDS: usize = 6;
+
 /// The index of a CPU, from 0 up, dense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CpuId(pub usize);
@@ -88,20 +91,40 @@ impl MmSet {
     }
 }
 
-/// A tag of translations in the TLB.
+/// A tag of translations in the TLB: one of the [`LOCAL_ASIDS`] that each CPU gives to mms by itself, or a global one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asid(u64);
 
 impl Asid {
-    /// The ASID of every mm that has no global one. It means something on one CPU at a time.
+    /// What every mm has that has no global one: on each CPU the local one that it is given there.
     pub const LOCAL: Asid = Asid(0);
+
+    /// Local ASID number `index` of some CPU.
+    pub(crate) fn local(index: usize) -> Self {
+        Asid(index as u64)
+    }
+
+    /// Global ASID number `index`, from 0 up.
+    pub(crate) fn global(index: usize) -> Self {
+        Asid((LOCAL_ASIDS + index) as u64)
+    }
 
     /// Whether INVLPGB can name it.
     pub fn is_global(self) -> bool {
-        self != Asid::LOCAL
+        self.0 >= LOCAL_ASIDS as u64
     }
 
-    /// Its number, 0 for the local one.
+    /// The number of a local one.
+    pub(crate) fn local_index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The number of a global one.
+    pub(crate) fn global_index(self) -> usize {
+        self.0 as usize - LOCAL_ASIDS
+    }
+
+    /// Its number; below [`LOCAL_ASIDS`] for a local one.
     pub fn word(self) -> u64 {
         self.0
     }
@@ -109,6 +132,15 @@ impl Asid {
     pub(crate) fn from_word(word: u64) -> Self {
         Asid(word)
     }
+}
+
+/// What becomes of what a TLB holds of an ASID when a root is loaded under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cached {
+    /// It may be used further (Linux: `CR3_NOFLUSH`).
+    Kept,
+    /// It is forgotten.
+    Dropped,
 }
 
 /// A virtual address in the lower half.

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::smp_call::{Call, FlushCall};
-use crate::types::{CpuId, MmId, Range};
+use crate::types::{CpuId, MmId};
 use crate::world::{IrqsOff, World};
 
 impl<M: Machine> World<M> {
@@ -29,7 +29,7 @@ impl<M: Machine> World<M> {
         let off = self.in_handler(cpu);
         let loaded = off.state().own_loaded_mm();
         match call {
-            Call::Kernel => self.machine.flush_local(cpu, Range::All),
+            Call::Kernel => self.machine.flush_all(cpu),
             Call::Everyone => {}
             Call::Debt { mm, sharers } => {
                 if !sharers.contains(loaded) {

@@ -74,7 +74,7 @@ impl<M: Machine> IrqsOff<'_, M> {
     pub fn resume(&self) {
         // Acquire: pairs with the Release in `defer_flush`; the flush comes after the change.
         if self.state().preempted.swap(RUNNING, Ordering::Acquire) == PREEMPTED_FLUSH {
-            self.world().machine.flush_local(self.id(), Range::All);
+            self.world().machine.flush_all(self.id());
         }
     }
 }

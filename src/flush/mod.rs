@@ -126,7 +126,7 @@ pub fn kernel_range<M: Machine>(cpu: &mut Cpu<'_, M>) {
     if cpu.world().config.invlpgb {
         invlpgb::flush_everything(cpu);
     } else {
-        cpu.world().machine.flush_local(cpu.id(), Range::All);
+        cpu.world().machine.flush_all(cpu.id());
         sync_round::everyone(cpu, Call::Kernel, MmId::KERNEL);
     }
 }

@@ -9,7 +9,7 @@ use crate::types::Asid;
 
 /// Where the bit of a global ASID is.
 fn place(asid: Asid) -> (usize, u64) {
-    let index = asid.word() as usize - 1;
+    let index = asid.global_index();
     (index / 64, 1 << (index % 64))
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Asids {
 }
 
 impl Asids {
-    /// `count` global ASIDs, numbered from 1.
+    /// `count` global ASIDs.
     pub(crate) fn new(count: usize) -> Self {
         let none = || (0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         Asids { used: none(), freed: none(), count }
@@ -35,7 +35,7 @@ impl Asids {
             let bit = 1 << (index % 64);
             // Acquire: pairs with the Release in `put_back`; the flush that made it clean came before.
             let before = self.used[index / 64].fetch_or(bit, Ordering::Acquire);
-            (before & bit == 0).then_some(Asid::from_word(index as u64 + 1))
+            (before & bit == 0).then_some(Asid::global(index))
         })
     }
 
@@ -107,7 +107,7 @@ impl MmAsid {
     /// Gives the mm a global ASID, in transition; says whether it had none.
     pub(crate) fn give(&self, asid: Asid) -> bool {
         // Release: pairs with F8 in `load`; the ASID is clean. Relaxed on failure: another CPU was faster.
-        self.0.compare_exchange(0, asid.word() | IN_TRANSITION, Ordering::Release, Ordering::Relaxed).is_ok()
+        self.0.compare_exchange(Asid::LOCAL.word(), asid.word() | IN_TRANSITION, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
     /// Ends the transition to `asid`.

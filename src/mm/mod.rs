@@ -73,6 +73,12 @@ impl Mm {
         tlb_gen
     }
 
+    /// Every CPU that remembers the mm in its local ASIDs is behind: what it has cached was another's of this number.
+    pub(crate) fn outdate_local_asids(&self) {
+        // Relaxed: the next CPU that loads the mm has been told so by the caller.
+        self.tlb_gen.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts one more plain flush; says whether it is to trim the cpumask.
     pub(crate) fn is_time_to_trim(&self) -> bool {
         // Relaxed: whose turn it is decides how long stale bits stay, nothing else.

@@ -18,6 +18,7 @@ mod four;
 mod grace;
 mod hold;
 mod hypercall;
+mod kept;
 mod lazy;
 #[cfg(tso)]
 mod linux_form;

@@ -11,7 +11,7 @@ use gupsync::detect::Violation;
 use gupsync::event::{Cause, Event};
 use gupsync::machine::Machine;
 use gupsync::page::Page;
-use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range};
+use gupsync::types::{Asid, Cached, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range};
 use gupsync::world::World;
 use gupsync_bench::machine::Spin;
 use gupsync_checker::report::{UnderWay, deep, is_hunt, is_small, patience};
@@ -222,12 +222,16 @@ impl Machine for Model {
         assert_ne!(before, 0, "{sender} was answered more often than it had asked");
     }
 
-    fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid) {
-        self.mmu(cpu).load(root, asid, self.paging);
+    fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid, cached: Cached) {
+        self.mmu(cpu).load(root, asid, cached, self.paging);
     }
 
     fn flush_local(&self, cpu: CpuId, range: Range) {
         self.mmu(cpu).forget_own(range, self.paging);
+    }
+
+    fn flush_all(&self, cpu: CpuId) {
+        self.mmu(cpu).forget(0..self.paging.places());
     }
 
     fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {

@@ -67,6 +67,7 @@ pub const TWO_MMS: Setting = Setting { mms: &[MM, MM], ..ONE_MM };
 pub const BY_IPI: FlushConfig = FlushConfig {
     invlpgb: false,
     threshold: 1,
+    pcids: 1,
     asids: 0,
     methods_interrupt: true,
     unshare_flush: FreedTables::No,

@@ -1,7 +1,7 @@
 //! The pages of a model, and which of them a TLB forgets.
 
 use gupsync::mm::page_table::{self, Entry};
-use gupsync::types::{Frame, FrameSize, Invlpgb, Range, VirtAddr};
+use gupsync::types::{Asid, Frame, FrameSize, Invlpgb, LOCAL_ASIDS, Range, VirtAddr};
 
 use super::VA;
 
@@ -14,8 +14,21 @@ pub struct Paging {
     pub invlpgb_max: u64,
 }
 
-/// The local ASID and the global ones.
-pub(super) const ASIDS: u64 = 4;
+/// How many local ASIDs the models use, and how many global ones.
+const LOCAL: u64 = 3;
+const GLOBAL: u64 = 3;
+pub(super) const ASIDS: u64 = LOCAL + GLOBAL;
+
+/// The number of an ASID here: local ones first.
+pub(super) fn number(asid: Asid) -> u64 {
+    let gap = if asid.is_global() { LOCAL_ASIDS as u64 - LOCAL } else { 0 };
+    asid.word() - gap
+}
+
+/// The numbers of global ones.
+pub(super) fn global() -> std::ops::Range<u64> {
+    LOCAL..ASIDS
+}
 
 impl Paging {
     /// One page of 4 KiB.
@@ -62,7 +75,7 @@ impl Paging {
     pub(super) fn emptied_by(self, what: Invlpgb) -> u64 {
         match what {
             Invlpgb::Of { asid, range } => {
-                self.places_of(asid.word(), range).fold(0, |bits, place| bits | 1 << place)
+                self.places_of(number(asid), range).fold(0, |bits, place| bits | 1 << place)
             }
             Invlpgb::Everything => (1 << self.places()) - 1,
         }

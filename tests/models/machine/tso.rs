@@ -11,7 +11,7 @@ use gupsync::detect::Violation;
 use gupsync::event::{Cause, Event};
 use gupsync::machine::Machine;
 use gupsync::page::Page;
-use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range};
+use gupsync::types::{Asid, Cached, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range};
 use gupsync::world::World;
 use gupsync_bench::machine::Spin;
 use gupsync_checker::report::{UnderWay, deep, patience};
@@ -118,12 +118,16 @@ impl Machine for Model {
         tso::note(|| format!("has answered the {cause:?} of {sender}"));
     }
 
-    fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid) {
-        self.load(cpu, root, asid);
+    fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid, cached: Cached) {
+        self.load(cpu, root, asid, cached);
     }
 
     fn flush_local(&self, cpu: CpuId, range: Range) {
         self.forget_own(cpu, range);
+    }
+
+    fn flush_all(&self, cpu: CpuId) {
+        self.forget_all(cpu);
     }
 
     fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {

@@ -12,6 +12,7 @@ use core::fmt;
 use core::ops::RangeInclusive;
 
 use gupsync::ops::mthp::PMD_ORDER;
+use gupsync::types::LOCAL_ASIDS;
 
 use crate::cast::Cast;
 use crate::spec::{Flush, Kind, MAX_PAGES, MAX_SHARERS, MAX_TABLES, SETTINGS, Setting, Spec, Workload};
@@ -22,9 +23,10 @@ const MANY_CPUS: u64 = 4096;
 const MANY_TIMES: u64 = 1_000_000_000;
 
 /// The bounds of every number, by key. A seed has none but its type's.
-pub const BOUNDS: [(&str, RangeInclusive<u64>); 25] = [
+pub const BOUNDS: [(&str, RangeInclusive<u64>); 26] = [
     ("threshold", 1..=MANY_CPUS),
     ("mm_cpus", 1..=MANY_CPUS),
+    ("pcids", 0..=LOCAL_ASIDS as u64),
     // PCIDs have 12 bits, and local ASIDs take some of them.
     ("asids", 0..=4080),
     ("asid_every", 1..=MANY_TIMES),

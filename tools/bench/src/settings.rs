@@ -189,6 +189,8 @@ settings! {
     {
         /// How many CPUs run the mm.
         mm_cpus: usize = 4, among(1..=6), [];
+        /// Of how many mms a CPU keeps translations, each under a local ASID: 6 in Linux. With 0 or 1 every switch drops all.
+        pcids: usize = 6, sometimes([0, 1, 2, 3, 6]), [Title];
         /// How many global ASIDs there are; Linux has 4096 PCIDs, less the few that its local ASIDs take.
         asids: usize = 4080, sometimes([0, 1, 2, 4080]), [Title];
         /// After how many flushes it is considered whether an mm gets one. Linux: in about one of 32, by the time.

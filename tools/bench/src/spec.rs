@@ -63,6 +63,7 @@ impl Spec {
         FlushConfig {
             invlpgb: self.invlpgb.is_on(),
             threshold: self.threshold,
+            pcids: self.pcids,
             asids: self.asids,
             methods_interrupt: self.flush.interrupts() && self.workload != Workload::Mixed,
             unlazy_fence: self.unlazy_fence == UnlazyFence::Added,

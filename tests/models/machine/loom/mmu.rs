@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use gupsync::atomic::Ordering::{Acquire, Release};
 use gupsync::mm::page_table::Entry;
-use gupsync::types::{Asid, CpuId, Frame, Invlpgb, Range};
+use gupsync::types::{Asid, Cached, CpuId, Frame, Invlpgb, Range};
 
-use super::super::paging::{ASIDS, Paging, each_place};
+use super::super::paging::{Paging, each_place, global, number};
 use super::{Model, UNPOISONED};
 
 /// What a CPU translates by. Looked at by others when they broadcast an invalidation.
@@ -28,19 +28,21 @@ struct Translation {
 
 impl Mmu {
     pub(super) fn new(paging: Paging) -> Self {
-        Mmu { root: Frame(0), asid: Asid::LOCAL.word(), tlb: vec![None; paging.places()].into(), filling: None }
+        Mmu { root: Frame(0), asid: number(Asid::LOCAL), tlb: vec![None; paging.places()].into(), filling: None }
     }
 
-    pub(super) fn load(&mut self, root: Frame, asid: Asid, paging: Paging) {
-        (self.root, self.asid) = (root, asid.word());
-        self.forget(paging.places_of(Asid::LOCAL.word(), Range::All));
+    pub(super) fn load(&mut self, root: Frame, asid: Asid, cached: Cached, paging: Paging) {
+        (self.root, self.asid) = (root, number(asid));
+        if cached == Cached::Dropped {
+            self.forget(paging.places_of(self.asid, Range::All));
+        }
     }
 
     pub(super) fn forget_own(&mut self, range: Range, paging: Paging) {
         self.forget(paging.places_of(self.asid, range));
     }
 
-    fn forget(&mut self, places: impl Iterator<Item = usize>) {
+    pub(super) fn forget(&mut self, places: impl Iterator<Item = usize>) {
         places.for_each(|place| self.tlb[place] = None);
     }
 
@@ -152,7 +154,7 @@ impl Model {
     fn forget_what_is_not_run(&self) {
         for cpu in 0..self.cpus.len() {
             let run = self.mmu(CpuId(cpu)).asid;
-            for asid in (1..ASIDS).filter(|asid| *asid != run) {
+            for asid in global().filter(|asid| *asid != run) {
                 self.mmu(CpuId(cpu)).forget(self.paging.places_of(asid, Range::All));
                 self.change_entry(cpu, asid);
             }

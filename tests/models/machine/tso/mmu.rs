@@ -3,16 +3,16 @@
 use gupsync::atomic::AtomicU64;
 use gupsync::atomic::Ordering::Relaxed;
 use gupsync::mm::page_table::Entry;
-use gupsync::types::{Asid, CpuId, Frame, Invlpgb, Range};
+use gupsync::types::{Asid, Cached, CpuId, Frame, Invlpgb, PAGE_SIZE, Range};
 use gupsync_checker::tso::{self, Interrupt};
 
-use super::super::paging::{Paging, each_place};
+use super::super::paging::{Paging, each_place, number};
 use super::Model;
 
 /// What a CPU translates by, and what others want to be invalidated there.
 pub(super) struct Mmu {
-    root: AtomicU64,
-    asid: AtomicU64,
+    /// The root, and the number of its ASID: both change at once.
+    cr3: AtomicU64,
     /// The TLB, by place: the entry that maps the page, or nothing; and the life of the page when it was cached.
     cached: Box<[AtomicU64]>,
     cached_life: Box<[AtomicU64]>,
@@ -28,14 +28,19 @@ impl Mmu {
     pub(super) fn new(cpus: usize, paging: Paging) -> Self {
         let zeroes = |n| (0..n).map(|_| AtomicU64::new(0)).collect();
         Mmu {
-            root: AtomicU64::new(0),
-            asid: AtomicU64::new(0),
+            cr3: AtomicU64::new(0),
             cached: zeroes(paging.places()),
             cached_life: zeroes(paging.places()),
             broadcasts: AtomicU64::new(0),
             unwanted: zeroes(cpus),
             invalidating: AtomicU64::new(0),
         }
+    }
+
+    /// The root that is loaded, and the number of its ASID.
+    fn loaded(&self) -> (Frame, u64) {
+        let cr3 = self.cr3.load(Relaxed);
+        (Frame(cr3 - cr3 % PAGE_SIZE), cr3 % PAGE_SIZE)
     }
 
     fn forget(&self, places: impl Iterator<Item = usize>) {
@@ -63,22 +68,9 @@ impl Model {
     /// instruction.
     fn use_translation(&self, cpu: CpuId, page: usize, then: impl FnOnce(Entry, &AtomicU64)) {
         let mmu = &self.mmus[cpu.0];
+        tso::irqs_off(|| self.fill(cpu, page));
         tso::irqs_off(|| {
-            let place = self.paging.place(mmu.asid.load(Relaxed), page);
-            let broadcasts = mmu.broadcasts.load(Relaxed);
-            if mmu.cached[place].load(Relaxed) == 0
-                && let Some(entry) = self.look_up(Frame(mmu.root.load(Relaxed)), page)
-            {
-                mmu.cached_life[place].store(self.memory(entry.frame()).life.peek(), Relaxed);
-                mmu.cached[place].store(entry.0, Relaxed);
-                // What is looked up while an invalidation comes in is not kept.
-                if mmu.broadcasts.load(Relaxed) != broadcasts {
-                    mmu.cached[place].store(0, Relaxed);
-                }
-            }
-        });
-        tso::irqs_off(|| {
-            let place = self.paging.place(mmu.asid.load(Relaxed), page);
+            let place = self.paging.place(mmu.loaded().1, page);
             let entry = Entry(mmu.cached[place].load(Relaxed));
             if entry.is_present() {
                 let life = self.memory(entry.frame()).life.load(Relaxed);
@@ -94,20 +86,44 @@ impl Model {
         });
     }
 
+    /// Puts into the TLB what is loaded says of `page`, if it has nothing there; used or not.
+    pub fn fill(&self, cpu: CpuId, page: usize) {
+        let mmu = &self.mmus[cpu.0];
+        let (root, asid) = mmu.loaded();
+        let place = self.paging.place(asid, page);
+        let broadcasts = mmu.broadcasts.load(Relaxed);
+        if mmu.cached[place].load(Relaxed) == 0
+            && let Some(entry) = self.look_up(root, page)
+        {
+            mmu.cached_life[place].store(self.memory(entry.frame()).life.peek(), Relaxed);
+            mmu.cached[place].store(entry.0, Relaxed);
+            // What is looked up while an invalidation comes in is not kept.
+            if mmu.broadcasts.load(Relaxed) != broadcasts {
+                mmu.cached[place].store(0, Relaxed);
+            }
+        }
+    }
+
     fn look_up(&self, root: Frame, page: usize) -> Option<Entry> {
         self.paging.look_up(root, page, |table, index| Entry(self.memory(table).words[index].load(Relaxed)))
     }
 
-    pub(super) fn load(&self, cpu: CpuId, root: Frame, asid: Asid) {
+    /// What is filled in meanwhile belongs to what is loaded from here on.
+    pub(super) fn load(&self, cpu: CpuId, root: Frame, asid: Asid, cached: Cached) {
         let mmu = &self.mmus[cpu.0];
-        mmu.root.store(root.0, Relaxed);
-        mmu.asid.store(asid.word(), Relaxed);
-        mmu.forget(self.paging.places_of(Asid::LOCAL.word(), Range::All));
+        mmu.cr3.store(root.0 | number(asid), Relaxed);
+        if cached == Cached::Dropped {
+            mmu.forget(self.paging.places_of(number(asid), Range::All));
+        }
+    }
+
+    pub(super) fn forget_all(&self, cpu: CpuId) {
+        self.mmus[cpu.0].forget(0..self.paging.places());
     }
 
     pub(super) fn forget_own(&self, cpu: CpuId, range: Range) {
         let mmu = &self.mmus[cpu.0];
-        mmu.forget(self.paging.places_of(mmu.asid.load(Relaxed), range));
+        mmu.forget(self.paging.places_of(mmu.loaded().1, range));
     }
 
     /// As an NMI to each CPU, which may be taken anywhere, inside a walk too: hardware is no more predictable.
