@@ -107,7 +107,7 @@ impl MmAsid {
     /// Gives the mm a global ASID, in transition; says whether it had none.
     pub(crate) fn give(&self, asid: Asid) -> bool {
         // Release: pairs with F8 in `load`; the ASID is clean. Relaxed on failure: another CPU was faster.
-        self.0.compare_exchange(Asid::LOCAL.word(), asid.word() | IN_TRANSITION, Ordering::Release, Ordering::Relaxed).is_ok()
+        self.0.compare_exchange(0, asid.word() | IN_TRANSITION, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
     /// Ends the transition to `asid`.

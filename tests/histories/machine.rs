@@ -12,7 +12,7 @@ use gupsync::detect::Violation;
 use gupsync::event::{Cause, Event};
 use gupsync::machine::Machine;
 use gupsync::page::Page;
-use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range};
+use gupsync::types::{Asid, Cached, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range};
 use gupsync::world::World;
 
 use crate::tlb::{Flushed, Page as TlbPage, Tlb, Translation};
@@ -50,8 +50,8 @@ struct Core {
     unanswered: AtomicU64,
     root: AtomicU64,
     asid: Mutex<Asid>,
-    /// The step in which the TLB last forgot all of what is loaded.
-    fresh_since: AtomicU64,
+    /// The step in which the TLB last forgot all of an ASID.
+    fresh_since: Mutex<BTreeMap<u64, u64>>,
     /// INVLPGBs that wait for a TLBSYNC.
     started: Mutex<Vec<Invlpgb>>,
     tlb: Mutex<Tlb>,
@@ -65,7 +65,7 @@ impl Core {
             unanswered: AtomicU64::new(0),
             root: AtomicU64::new(0),
             asid: Mutex::new(Asid::LOCAL),
-            fresh_since: AtomicU64::new(0),
+            fresh_since: Mutex::default(),
             started: Mutex::default(),
             tlb: Mutex::default(),
         }
@@ -167,9 +167,10 @@ impl Sequential {
         *self.flushes.lock().expect(UNPOISONED).entry(flushed).or_default() += 1;
     }
 
-    /// The step in which the TLB of `cpu` last forgot all of what is loaded.
+    /// The step in which the TLB of `cpu` last forgot all of the ASID that is loaded.
     pub fn fresh_since(&self, cpu: CpuId) -> u64 {
-        self.cpus[cpu.0].fresh_since.load(Relaxed)
+        let fresh = self.cpus[cpu.0].fresh_since.lock().expect(UNPOISONED);
+        *fresh.get(&self.asid(cpu).word()).unwrap_or(&0)
     }
 
     /// How often `event` was recorded for `mm`.
@@ -180,9 +181,16 @@ impl Sequential {
     /// The TLB of `core` forgets `range` of `asid`.
     fn forget(&self, core: &Core, asid: Asid, range: Range) {
         core.tlb.lock().expect(UNPOISONED).forget(asid, range);
-        if range == Range::All && *core.asid.lock().expect(UNPOISONED) == asid {
-            core.fresh_since.store(self.now.load(Relaxed), Relaxed);
+        if range == Range::All {
+            core.fresh_since.lock().expect(UNPOISONED).insert(asid.word(), self.now.load(Relaxed));
         }
+    }
+
+    /// The TLB of `core` forgets everything.
+    fn forget_all(&self, core: &Core) {
+        core.tlb.lock().expect(UNPOISONED).clear();
+        let now = self.now.load(Relaxed);
+        core.fresh_since.lock().expect(UNPOISONED).values_mut().for_each(|since| *since = now);
     }
 
     fn frame(&self, frame: Frame) -> &([AtomicU64; 1], Page) {
@@ -222,14 +230,16 @@ impl Machine for Sequential {
         assert_ne!(before, 0, "{sender} was answered more often than it had asked");
     }
 
-    fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid) {
+    fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid, cached: Cached) {
         let core = &self.cpus[cpu.0];
         core.root.store(root.0, Relaxed);
         *core.asid.lock().expect(UNPOISONED) = asid;
         if asid.is_global() {
             let owner = *self.owners.lock().expect(UNPOISONED).entry(asid.word()).or_insert(root);
             assert_eq!(owner, root, "two mms have {asid:?}");
-        } else {
+            assert_eq!(cached, Cached::Kept, "{cpu} drops what INVLPGB keeps up to date");
+        }
+        if cached == Cached::Dropped {
             self.forget(core, asid, Range::All);
         }
     }
@@ -240,6 +250,11 @@ impl Machine for Sequential {
             assert!((1..=SINGLE_PAGES).contains(&pages), "{pages} pages are flushed one by one");
         }
         self.forget(&self.cpus[cpu.0], self.asid(cpu), range);
+    }
+
+    fn flush_all(&self, cpu: CpuId) {
+        self.record(Flushed::LocallyEverything);
+        self.forget_all(&self.cpus[cpu.0]);
     }
 
     fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {
@@ -263,10 +278,7 @@ impl Machine for Sequential {
                 }
                 Invlpgb::Everything => {
                     self.record(Flushed::Everything);
-                    self.cpus.iter().for_each(|core| {
-                        core.tlb.lock().expect(UNPOISONED).clear();
-                        core.fresh_since.store(self.now.load(Relaxed), Relaxed);
-                    });
+                    self.cpus.iter().for_each(|core| self.forget_all(core));
                 }
             }
         }

@@ -11,7 +11,7 @@ use gupsync::pending_gup_sync::Ticket;
 use gupsync::policy;
 use gupsync::smp_call::Call;
 use gupsync::sync_round::{self, InFlight, Targets};
-use gupsync::types::{CpuId, MmId, Range};
+use gupsync::types::{CpuId, LOCAL_ASIDS, MmId, Range};
 use gupsync::world::{Cpu, World};
 use proptest::prelude::*;
 
@@ -91,11 +91,12 @@ fn begin(
 }
 
 /// Goes through `steps`, and compares after each.
-fn follow(steps: &[Step], invlpgb: bool) -> Result<(), TestCaseError> {
+fn follow(steps: &[Step], invlpgb: bool, pcids: usize) -> Result<(), TestCaseError> {
     // With `invlpgb`, the kernel's range is flushed by that; no mm is.
     let config = FlushConfig {
         invlpgb,
         threshold: 1,
+        pcids,
         asids: 0,
         methods_interrupt: true,
         unshare_flush: FreedTables::No,
@@ -230,7 +231,8 @@ proptest! {
     fn tickets_rounds_and_membership_are_those_of_the_reference(
         steps in prop::collection::vec(step(), 1..300),
         invlpgb: bool,
+        pcids in 0..=LOCAL_ASIDS,
     ) {
-        follow(&steps, invlpgb)?;
+        follow(&steps, invlpgb, pcids)?;
     }
 }

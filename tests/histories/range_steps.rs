@@ -1,6 +1,6 @@
 //! What happens in a history of flushes of ranges, and on which machine: drawn at random.
 
-use gupsync::types::{FrameSize, Range, VirtAddr};
+use gupsync::types::{FrameSize, LOCAL_ASIDS, Range, VirtAddr};
 use proptest::prelude::*;
 
 use crate::tlb::Page;
@@ -110,6 +110,7 @@ pub struct Setting {
     pub spans: [Span; SPANS],
     pub invlpgb: bool,
     pub threshold: usize,
+    pub pcids: usize,
     pub asids: usize,
     pub invlpgb_max: u64,
     pub trim_every: Option<u64>,
@@ -119,12 +120,14 @@ pub fn setting() -> impl Strategy<Value = Setting> {
     let places = prop::sample::subsequence(PLACES, ACTORS).prop_shuffle();
     let spans = prop::array::uniform3(span());
     let trim = prop::option::of(1..4u64);
-    (places, spans, prop::bool::weighted(0.7), 1..4usize, 0..4usize, 1..=8u64, trim).prop_map(
-        |(places, spans, invlpgb, threshold, asids, invlpgb_max, trim_every)| Setting {
+    let asids = (0..=LOCAL_ASIDS, 0..4usize);
+    (places, spans, prop::bool::weighted(0.7), 1..4usize, asids, 1..=8u64, trim).prop_map(
+        |(places, spans, invlpgb, threshold, (pcids, asids), invlpgb_max, trim_every)| Setting {
             places,
             spans,
             invlpgb,
             threshold,
+            pcids,
             asids,
             invlpgb_max,
             trim_every,

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use gupsync::config::{FlushConfig, FreedTables, MmConfig};
+use gupsync::event::Event;
 use gupsync::flush;
 use gupsync::mm::Mm;
-use gupsync::types::{CpuId, MmId};
+use gupsync::types::{CpuId, FrameSize, MmId, VirtAddr};
 use gupsync::world::World;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -20,6 +21,13 @@ use crate::range_steps::{self, ACTORS, Flush, MMS, Setting, Step};
 use crate::tlb::{Extent, Flushed, Page};
 
 const CPUS: usize = 130;
+/// A page of the kernel's range, which is used with any mm loaded.
+const KERNEL: VirtAddr = VirtAddr(0xffff_9000_0000_0000);
+
+fn kernel_page() -> Page {
+    Page::holding(KERNEL, FrameSize::Small)
+}
+
 /// An entry of the tables: the step in which it was last changed, and the change that no TLB may be behind.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
@@ -38,6 +46,8 @@ struct State {
     flushing: Vec<(usize, usize)>,
     /// The pages that are looked at, by mm.
     entries: [BTreeMap<Page, Entry>; MMS],
+    /// The kernel's page.
+    kernel: Entry,
     failed: Option<String>,
 }
 
@@ -53,6 +63,7 @@ impl History {
         let config = FlushConfig {
             invlpgb: setting.invlpgb,
             threshold: setting.threshold,
+            pcids: setting.pcids,
             asids: setting.asids,
             methods_interrupt: true,
             unshare_flush: FreedTables::No,
@@ -126,7 +137,9 @@ impl History {
             }
             Step::Flush(flush) if is_free(flush.actor) => self.flush(flush, now),
             Step::KernelRange(actor) if is_free(actor) => {
+                self.state().kernel.changed = now;
                 flush::kernel_range(&mut world.enter(self.cpu(actor)));
+                self.state().kernel.flushed = now;
             }
             Step::Renew(actor, mm) if is_free(actor) => self.renew(actor, mm, now),
             Step::Deliver(actor) => machine.deliver(self.cpu(actor)),
@@ -138,6 +151,7 @@ impl History {
         let state = self.state();
         let entries = state.uses[actor].into_iter().flat_map(|mm| &state.entries[mm]);
         entries.for_each(|(page, entry)| self.world.machine.touch(self.cpu(actor), *page, entry.changed));
+        self.world.machine.touch(self.cpu(actor), kernel_page(), state.kernel.changed);
     }
 
     /// Unless a CPU that has the mm, or flushes it, is in the midst of a flush.
@@ -191,8 +205,9 @@ impl History {
             let (cpu, root) = (self.cpu(actor), self.mm(mm).root);
             let has_it = self.world.machine.root(cpu) == root;
             let usable = self.world.machine.usable(cpu);
-            let stale = usable.into_iter().find(|(page, translation)| {
-                translation.root != root || translation.changed < state.entries[mm][page].flushed
+            let stale = usable.into_iter().find(|(page, translation)| match state.entries[mm].get(page) {
+                Some(entry) => translation.root != root || translation.changed < entry.flushed,
+                None => translation.changed < state.kernel.flushed,
             });
             if !has_it || stale.is_some() {
                 let what = format!("step {}, {step:?}: {cpu} has {root:?}: {has_it}; {stale:?}", state.begun);
@@ -207,6 +222,7 @@ const WAYS: &[Flushed] = &[
     Flushed::Locally(Extent::All),
     Flushed::Locally(Extent::Small),
     Flushed::Locally(Extent::Huge),
+    Flushed::LocallyEverything,
     Flushed::Broadcast(Extent::All),
     Flushed::Broadcast(Extent::Small),
     Flushed::Broadcast(Extent::Huge),
@@ -217,16 +233,25 @@ const WAYS: &[Flushed] = &[
 fn no_cpu_can_use_what_was_flushed() {
     let config = ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() };
     let seen = Mutex::new(BTreeMap::new());
+    let loads = Mutex::new([0; 2]);
     let histories = (range_steps::setting(), prop::collection::vec(range_steps::step(), 1..200));
     let held = TestRunner::new(config).run(&histories, |(setting, steps)| {
         let history = Arc::new(History::new(setting, steps));
         history.go_on(usize::MAX);
         let mut seen = seen.lock().expect("nothing panics while holding it");
         history.world.machine.flushes().into_iter().for_each(|(way, n)| *seen.entry(way).or_insert(0) += n);
+        let counted =
+            |event| (0..MMS).map(|mm| history.world.machine.counted(MmId::new(mm + 1), event)).sum::<u64>();
+        let mut loads = loads.lock().expect("as above");
+        let [kept, behind] = &mut *loads;
+        *kept += counted(Event::AsidKept);
+        *behind += counted(Event::AsidBehind);
         let failed = history.state().failed.take();
         failed.map_or(Ok(()), |failed| Err(TestCaseError::fail(failed)))
     });
     held.unwrap_or_else(|error| panic!("{error}"));
+    let loads = loads.into_inner().expect("as above");
+    assert!(loads.iter().all(|n| *n > 1_000), "ASIDs were hardly kept, or hardly behind: {loads:?}");
     let seen = seen.into_inner().expect("as above");
     WAYS.iter().for_each(|way| assert!(seen.get(way) > Some(&1_000), "{way:?} hardly happened: {seen:?}"));
 }

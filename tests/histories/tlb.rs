@@ -79,6 +79,8 @@ impl Tlb {
 pub enum Flushed {
     /// By its own CPU: all, or some pages.
     Locally(Extent),
+    /// By its own CPU: everything.
+    LocallyEverything,
     /// By INVLPGB: all or some pages of an ASID.
     Broadcast(Extent),
     /// By INVLPGB: everything.

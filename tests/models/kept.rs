@@ -11,8 +11,8 @@ use gupsync::types::Range;
 use gupsync::world::Cpu;
 
 use crate::acts::{
-    access, access_twice, come_back_and_access, elsewhere, flush, join_and_access, unmap_and_reuse, using_it,
-    using_it_lazily,
+    access, access_twice, come_back_and_access, elsewhere, flush, flush_the_walker, join_and_access,
+    unmap_and_reuse, using_it, using_it_lazily,
 };
 use crate::machine::{BY_INVLPGB, BY_IPI, MM, Model, ONE_PAGE, Setting, Stage, VA, explore};
 
@@ -124,10 +124,7 @@ fn a_cpu_that_goes_elsewhere_and_comes_back() {
 #[test]
 #[cfg_attr(loom, ignore = "deep")]
 fn a_cpu_that_was_elsewhere_and_two_flushes() {
-    fn flush_freed(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-        let _ = flush::flush(cpu, stage.mm(1), Range::All, FreedTables::Yes, None);
-    }
-    explore(KEPT, &[(away, join_and_access), (elsewhere, unmap_and_reuse), (elsewhere, flush_freed)]);
+    explore(KEPT, &[(away, join_and_access), (elsewhere, unmap_and_reuse), (elsewhere, flush_the_walker)]);
 }
 
 /// The flush makes it drop the mm, and with it nothing that its TLB holds.
@@ -218,11 +215,7 @@ mod filled_at_any_time {
 
     #[test]
     fn a_cpu_that_was_lazy() {
-        explore_with_nmis(
-            KEPT,
-            &[(using_it_lazily, filled_and_come_back), (elsewhere, unmap_and_reuse)],
-            fill,
-        );
+        explore_with_nmis(KEPT, &[(using_it_lazily, filled_and_come_back), (elsewhere, unmap_and_reuse)], fill);
     }
 
     #[test]
@@ -232,7 +225,7 @@ mod filled_at_any_time {
 
     #[test]
     fn an_mm_that_is_given_a_global_asid() {
-        explore_with_nmis(THEN_GLOBAL, &[(away, filled_and_join), (elsewhere, flush_unmap_and_reuse)], fill);
+        explore_with_nmis(THEN_GLOBAL, &[(away, filled_and_join), (elsewhere, unmap_and_reuse)], fill);
     }
 }
 

@@ -28,7 +28,12 @@ struct Translation {
 
 impl Mmu {
     pub(super) fn new(paging: Paging) -> Self {
-        Mmu { root: Frame(0), asid: number(Asid::LOCAL), tlb: vec![None; paging.places()].into(), filling: None }
+        Mmu {
+            root: Frame(0),
+            asid: number(Asid::LOCAL),
+            tlb: vec![None; paging.places()].into(),
+            filling: None,
+        }
     }
 
     pub(super) fn load(&mut self, root: Frame, asid: Asid, cached: Cached, paging: Paging) {
