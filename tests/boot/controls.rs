@@ -46,6 +46,24 @@ const CONTROLS: &[Control] = &[
         finding: "a translation was used after its flush had completed",
     },
     Control {
+        name: "stale_translation_fires_under_each_where_asids_are_kept",
+        mutant: "kept-although-behind",
+        words: &["workload=protect visits=on", "workload=unmap visits=on", "visits=on pcids=2"],
+        finding: "a translation was used after its flush had completed",
+    },
+    Control {
+        name: "stale_translation_fires_under_each_where_an_asid_goes_to_another_mm",
+        mutant: "asid-taken-without-a-drop",
+        words: &["workload=protect visits=on pcids=1"],
+        finding: "a translation was used after its flush had completed",
+    },
+    Control {
+        name: "stale_kernel_mapping_fires_under_each_where_asids_are_kept",
+        mutant: "kernel-flush-of-the-loaded-asid",
+        words: &["remap=on visits=on"],
+        finding: "a kernel mapping was used after the flush of the kernel's range",
+    },
+    Control {
         name: "used_after_free_fires_under_each",
         mutant: "page-freed-before-the-flush",
         words: &["workload=unmap touch=on"],

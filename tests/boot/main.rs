@@ -10,6 +10,7 @@ mod counts;
 mod dying;
 mod endings;
 mod fake;
+mod kept;
 mod lazy;
 mod limine;
 mod membership;
@@ -60,6 +61,7 @@ fn main() {
         mthp::trials(),
         nmi::trials(),
         lazy::trials(),
+        kept::trials(),
         classes::trials(),
         cleared::trials(),
         product::trials(),

@@ -8,8 +8,9 @@ use gupsync::detect::Violation;
 use gupsync::event::{Cause, Event};
 use gupsync::machine::Machine;
 use gupsync::page::Page;
-use gupsync::types::{Asid, CpuId, Frame, FrameSize, Invlpgb, MmId, Range, VirtAddr};
+use gupsync::types::{Asid, Cached, CpuId, Frame, FrameSize, Invlpgb, MmId, Range, VirtAddr};
 use gupsync_bench::counters::Counters;
+use gupsync_bench::kept::Kept;
 use gupsync_bench::machine::{Bench, Spin};
 use gupsync_bench::report;
 use gupsync_bench::spec::Fail;
@@ -52,6 +53,7 @@ pub fn park(mut until: impl FnMut() -> bool) {
 /// The CPUs, their interrupts, TLBs and memory, and what is counted of them.
 pub struct Hw {
     counters: Counters,
+    kept: Kept,
     invlpgb_max: u64,
     /// For a test of the detector: a flush of this CPU's TLB does nothing.
     fails_to_flush: bool,
@@ -68,7 +70,7 @@ impl Hw {
         };
         emulate::set_most_pages(invlpgb_max);
         let fails_to_flush = fail == Some(Fail::NoFlush);
-        Hw { counters: Counters::new(cpus(), mms), invlpgb_max, fails_to_flush }
+        Hw { counters: Counters::new(cpus(), mms), kept: Kept::new(cpus()), invlpgb_max, fails_to_flush }
     }
 
     /// Counts the NMIs that the emulator has sent for this CPU.
@@ -113,24 +115,38 @@ impl Machine for Hw {
         self.note(cpu, mm, event, 1);
     }
 
-    fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid) {
+    /// The hardware drops what it holds of `asid` in any case, as it may: local ASIDs are kept by [`Kept`].
+    fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid, cached: Cached) {
         emulate::set_pcid(cpu, asid.word());
         tlb::load(root, asid);
+        self.kept.load(cpu, asid, cached);
     }
 
-    fn flush_local(&self, _: CpuId, range: Range) {
+    fn flush_local(&self, cpu: CpuId, range: Range) {
         if !self.fails_to_flush {
             tlb::flush(range);
+            self.kept.flush(cpu, range);
+        }
+    }
+
+    fn flush_all(&self, cpu: CpuId) {
+        if !self.fails_to_flush {
+            tlb::flush_all();
+            self.kept.flush_all(cpu);
         }
     }
 
     fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {
         tlb::invlpgb(what);
+        if what == Invlpgb::Everything {
+            self.kept.start_everywhere(cpu);
+        }
         self.note_nmis(cpu);
     }
 
     fn tlbsync(&self, cpu: CpuId) {
         tlb::tlbsync();
+        self.kept.complete(cpu);
         self.note_nmis(cpu);
     }
 
@@ -205,14 +221,22 @@ impl Bench for Hw {
         apic::send(own, Command::Nmi);
     }
 
-    fn touch(&self, va: VirtAddr) -> Option<u64> {
-        tlb::touch(va)
+    fn touch(&self, cpu: CpuId, va: VirtAddr) -> Option<u64> {
+        interrupts::without_interrupts(|| self.kept.touch(cpu, va, || tlb::touch(va)))
+    }
+
+    fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     const KERNEL_WINDOW: VirtAddr = VirtAddr(paging::WINDOW);
 
     fn map_kernel_window(&self, value: u64) {
         paging::map_window(value);
+    }
+
+    fn kernel_window(&self) -> u64 {
+        paging::window()
     }
 
     fn write(&self, va: VirtAddr, value: u64) -> bool {

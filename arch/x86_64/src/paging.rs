@@ -102,6 +102,13 @@ pub fn map_window(value: u64) {
     entry(root(), WINDOW).store(frame.0 | DATA.bits(), Ordering::Release);
 }
 
+/// What the page at [`WINDOW`] holds, whichever that is: not read through it.
+pub fn window() -> u64 {
+    // Relaxed, both: written by this CPU, or by one that has told it so.
+    let entry = entry(root(), WINDOW).load(Ordering::Relaxed);
+    frames::words(Frame(entry & ADDRESS))[0].load(Ordering::Relaxed)
+}
+
 /// Loads the kernel's tables on this CPU, with the settings they rely on.
 pub fn enter() {
     // SAFETY: no-execute is what the tables are marked with; code is not.

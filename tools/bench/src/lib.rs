@@ -22,6 +22,7 @@ mod guests;
 pub mod hold;
 mod isolated;
 mod judge;
+pub mod kept;
 mod layout;
 pub mod machine;
 mod mutation;
@@ -41,6 +42,7 @@ mod team;
 mod turns;
 pub mod text;
 pub mod value;
+mod visit;
 mod window;
 mod worker;
 

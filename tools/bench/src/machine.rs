@@ -1,5 +1,6 @@
 //! What the bench needs of a machine beyond what the protocol does: to use translations, to wait, to wake, to count.
 
+use crate::kept::Kept;
 use gupsync::event::Event;
 use gupsync::machine::Machine;
 use gupsync::types::{CpuId, MmId, VirtAddr};
@@ -21,14 +22,20 @@ pub trait Bench: Spin {
     /// Sends this CPU an NMI. Its handler calls [`Run::on_nmi`](crate::Run::on_nmi).
     fn send_nmi(&self, own: CpuId);
 
-    /// Reads through the MMU, by the mm that is loaded; `None` where nothing is mapped.
-    fn touch(&self, va: VirtAddr) -> Option<u64>;
+    /// Reads through the MMU, by the mm that is loaded; `None` where nothing is mapped. Remembered by [`Bench::kept`].
+    fn touch(&self, cpu: CpuId, va: VirtAddr) -> Option<u64>;
+
+    /// The translations that CPUs have touched, and that their TLBs may still hold for all that they were told.
+    fn kept(&self) -> &Kept;
 
     /// Where one page of the kernel's range is mapped that may be changed. [`Bench::touch`] reads there too, whatever is loaded.
     const KERNEL_WINDOW: VirtAddr;
 
     /// Maps another page there, which holds `value`. Flushes nothing.
     fn map_kernel_window(&self, value: u64);
+
+    /// What is mapped there now, whatever TLBs hold.
+    fn kernel_window(&self) -> u64;
 
     /// Writes a word through the MMU, the one that is there already; says whether the mapping let it.
     fn write(&self, va: VirtAddr, value: u64) -> bool;

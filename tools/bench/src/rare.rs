@@ -2,20 +2,20 @@
 //!
 //! # Guarantee
 //!
-//! A row that asked for pins, for held walkers, for preempted vCPUs or for deferred tables has gone through what handles
-//! them. Pins are found exactly as often as they were asked for, unless walkers race: a walker may then be called with a
+//! A row that asked for pins, for held walkers, for preempted vCPUs, for deferred tables or for visits to another mm has gone
+//! through what handles them. Pins are found exactly as often as they were asked for, unless walkers race: a walker may then be called with a
 //! page in its hands that it is about to give back, and a collapse finds that pinned, too.
 
 use alloc::string::String;
 
-use crate::choice::{Flush, Kind, MmName, Workload};
+use crate::choice::{Flush, Kind, MmName, Mutator, Workload};
 use crate::judge::{sum, value};
 use crate::row::Row;
 use crate::text::OrMixed;
 
 impl Row {
     /// What must hold, and how it is called.
-    pub(crate) fn rare_paths(&self) -> Result<[(bool, &'static str); 5], String> {
+    pub(crate) fn rare_paths(&self) -> Result<[(bool, &'static str); 7], String> {
         let c = &self.counts;
         let (ops, pinned, held) = (value(c.ops)?, value(c.ops_pinned)?, value(c.held_at_unlink)?);
         let due = self.pins_due(ops);
@@ -44,6 +44,8 @@ impl Row {
                 !self.leaves_flushes(ops) || c.hypercalls > Some(0),
                 "flushes of preempted vCPUs are left to the hypervisor",
             ),
+            (!self.keeps_asids() || c.asids_kept > Some(0), "translations are kept while another mm is loaded"),
+            (!self.finds_asids_behind() || c.asids_behind > Some(0), "an ASID that was kept is found behind"),
             (!defers || sum(&[c.freed_by_ticket, c.freed_by_grace_period])? > 0, "deferred tables are freed"),
         ])
     }
@@ -66,6 +68,20 @@ impl Row {
         let kinds = self.operations.len() as u64;
         let collapses = (ops / teams + kinds - 1 - place as u64) / kinds;
         teams * (collapses / pins.0)
+    }
+
+    /// Whether workers go to another mm and back, and keep what they have of either.
+    fn keeps_asids(&self) -> bool {
+        let workers = self.mm_cpus - usize::from(self.mutator == Mutator::Inside);
+        // What is kept of the other mm is in the row about all.
+        self.visits.is_on() && self.pcids > 1 && workers > 0 && self.mm == MmName::Total
+    }
+
+    /// Whether each operation flushes their mm while they have the other loaded.
+    fn finds_asids_behind(&self) -> bool {
+        let is_flushed = self.workload != Workload::Mixed && self.workload != Workload::Unshare;
+        let sleeps_elsewhere = !self.naps.is_on() && !self.eager.is_on() && self.hold == 0;
+        self.keeps_asids() && is_flushed && sleeps_elsewhere && !self.is_global()
     }
 
     /// Whether a vCPU is preempted while an operation flushes by hypercall.
@@ -168,6 +184,26 @@ mod tests {
             ("policy=pending workload=mixed", true),
         ] {
             assert_eq!(is_refused(words, fault, |c| c.hypercalls = Some(0)), is_due, "{words}");
+        }
+    }
+
+    #[test]
+    fn item_1_4_asids_are_kept_and_found_behind() {
+        let counts =
+            |kept, behind| move |c: &mut Counts| (c.asids_kept, c.asids_behind) = (Some(kept), Some(behind));
+        for (words, keeps, finds_behind) in [
+            ("policy=pending", false, false),
+            ("policy=pending visits=on hold=0", true, true),
+            ("policy=pending visits=on", true, false),
+            ("policy=pending visits=on hold=0 invlpgb=on", true, false),
+            ("policy=pending visits=on hold=0 naps=on", true, false),
+            ("policy=pending visits=on hold=0 pcids=1", false, false),
+            ("policy=pending visits=on hold=0 mm_cpus=1", false, false),
+        ] {
+            let [kept, behind] = ["translations are kept", "is found behind"];
+            assert_eq!(is_refused(words, kept, counts(0, 1)), keeps, "{words}");
+            assert_eq!(is_refused(words, behind, counts(1, 0)), finds_behind, "{words}");
+            assert_eq!(judged(words, counts(1, 1)), Ok(()), "{words}");
         }
     }
 

@@ -227,6 +227,8 @@ settings! {
         eager: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Usual("tcg-multi", "on"), Usual("kvm", "on")];
         /// Whether walkers go lazy between two turns.
         naps: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
+        /// Whether walkers visit another mm in each turn, and have it loaded between two turns, unless they nap.
+        visits: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// Whether one worker of each mm, by turns, goes on touching while an operation is done. It keeps interrupts off.
         touch: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// Whether a kernel mapping is changed, and the kernel's range flushed, before each operation of the first mm.

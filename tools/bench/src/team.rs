@@ -20,6 +20,16 @@ pub(crate) struct Team {
     pub(crate) errands: Errands,
 }
 
+/// What a worker has loaded while it sleeps.
+pub(crate) enum Asleep<'m> {
+    /// What it has.
+    AsItIs,
+    /// This mm, which is loaded, lazily.
+    Lazily(&'m Mm),
+    /// The second, in place of the first, which is loaded.
+    Elsewhere(&'m Mm, &'m Mm),
+}
+
 /// What a worker does next.
 pub(crate) enum Next {
     Turn(Turn),
@@ -34,7 +44,7 @@ impl Team {
 
     /// Mutator: opens a turn, and comes back when each worker has done what it does before the operation, and the walkers
     /// `held` are inside their walks. `kick` wakes the workers. The one that touches goes on meanwhile. So do the others if
-    /// they are `racing`; if not, they sleep, lazily where they nap.
+    /// they are `racing`; if not, they sleep, lazily where they nap, elsewhere where they go away.
     pub(crate) fn open<M: Bench>(
         &self,
         cpu: &mut Cpu<'_, M>,
@@ -54,18 +64,20 @@ impl Team {
         }
     }
 
-    /// Worker: sleeps until there is an errand, or a turn after number `last`. With `nap`, lazily. With `through`, it is
-    /// through with its turn once it has nothing to do but sleep.
+    /// Worker: sleeps until there is an errand, or a turn after number `last`. With `through`, it is through with its turn once it
+    /// has nothing to do but sleep.
     pub(crate) fn next<M: Bench>(
         &self,
         cpu: &mut Cpu<'_, M>,
         last: u64,
-        nap: Option<&Mm>,
+        asleep: Asleep<'_>,
         through: Option<&Turns>,
     ) -> Next {
         let (me, mut number, mut sent) = (cpu.id(), last, false);
-        if nap.is_some() {
-            cpu.enter_lazy_tlb();
+        match asleep {
+            Asleep::AsItIs => {}
+            Asleep::Lazily(_) => cpu.enter_lazy_tlb(),
+            Asleep::Elsewhere(_, elsewhere) => cpu.switch_mm(Some(elsewhere)),
         }
         if let Some(turns) = through {
             turns.through();
@@ -77,8 +89,10 @@ impl Team {
                 number != last || sent
             });
         });
-        if let Some(mm) = nap {
-            cpu.exit_lazy_tlb(mm);
+        match asleep {
+            Asleep::AsItIs => {}
+            Asleep::Lazily(mm) => cpu.exit_lazy_tlb(mm),
+            Asleep::Elsewhere(mm, _) => cpu.switch_mm(Some(mm)),
         }
         if sent {
             return Next::Errand(self.errands.take());

@@ -29,6 +29,16 @@ pub(crate) enum Expect {
 }
 
 impl Expect {
+    /// Whether the range of an operation of `kind` that ended so has been flushed.
+    pub(crate) fn is_flushed(self, kind: Kind) -> bool {
+        match self {
+            Expect::Anything => false,
+            // Some of the mms that share a table keep it as it is.
+            Expect::Mapped | Expect::AsBefore => kind == Kind::Collapse,
+            Expect::ReadOnly | Expect::Nothing => true,
+        }
+    }
+
     fn from_word(word: u64) -> Self {
         [Expect::Anything, Expect::Mapped, Expect::AsBefore, Expect::ReadOnly, Expect::Nothing][word as usize]
     }

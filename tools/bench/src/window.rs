@@ -25,7 +25,7 @@ pub(crate) struct Window {
 impl Window {
     /// As an earlier run has left it: what it mapped is not mapped again, so no old translation is taken for a new one.
     pub(crate) fn new<M: Bench>(machine: &M) -> Self {
-        let now = machine.touch(M::KERNEL_WINDOW).expect("the window is always mapped");
+        let now = machine.kernel_window();
         Window { flushed: AtomicU64::new(now), looks: AtomicU64::new(0), read: Figure::new(0) }
     }
 
@@ -55,7 +55,9 @@ impl Window {
         let va = M::KERNEL_WINDOW;
         // Acquire: pairs with the Release in `remap`.
         let flushed = self.flushed.load(Ordering::Acquire);
-        let is_stale = world.machine.touch(va).is_none_or(|found| found < flushed);
+        let machine = &world.machine;
+        let (kept, found) = machine.irqs_off(cpu, || (machine.kept().of(cpu, va), machine.touch(cpu, va)));
+        let is_stale = found.is_none_or(|found| found < flushed) || kept.is_some_and(|found| found < flushed);
         // One finding is enough: a CPU looks as often as it can.
         if is_stale && !world.findings.has_caught() {
             let (kind, mm, table) = (Caught::StaleKernelMapping, MmId::KERNEL, Frame(0));

@@ -12,7 +12,7 @@ use crate::layout::{self, PAGES};
 use crate::machine::Bench;
 use crate::phases::Phase;
 use crate::run::Run;
-use crate::team::{Next, Team};
+use crate::team::{Asleep, Next, Team};
 use crate::turns::{Activity, Expect, Turn};
 use gupsync::atomic::Ordering;
 use gupsync::detect::{Caught, Violation};
@@ -57,14 +57,14 @@ impl<M: Bench> ForPolicy for Work<'_, M> {
     }
 }
 
-struct Worker<'r, M: Bench> {
-    run: &'r Run<M>,
+pub(crate) struct Worker<'r, M: Bench> {
+    pub(crate) run: &'r Run<M>,
     team: &'r Team,
-    mm: &'r Mm,
+    pub(crate) mm: &'r Mm,
     random: SplitMix64,
     is_preempted: bool,
     /// The page whose translation it has used in this turn.
-    touched: VirtAddr,
+    pub(crate) touched: VirtAddr,
     /// The page that it holds until the operation of this turn is over, and where that is mapped.
     pinned: Option<(Turn, VirtAddr, Frame)>,
 }
@@ -74,12 +74,10 @@ impl<M: Bench> Worker<'_, M> {
         cpu.switch_mm(Some(self.mm));
         let (mut last, mut is_away, mut is_through) = (None, false, true);
         loop {
-            // While an mm comes to rest, its CPUs are counted, and no worker naps.
-            let naps = self.run.spec.naps.is_on() && self.run.phases.is_open(Phase::Count);
-            let nap = (naps && !is_away).then_some(self.mm);
+            let asleep = if is_away { Asleep::AsItIs } else { self.asleep() };
             let number = last.map_or(0, |turn: Turn| turn.number);
             let through = (!core::mem::replace(&mut is_through, true)).then_some(&self.team.turns);
-            match self.team.next(cpu, number, nap, through) {
+            match self.team.next(cpu, number, asleep, through) {
                 Next::Over => break,
                 Next::Errand(errand) => {
                     let answer = self.run_errand::<P>(cpu, errand);
@@ -131,7 +129,7 @@ impl<M: Bench> Worker<'_, M> {
 
     /// Uses the translations of this turn once more, whatever they are by now.
     fn look(&self, cpu: CpuId) {
-        let found = self.run.world.machine.touch(self.touched);
+        let found = self.run.world.machine.touch(cpu, self.touched);
         // One finding is enough: this worker looks as often as it can.
         if found.is_some_and(is_mark) && !self.run.world.findings.has_caught() {
             self.caught(cpu, Caught::UsedAfterFree, self.touched, Frame(0));
@@ -146,7 +144,8 @@ impl<M: Bench> Worker<'_, M> {
         }
         // Whatever it finds: the range may be changing already. What counts is that the TLB has it now.
         self.touched = self.draw_page(turn);
-        let _ = self.run.world.machine.touch(self.touched);
+        let _ = self.run.world.machine.touch(cpu.id(), self.touched);
+        self.visit(cpu);
         let walked = self.walk::<P>(cpu, turn, &mut false);
         if walked.has_reached() && self.run.phases.is_open(Phase::Count) {
             // Relaxed: published by `through`.
@@ -182,14 +181,16 @@ impl<M: Bench> Worker<'_, M> {
             self.find_put_back::<P>(cpu, last, at, None);
         }
         let (machine, at) = (&self.run.world.machine, self.touched);
-        let found = machine.touch(at);
+        let (kept, found) = self.look_at(cpu.id(), at);
         let is_right = match expect {
             Expect::Anything => true,
             Expect::Mapped | Expect::AsBefore => found == Some(at.0),
             Expect::ReadOnly => found == Some(at.0) && !machine.write(at, at.0),
             Expect::Nothing => found.is_none(),
         };
-        if !is_right {
+        // The worker that goes on touching may have looked it up again since.
+        let is_flushed = expect.is_flushed(last.kind) && last.toucher != Some(cpu.id());
+        if !is_right || is_flushed && kept.is_some() {
             let is_freed = found.is_some_and(is_mark);
             let kind = if is_freed { Caught::UsedAfterFree } else { Caught::StaleTranslation };
             self.caught(cpu.id(), kind, at, Frame(0));
@@ -205,8 +206,7 @@ impl<M: Bench> Worker<'_, M> {
         match run.spec.sample.0 {
             None | Some(Sample::Walk) => return self.is_held_in_a_walk::<P>(cpu, turn),
             Some(Sample::Switch) => {
-                let elsewhere = run.world.mm(run.cast.elsewhere());
-                cpu.switch_mm_and(Some(elsewhere), |off| run.sample(off, true));
+                cpu.switch_mm_and(Some(self.elsewhere()), |off| run.sample(off, true));
                 cpu.switch_mm(Some(self.mm));
             }
             Some(Sample::Lazy) => {

@@ -282,6 +282,8 @@ mod tests {
             ("other_acks", "", happened(Event::OtherAcked)),
             ("foreign_interrupts", "foreign", happened(Event::ForeignInterrupt)),
             ("departures", "", happened(Event::Departed)),
+            ("asids_kept", "kept", happened(Event::AsidKept)),
+            ("asids_behind", "behind", happened(Event::AsidBehind)),
             ("walking_at_sync", "walking", happened(Event::WalkingAtSync)),
             ("at_risk", "at risk", happened(Event::AtRisk)),
             ("held_at_unlink", "held", happened(Event::HeldAtUnlink)),
@@ -324,7 +326,7 @@ mod tests {
     fn columns_stand_in_their_order() {
         let headers: Vec<_> = columns(&[]).into_iter().map(|column| column.header).collect();
         let expected = "policy,mm,ops,flush IPIs,sync IPIs,/broadcast,other,skipped,set,cleared,foreign,walking,at risk,\
-                        INVLPGB,hypercalls,coalesced,isolated,gap,held,pinned,walks,NMI walks,refused,status";
+                        INVLPGB,hypercalls,coalesced,isolated,gap,held,pinned,walks,NMI walks,refused,kept,behind,status";
         assert_eq!(headers.join(","), expected);
     }
 
