@@ -67,6 +67,13 @@
 //! - **A flush leaves no stale translation** ([`flush`](crate::flush)): the same argument with F2, between the change and
 //!   the look at the targets, for F1; a CPU that is left out catches up by `tlb_gen` after F3 or F4.
 //!   Which flushes reach a CPU depends on the ASID that *it* runs the mm under, not on the one that the mm has by now.
+//! - **A local ASID that is kept** ([`switch_mm`](crate::switch_mm)): a CPU that comes back to an mm finds what its TLB holds of
+//!   it, and its own `tlb_gen` for it. Equal to the mm's: nothing is dropped; behind: all of that ASID. A flush counts itself,
+//!   then F2, then looks; the CPU stores SWITCHING and its bit, then F3, then reads the mm's `tlb_gen`. So a flush that misses it
+//!   was counted before that read, and the ASID is found behind; any other finds it SWITCHING or running, and interrupts it.
+//!   Hence F3 stands before the read of `tlb_gen`, and not just before the load (CVE-2025-40174), and a plain flush goes to
+//!   CPUs found SWITCHING (CVE-2025-37964). What a CPU looks up from the load on it looks up after that read: its `tlb_gen` is
+//!   never newer than its translations. A flush of the kernel's range, and one that the hypervisor carries out, drop every ASID.
 //!   A CPU that drops a range alone is behind by one flush, which is that range's, and is then up to that flush and to none
 //!   after it: a later one is still due when its request comes.
 //! - **A global ASID**: F5, between giving the ASID and looking which CPUs run the mm, against F3: a CPU that the scan misses loads
@@ -79,11 +86,14 @@
 //!
 //! # What the fences cost on x86
 //!
+//! F3 would be free by the CR3 write if only walks and look-ups came after it. But `tlb_gen` is read *before* CR3 is written,
+//! since it decides whether the write drops anything: that write comes too late (CVE-2025-40174; `tlb-gen-read-before-f3`).
+//!
 //! | fence | between | on x86 |
 //! |---|---|---|
 //! | F1 | clears, ticket | free: `xchg` and `lock xadd` are full fences |
 //! | F2 | change and `tlb_gen`, look | free: `lock xadd` |
-//! | F3 | bit and SWITCHING, load | free: a locked bit operation only where the bit was clear, but the CR3 write always |
+//! | F3 | bit and SWITCHING, read of `tlb_gen` | free where the bit was clear: a locked operation sets it; else an `mfence` |
 //! | F4 | "not lazy", look at `tlb_gen` | an `mfence`, once for each return from lazy mode |
 //! | F5 | ASID given, scan | free: the ASID is given by `lock cmpxchg` |
 //! | F6 | "at work", walk | free: `lock xadd` |
@@ -91,7 +101,8 @@
 //! | F8 | ASID read, look-ups | free: loads are in order, and the CR3 write stands between |
 //!
 //! The explorer of x86-TSO agrees: without F3 (where the bit was set), F4 or F7 it finds an execution, without the others none.
-//! They are written out because C++20 promises none of that, and loom finds an execution without each of them.
+//! (A load of a root is no fence in its models.) They are written out because C++20 promises none of that, and loom finds an
+//! execution without each of them.
 //!
 //! # What it rests on
 //!
@@ -127,6 +138,10 @@
 //! - *Entries are cleared by atomic updates.* `pmdp_collapse_flush` (`pmdp_huge_get_and_clear`); not `huge_pmd_unshare`,
 //!   whose `pud_clear` is a plain store: its F1 is the increment of `tlb_gen` in its flush. Dropped, F1 costs a fence on x86:
 //!   `switch-joins/plain-clear`.
+//! - *No two mms have one number, as far as a CPU remembers it.* `ctx_id` is never used again. Here an mm that begins anew is
+//!   one flush further. Dropped: mutant `mm-begins-anew-with-its-tlb-gen`.
+//! - *A flush that is left to the hypervisor drops the translations of every PCID* (`kvm_vcpu_flush_tlb_guest`): the vCPU may have
+//!   read `tlb_gen` before it was preempted. Dropped: mutant `hypervisor-flushes-the-loaded-asid`.
 //! - *An mm lives until its rounds are over.* `mmget` or `mmgrab` by the sender. Here a `Snapshot` borrows the mm: dropped,
 //!   it does not compile.
 //! - *64-bit counters do not wrap.* `tlb_gen` is an `atomic64_t`. No test would fail.

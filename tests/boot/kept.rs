@@ -51,21 +51,13 @@ fn none() -> Result<()> {
 /// Everything that makes a CPU find its ASID again, up to date or behind, or not find it.
 fn held() -> Result<()> {
     let mut words = Vec::new();
+    let besides = ["", "invlpgb=on", "remap=on", "naps=on", "touch=on trim=every:2", "flush=hypercall preempted=1"];
     for workload in ["collapse", "unmap", "protect", "protect huge=on", "unshare"] {
-        for pcids in [1, 2, 3, 6] {
-            for besides in [
-                "",
-                "invlpgb=on",
-                "remap=on",
-                "naps=on",
-                "touch=on trim=every:2",
-                "flush=hypercall preempted=1",
-            ] {
-                words.push(format!("workload={workload} pcids={pcids} {besides}"));
-            }
-        }
-        words.push(format!("workload={workload} switchers=2 flushers=1"));
-        words.push(format!("workload={workload} invlpgb=on remap=on"));
+        let with = |pcids: u64, besides: &str| format!("workload={workload} pcids={pcids} {besides}");
+        words.extend([2, 6].into_iter().flat_map(|pcids| besides.map(|besides| with(pcids, besides))));
+        words.extend(["", "switchers=2 flushers=1"].map(|besides| with(1, besides)));
+        words.push(with(6, "switchers=2 flushers=1"));
+        words.push(with(6, "invlpgb=on remap=on"));
     }
     for specs in specs(&words).chunks(32) {
         judged(&machine(8), specs)?;

@@ -140,7 +140,8 @@ impl Row {
             (did(self.flushers, c.least_flusher_flushes), "every flusher flushes"),
             (did(self.isolated, c.isolated_gap), "every isolated CPU looks at the clock"),
             (
-                !self.remap.is_on()
+                !is_total
+                    || !self.remap.is_on()
                     || walkers <= self.hold as u64
                     || self.naps.is_on()
                     || c.remaps_read == Some(ops),
@@ -245,6 +246,13 @@ pub(crate) mod tests {
             breaks(&mut row.counts);
             assert!(row.judge().is_err_and(|error| error.contains(fault)), "{fault}: {row:#?}");
         }
+    }
+
+    #[test]
+    fn kernel_mappings_are_counted_in_the_row_about_all() {
+        let row = good("policy=pending workload=mixed remap=on");
+        let counts = Counts { remaps_read: None, ..row.counts.clone() };
+        assert_eq!(Row { mm: MmName::Global, counts, ..row }.judge(), Ok(()));
     }
 
     #[test]
