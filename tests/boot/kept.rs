@@ -51,7 +51,8 @@ fn none() -> Result<()> {
 /// Everything that makes a CPU find its ASID again, up to date or behind, or not find it.
 fn held() -> Result<()> {
     let mut words = Vec::new();
-    let besides = ["", "invlpgb=on", "remap=on", "naps=on", "touch=on trim=every:2", "flush=hypercall preempted=1"];
+    let besides =
+        ["", "invlpgb=on", "remap=on", "naps=on", "touch=on trim=every:2", "flush=hypercall preempted=1"];
     for workload in ["collapse", "unmap", "protect", "protect huge=on", "unshare"] {
         let with = |pcids: u64, besides: &str| format!("workload={workload} pcids={pcids} {besides}");
         words.extend([2, 6].into_iter().flat_map(|pcids| besides.map(|besides| with(pcids, besides))));

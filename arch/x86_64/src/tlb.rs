@@ -59,11 +59,10 @@ pub fn flush(range: Range) {
 
 /// Drops all of this CPU's translations, of every PCID: as any change of CR4.PGE does.
 pub fn flush_all() {
-    // SAFETY: no page is marked global, so the bit changes nothing but the TLB, and is as it was in the end.
-    unsafe {
-        Cr4::update(|cr4| cr4.insert(Cr4Flags::PAGE_GLOBAL));
-        Cr4::update(|cr4| cr4.remove(Cr4Flags::PAGE_GLOBAL));
-    }
+    // SAFETY: no page is marked global, so the bit changes nothing but the TLB.
+    unsafe { Cr4::update(|cr4| cr4.insert(Cr4Flags::PAGE_GLOBAL)) };
+    // SAFETY: likewise; as it was before.
+    unsafe { Cr4::update(|cr4| cr4.remove(Cr4Flags::PAGE_GLOBAL)) };
 }
 
 /// Executes INVLPGB. Where the CPU lacks it, it traps, and [`crate::emulate`] carries it out.
