@@ -225,12 +225,12 @@ counters! {
     other_acks = Happened(Event::OtherAcked), Exact, [];
     /// Requests carried out for an mm by a CPU that had another one loaded.
     foreign_interrupts = Happened(Event::ForeignInterrupt), Timing, [Column("foreign", 80, Always)];
-    /// Times that a CPU loaded another mm in place of this one.
-    departures = Happened(Event::Departed), Timing, [];
     /// Loads of an mm under a local ASID whose translations were kept.
     asids_kept = Happened(Event::AsidKept), Exact, [Column("kept", 166, IfAny), Sum];
     /// Loads of an mm under its local ASID, which was behind: its translations were dropped.
     asids_behind = Happened(Event::AsidBehind), Exact, [Column("behind", 168, IfAny), Sum];
+    /// Times that a CPU loaded another mm in place of this one.
+    departures = Happened(Event::Departed), Timing, [];
     /// CPUs inside a walk that could see the table, when its sync was due.
     walking_at_sync = Happened(Event::WalkingAtSync), Timing, [Column("walking", 90, IfAny)];
     /// CPUs counted in `walking_at_sync` whose walk began before the table was unlinked.
