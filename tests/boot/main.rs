@@ -10,6 +10,7 @@ mod counts;
 mod dying;
 mod endings;
 mod fake;
+mod isolated;
 mod kept;
 mod lazy;
 mod limine;
@@ -76,6 +77,7 @@ fn main() {
         cli::trials(),
         refused::trials(),
         several::trials(),
+        isolated::trials(),
         start::trials(),
         posture::trials(),
         printed::trials(),

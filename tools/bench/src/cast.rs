@@ -25,8 +25,8 @@ pub enum Role {
     Switcher,
     /// Flushes the mm of a team, over and over.
     Flusher(usize),
-    /// Runs nothing and records what interrupts it.
-    Isolated,
+    /// Runs nothing, or a thread of the mm of a team that never enters the kernel, and records what interrupts it.
+    Isolated(Option<usize>),
     /// Halts; its interrupt handler works.
     Bystander,
 }
@@ -44,6 +44,8 @@ pub struct TeamCast {
     pub inside: bool,
     /// The CPUs that walk it.
     pub workers: Range<usize>,
+    /// How many CPUs besides have it loaded and are isolated.
+    pub isolated: usize,
     /// How many of the workers are preempted when they are held.
     pub preempted: usize,
     /// Whether the mm ends and begins anew every few operations, its ASID given up.
@@ -60,7 +62,7 @@ impl TeamCast {
 
     /// How many CPUs run the mm.
     pub fn mm_cpus(&self) -> usize {
-        self.workers.len() + usize::from(self.inside)
+        self.workers.len() + self.isolated + usize::from(self.inside)
     }
 }
 
@@ -148,8 +150,10 @@ impl Cast {
                 roles.resize(1 + spec.bystanders, Role::Bystander);
             }
             let first = roles.len();
-            let workers = first..first + team.size - usize::from(inside);
+            let isolated = if index == 0 { spec.isolated_members } else { 0 };
+            let workers = first..first + team.size - isolated - usize::from(inside);
             roles.resize(workers.end, Role::Worker(index));
+            roles.resize(workers.end + isolated, Role::Isolated(Some(index)));
             let first = mms.len() + 1;
             mms.resize(mms.len() + spec.sharers, team.config);
             teams.push(TeamCast {
@@ -158,6 +162,7 @@ impl Cast {
                 mutator,
                 inside,
                 workers,
+                isolated,
                 preempted: team.preempted,
                 renews: team.renews,
                 has_guests: team.has_guests,
@@ -174,7 +179,7 @@ impl Cast {
         roles.extend((0..spec.switchers).map(|_| Role::Switcher));
         roles.extend(flushers);
         roles.resize(cpus - spec.isolated, Role::Bystander);
-        roles.resize(cpus, Role::Isolated);
+        roles.resize(cpus, Role::Isolated(None));
         Cast { teams, mms, roles }
     }
 

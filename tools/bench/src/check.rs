@@ -25,7 +25,7 @@ const MANY_CPUS: u64 = 4096;
 const MANY_TIMES: u64 = 1_000_000_000;
 
 /// The bounds of every number, by key. A seed has none but its type's.
-pub const BOUNDS: [(&str, RangeInclusive<u64>); 26] = [
+pub const BOUNDS: [(&str, RangeInclusive<u64>); 27] = [
     ("threshold", 1..=MANY_CPUS),
     ("mm_cpus", 1..=MANY_CPUS),
     ("pcids", 0..=LOCAL_ASIDS as u64),
@@ -38,6 +38,7 @@ pub const BOUNDS: [(&str, RangeInclusive<u64>); 26] = [
     ("stale", 0..=MANY_CPUS),
     ("preempted", 0..=MANY_CPUS),
     ("isolated", 0..=MANY_CPUS),
+    ("isolated_members", 0..=MANY_CPUS),
     ("switchers", 0..=MANY_CPUS),
     ("flushers", 0..=MANY_CPUS),
     ("bystanders", 0..=MANY_CPUS),
@@ -106,12 +107,15 @@ impl Spec {
         }
         self.check_twice("policy", &self.policy)?;
         self.check_twice("operations", &self.operations)?;
+        self.check_isolated_members()?;
         self.check_preempted()?;
         self.check_unflushed()?;
         self.check_mthp()?;
-        if self.is_piggyback() && self.mm_cpus < 3 {
-            let remedy = "a piggyback needs a mutator, a walker and a sibling; use mm_cpus=3 or more";
-            return self.refuse("mm_cpus", remedy.to_owned());
+        let least = self.isolated_members + 3;
+        if self.is_piggyback() && self.mm_cpus < least {
+            let remedy =
+                format!("a piggyback needs a mutator, a walker and a sibling; use mm_cpus={least} or more");
+            return self.refuse("mm_cpus", remedy);
         }
         self.check_pins()?;
         self.check_sender(cpus)?;
@@ -131,6 +135,25 @@ impl Spec {
         }
     }
 
+    /// The CPU of the mutator that has the mm loaded works, and some other walks.
+    fn check_isolated_members(&self) -> Result<(), Refusal> {
+        let (key, size) = self.first_mm();
+        let least = self.isolated_members.saturating_add(1 + usize::from(self.mutator == Mutator::Inside));
+        if self.isolated_members > 0 && size < least {
+            let remedy = format!("some CPU that runs the mm is to walk it; use {key}={least} or more");
+            return self.refuse("isolated_members", remedy);
+        }
+        Ok(())
+    }
+
+    /// The setting that says how many CPUs run the first mm, and how many.
+    fn first_mm(&self) -> (&'static str, usize) {
+        match self.workload {
+            Workload::Mixed => ("threshold", self.threshold),
+            _ => ("mm_cpus", self.mm_cpus),
+        }
+    }
+
     fn check_preempted(&self) -> Result<(), Refusal> {
         if self.preempted == 0 || self.workload == Workload::Mixed {
             return Ok(());
@@ -139,8 +162,8 @@ impl Spec {
             let remedy = "means something with flush=hypercall only; add that or use preempted=0";
             return self.refuse("preempted", remedy.to_owned());
         }
-        if self.preempted >= self.mm_cpus {
-            let least = self.preempted + 1;
+        let least = self.preempted.saturating_add(self.isolated_members + 1);
+        if self.mm_cpus < least {
             let remedy = format!("one CPU that runs the mm is not preempted; use mm_cpus={least} or more");
             return self.refuse("preempted", remedy);
         }
@@ -163,11 +186,8 @@ impl Spec {
             return Ok(());
         }
         let touchers = usize::from(self.touch.is_on() || self.remap.is_on());
-        let (key, size) = match self.workload {
-            Workload::Mixed => ("threshold", self.threshold),
-            _ => ("mm_cpus", self.mm_cpus),
-        };
-        let least = 2 + touchers + self.hold;
+        let (key, size) = self.first_mm();
+        let least = 2 + touchers + self.hold + self.isolated_members;
         if size < least {
             let remedy =
                 format!("its task goes to a CPU of the mm that is not held; use {key}={least} or more");
@@ -278,6 +298,20 @@ mod tests {
             let refused = spec.check(cpus).err().map(|refusal| refusal.to_string());
             assert_eq!(refused, remedy.map(|remedy| format!("sender=preemptible: {remedy}")), "{words}");
         }
+    }
+
+    #[test]
+    fn some_cpu_of_the_mm_walks() {
+        let remedy = |words: &str| {
+            words.parse::<Spec>().expect("it parses").check(8).err().map(|refusal| refusal.remedy)
+        };
+        let use_more =
+            |more: &str| Some(format!("some CPU that runs the mm is to walk it; use {more} or more"));
+        assert_eq!(remedy("isolated_members=2 mm_cpus=3"), use_more("mm_cpus=4"));
+        assert_eq!(remedy("isolated_members=2 mm_cpus=3 mutator=outside"), None);
+        assert_eq!(remedy("isolated_members=2 mm_cpus=4"), None);
+        assert_eq!(remedy("isolated_members=0 mm_cpus=1"), None);
+        assert_eq!(remedy("workload=mixed threshold=1 isolated_members=1"), use_more("threshold=3"));
     }
 
     #[test]

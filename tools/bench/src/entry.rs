@@ -38,7 +38,7 @@ impl<M: Bench> Run<M> {
             Role::Lazy(team) => guests::be_lazy(self, cpu, team),
             Role::Stale(team) => guests::be_stale(self, cpu, team),
             Role::Flusher(team) => guests::flush_on(self, cpu, team),
-            Role::Isolated => isolated::be_isolated(self, cpu),
+            Role::Isolated(team) => isolated::be_isolated(self, cpu, team),
             Role::Bystander => {}
         }
     }

@@ -62,6 +62,13 @@ impl Row {
         self.flush == OrMixed(Some(Flush::None)) && !self.invlpgb.is_on()
     }
 
+    /// How many CPUs run its mm, are not the mutator's, and walk.
+    pub(crate) fn walkers(&self) -> usize {
+        let isolated =
+            if matches!(self.mm, MmName::Total | MmName::Global) { self.isolated_members } else { 0 };
+        self.mm_cpus.saturating_sub(isolated + usize::from(self.mutator == Mutator::Inside))
+    }
+
     /// Whether the walkers that are to be held are between two tasks then.
     pub(crate) fn is_sampled_between_tasks(&self) -> bool {
         self.sample.0.is_some_and(Sample::is_between_tasks)
@@ -75,7 +82,7 @@ impl Row {
     /// Whether its policy is unsafe, and only luck could hide that here: no flush interrupts the walkers, and the
     /// operation needs what the policy leaves out.
     fn is_to_be_caught(&self) -> bool {
-        let walkers = self.mm_cpus - usize::from(self.mutator == Mutator::Inside);
+        let walkers = self.walkers();
         let is_asked = if self.policy == NEVER || self.policy == PROPERTY {
             matches!(self.workload, Workload::Collapse | Workload::Unshare)
         } else {
@@ -111,7 +118,7 @@ impl Row {
         let holds = self.holds(ops);
         let unlinks = self.operations.iter().any(|kind| *kind != Kind::Protect);
         let is_one_mm = !is_total || self.flush != OrMixed(None);
-        let walkers = if is_one_mm { self.mm_cpus.saturating_sub(1) as u64 } else { 0 };
+        let walkers = if is_one_mm { self.walkers() as u64 } else { 0 };
         // What CPUs in a role did, for the row that is about all mms.
         let did = |cpus: usize, least: Option<u64>| !is_total || cpus == 0 || least > Some(0);
         let is_often = |count| value(count).map(|count| count * 10 * self.operations.len() as u64 >= ops);
@@ -140,7 +147,10 @@ impl Row {
             ),
             (did(self.switchers, c.least_switcher_walks), "every switcher walks"),
             (did(self.flushers, c.least_flusher_flushes), "every flusher flushes"),
-            (did(self.isolated, c.isolated_gap), "every isolated CPU looks at the clock"),
+            (
+                did(self.isolated + self.isolated_members, c.isolated_gap),
+                "every isolated CPU looks at the clock",
+            ),
             (
                 !is_total
                     || !self.remap.is_on()

@@ -75,12 +75,12 @@ fn lead_to_count<M: Bench>(run: &Run<M>, cpu: &mut Cpu<'_, M>) {
     run.phases.await_reports(cpu, run.cast.in_role(poses).count());
     run.begin_counting();
     run.phases.open(Phase::Count);
-    run.kick(cpu, |role| matches!(role, Role::Switcher | Role::Flusher(_) | Role::Isolated));
+    run.kick(cpu, |role| matches!(role, Role::Switcher | Role::Flusher(_) | Role::Isolated(_)));
 }
 
 fn lead_to_end<M: Bench>(run: &Run<M>, cpu: &mut Cpu<'_, M>) -> Vec<Row> {
     run.phases.await_reports(cpu, run.teams.len());
-    let guests = |role| matches!(role, Role::Switcher | Role::Flusher(_) | Role::Isolated);
+    let guests = |role| matches!(role, Role::Switcher | Role::Flusher(_) | Role::Isolated(_));
     run.phases.open(Phase::Stop);
     run.phases.await_reports(cpu, run.cast.in_role(guests).count());
     let rows = run.rows();

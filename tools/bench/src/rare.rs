@@ -8,7 +8,7 @@
 
 use alloc::string::String;
 
-use crate::choice::{Flush, Kind, MmName, Mutator, Workload};
+use crate::choice::{Flush, Kind, MmName, Workload};
 use crate::judge::{sum, value};
 use crate::row::Row;
 use crate::text::OrMixed;
@@ -72,9 +72,8 @@ impl Row {
 
     /// Whether workers go to another mm and back, and keep what they have of either.
     fn keeps_asids(&self) -> bool {
-        let workers = self.mm_cpus - usize::from(self.mutator == Mutator::Inside);
         // What is kept of the other mm is in the row about all.
-        self.visits.is_on() && self.pcids > 1 && workers > 0 && self.mm == MmName::Total
+        self.visits.is_on() && self.pcids > 1 && self.walkers() > 0 && self.mm == MmName::Total
     }
 
     /// Whether each operation flushes their mm while they have the other loaded.

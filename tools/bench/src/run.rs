@@ -197,7 +197,7 @@ impl<M: Bench> Run<M> {
     /// What `mms` and their mutators have cost. What isolated CPUs recorded belongs to all mms together.
     fn counts(&self, mms: &[MmId], tallies: &[Tally], are_all: bool) -> Counts {
         let machine = &self.world.machine;
-        let isolated: Vec<_> = self.cast.in_role(|role| role == Role::Isolated).collect();
+        let isolated: Vec<_> = self.cast.in_role(|role| matches!(role, Role::Isolated(_))).collect();
         let happened = |event| mms.iter().map(|mm| machine.counted(*mm, event)).sum();
         let on_isolated = |event| {
             let on = |cpu: &CpuId| mms.iter().map(|mm| machine.counted_on(*cpu, *mm, event)).sum::<u64>();

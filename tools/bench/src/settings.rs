@@ -211,6 +211,8 @@ settings! {
         preempted: usize = 0, beside(), [Title, Usual("piggyback", "1")];
         /// How many CPUs run nothing and record what interrupts them.
         isolated: usize = 0, beside(), [Title, Role];
+        /// How many of the CPUs that run the (first) mm record likewise: each runs a thread that never enters the kernel.
+        isolated_members: usize = 0, sometimes([1, 2]), [Title];
         /// How many CPUs go from mm to mm, walking and being lazy.
         switchers: usize = 0, beside(), [Title, Role];
         /// How many CPUs flush an mm while its mutator works.
