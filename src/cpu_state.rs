@@ -17,7 +17,7 @@ pub(crate) struct CpuState {
     /// The mm of the task that runs (`current->mm`), which its own NMI handlers walk; the kernel's number if it has none. It
     /// follows what is loaded ([`crate::switch_mm`]).
     pub(crate) current: Own,
-    /// The ASID under which it has been loaded.
+    /// The ASID under which `loaded_mm` was loaded.
     pub(crate) loaded_asid: AtomicU64,
     /// Its local ASIDs.
     pub(crate) local_asids: LocalAsids,

@@ -59,7 +59,7 @@ impl Found {
 impl LocalAsids {
     /// Of a CPU that has the kernel's tables loaded, under the first.
     pub(crate) fn new() -> Self {
-        // No mm has the number of a CPU between two.
+        // SWITCHING is no mm's number: the place is empty.
         let of = |mm: MmId| Place { mm: Own::new(mm.word()), tlb_gen: Own::new(0) };
         let mm = |index| if index == 0 { MmId::KERNEL } else { MmId::SWITCHING };
         LocalAsids { places: core::array::from_fn(|index| of(mm(index))), next: Own::new(1) }

@@ -54,7 +54,8 @@ pub trait Machine: Sync {
     fn flush_local(&self, cpu: CpuId, range: Range);
 
     /// Flushes all of this CPU's translations, of every ASID, the kernel's too (Linux: `__flush_tlb_all()`). Called by the
-    /// handler of a flush of the kernel's range, and where the hypervisor carries out a flush that was left to it.
+    /// handler of a flush of the kernel's range and by its sender, interrupts on, and where the hypervisor carries out a flush
+    /// that was left to it.
     fn flush_all(&self, cpu: CpuId);
 
     /// Executes INVLPGB: starts invalidating on all CPUs, interrupting none. Complete only after

@@ -3,8 +3,8 @@
 //! # Guarantee
 //!
 //! The tables inside a [`Ticket`] come out of it ([`PendingGupSync::redeem`]) only after every CPU that could have
-//! been walking them has acknowledged a maskable interrupt *after* they were unlinked. A walker keeps interrupts
-//! off, so no walker that could have seen them is still inside.
+//! been walking them was outside every walk, at some moment *after* they were unlinked: it has acknowledged with no walk
+//! below it, or it was seen where no walk is. So no walker that could have seen them is still inside.
 //!
 //! # Mechanism
 //!

@@ -130,7 +130,7 @@
 //!   (`csd_lock_wait_toolong`). Dropped, a round never ends, and covers nothing. Nothing here is about *when*.
 //! - *An acknowledgement is given in a context with no walk below it.* The maskable handler is one
 //!   (`generic_smp_call_function_single_interrupt`). `flush_smp_call_function_queue` is called by `do_idle`, and from the stopper
-//!   (`migration_cpu_stop`), too; a dying CPU calls it in `smpcfd_dying_cpu`. These are tasks, which walk nothing then
+//!   (`migration_cpu_stop`), too; a dying CPU calls `__flush_smp_call_function_queue` in `smpcfd_dying_cpu`. These are tasks, which walk nothing then
 //!   ([`Cpu::serve`]). Dropped: mutants `ack-from-a-polled-queue` and `nmi-counts-as-an-ipi`.
 //! - *A snapshot comes before the look, and the look and the sends are on one CPU, which is left out.* In 7.2
 //!   `smp_call_function_many_cond` asserts that preemption is off; in 7.3 a sender may migrate before it looks, and while it

@@ -8,16 +8,16 @@
 //! # Mechanism
 //!
 //! A request belongs to its round, not to the CPU that sends it: it is written down in a *slot*, and of one CPU's rounds
-//! several may be in flight. There are as many slots as CPUs, and each is the *home* of one CPU, which names it: a sender
-//! takes its own if it is free, and else the next that is. The slot's bit in a target's inbox stands for the request: the
+//! several may be in flight. There are as many slots as CPUs, and each is named by one, its *home*: a sender takes that of its
+//! CPU if it is free, and else the next that is. The slot's bit in a target's inbox stands for the request: the
 //! APIC may coalesce interrupts, bits it cannot lose.
 //!
 //! The last ack frees the slot, whether or not the round is awaited by then. So a slot counts the requests that it has held,
 //! and a round knows by the number of its own that it was answered, though the slot may be another's.
 //!
-//! No slot free: the sender waits for its own, interrupts on. That ends. A sender that holds a slot has sent, or sends
+//! No slot free: the sender waits for that of its CPU, interrupts on. There is no deadlock: a sender that holds a slot has sent, or sends
 //! without waiting for anything, and each of its targets answers once it has interrupts on, which it has while it waits for
-//! a slot itself.
+//! a slot itself. (Nothing says that the slot that comes free goes to the sender that has waited longest.)
 //!
 //! Who may send, and what acks prove, is said in [`crate::sync_round`]; what a target does, in [`crate::flush`].
 
@@ -122,8 +122,8 @@ pub(crate) struct Written {
 /// Of one CPU: which slots want something from it, and how many acks its own slot still waits for.
 pub struct Mailbox {
     inbox: CpuMask,
-    /// How many acks are outstanding, in the lowest bits, and above them the number of the request. Changed by updates only:
-    /// a read, at any time, acquires all acks that came before.
+    /// How many acks are outstanding, in the lowest bits, and above them the number of the request. Changed by atomic
+    /// read-modify-writes only, so a load that sees a later value still acquires every ack before it (a release sequence).
     state: AtomicU64,
 }
 
@@ -136,7 +136,7 @@ impl Mailbox {
         Mailbox { inbox: CpuMask::new(cpus), state: AtomicU64::new(0) }
     }
 
-    /// Sender: takes the slot, if it is free, for a request that expects so many acks, one at least. The request's number.
+    /// Sender: takes the slot, if it is free, for a request that expects so many acks. The request's number.
     pub fn claim(&self, acks: usize) -> Option<u64> {
         let next = |state: u64| (state & !ACKS) + ACKS + 1 + acks as u64;
         let claim = |state: u64| (state & ACKS == 0).then(|| next(state));

@@ -91,7 +91,8 @@ impl<M: Machine> World<M> {
     ///
     /// # Panics
     ///
-    /// If the CPU has one already: there is one flow of code on a CPU, interrupts apart.
+    /// If the CPU has one already. Each flow of code enters the CPU on which it begins; a task that goes to other CPUs
+    /// ([`Cpu::may_migrate`]) is back there when it drops its handle.
     pub fn enter(&self, id: CpuId) -> Cpu<'_, M> {
         // Relaxed: each CPU touches only its own word.
         let entered = self.cpus[id.0].entered.swap(1, Ordering::Relaxed);
@@ -145,7 +146,8 @@ impl<'w, M: Machine> Cpu<'w, M> {
         self.world.machine.note(self.id, mm, event, n);
     }
 
-    /// The task may be preempted here, and go on on another CPU.
+    /// The task may be preempted here, and go on on another CPU. Until it is back, it walks nothing and waits for no grace
+    /// period: being idle is said of a CPU here, and does not go with the task (in Linux a switch of tasks is a quiescent state).
     pub fn may_migrate(&mut self) {
         if self.preempt_count == 0 {
             let here = self.id;

@@ -15,7 +15,7 @@ const OPS: u64 = 40;
 fn reaches(policy: &str, is_global: bool) -> (u64, u64) {
     let flush = if is_global { 0 } else { OPS };
     let sync = match policy {
-        // They know of each CPU whether it walks; or interrupt nobody.
+        // They know of each CPU whether it walks; or interrupt no CPU.
         "targeted" | "pending+targeted" | "rcu" => 0,
         "broadcast" | "broadcast-per-table" | "mask" => OPS,
         // The flush has reached every walker, if it was an interrupt.

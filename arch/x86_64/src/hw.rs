@@ -102,7 +102,8 @@ impl Machine for Hw {
         self.note(cpu, mm, event, 1);
     }
 
-    /// The hardware drops what it holds of `asid` in any case, as it may: local ASIDs are kept by [`Kept`].
+    /// The hardware drops what it holds of `asid` in any case, as it may: local ASIDs are kept by [`Kept`]. (It must, for the
+    /// first load of each in a row: it may hold translations of the row before.)
     fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid, cached: Cached) {
         emulate::set_pcid(cpu, asid.word());
         tlb::load(root, asid);

@@ -10,7 +10,8 @@
 //! Physical memory is mapped by 4 KiB pages. An `invlpg` inside a large page that was touched makes QEMU flush
 //! the whole TLB, and would hide the missing flush that a test wants to see.
 //!
-//! All of it is done by the first CPU, before the first mm is made: mms share the upper half by copying its top level.
+//! All of it is done by the first CPU, before the first mm is made: mms share the upper half by copying its top level. Stacks
+//! for stand-ins ([`crate::task`]) come later, below an entry of the top level that is there already.
 
 use core::sync::atomic::{Ordering, compiler_fence};
 

@@ -31,7 +31,8 @@ fn with_current(body: impl FnOnce(&Run<Hw>)) {
     let run = CURRENT.load(Ordering::Acquire);
     // SAFETY: null, or a run that `with_run` keeps until every CPU has reported back, to which there are shared references
     // only. This one ends with `body`, in an interrupt handler, a role, or the lead of the first CPU. A CPU that reports back
-    // is in none of them, and as it has seen the phase end, it finds null here from then on, in handlers too.
+    // is in none of them, and as it has seen the phase end, it finds null here from then on, in handlers too. A task that has
+    // moved is back on the CPU on which it began before its role ends.
     if let Some(run) = unsafe { run.as_ref() } {
         body(run);
     }

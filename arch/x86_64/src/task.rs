@@ -10,12 +10,14 @@
 //!
 //! What runs on a CPU by itself, its *own flow*, stays there. While that sleeps, a task may come, run on its own stack, and
 //! leave again; the own flow goes on where it was. A task is itself the own flow of the CPU on which it began. When it leaves
-//! that, the CPU needs another stack, which [`prepare`] has made.
+//! that, the CPU needs another stack, which [`prepare`] has made. A task is known by the CPU on which it began, its *home*:
+//! any number of tasks may be about to go on on one CPU, and no CPU waits for another to take one in.
 
 use alloc::boxed::Box;
 use core::arch::naked_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use gupsync::cpumask::CpuMask;
 use gupsync::types::CpuId;
 use spin::Once;
 use x86_64::instructions::interrupts;
@@ -28,10 +30,13 @@ pub type Route = [Option<CpuId>; 2];
 
 /// What a CPU has to do with tasks that move. Stack pointers are those that [`switch`] has saved; 0 is none.
 struct Seat {
-    /// The task that is to go on here.
-    coming: AtomicU64,
-    /// The task that has left this CPU's stack, and where to.
-    leaving: AtomicU64,
+    /// The tasks that are to go on here, by their homes.
+    coming: CpuMask,
+    /// The task whose home is here, while it runs nowhere.
+    saved: AtomicU64,
+    /// The home of the task that has come and runs here, or has just left, plus one; 0 if it is the own flow.
+    guest: AtomicU64,
+    /// Where the task goes on that has just left.
     to: AtomicU64,
     /// The own flow, while a task that has come runs here.
     host: AtomicU64,
@@ -47,8 +52,9 @@ static SEATS: Once<Box<[Seat]>> = Once::new();
 pub fn init(cpus: usize) {
     let zero = || AtomicU64::new(0);
     let seat = || Seat {
-        coming: zero(),
-        leaving: zero(),
+        coming: CpuMask::new(cpus),
+        saved: zero(),
+        guest: zero(),
         to: zero(),
         host: zero(),
         stand_in: zero(),
@@ -96,7 +102,12 @@ pub fn let_migrate(own: CpuId, route: Route) {
 
 /// The task that runs on `own`, this CPU, with interrupts on: goes to the next CPU of its route, if it has one. Returns on
 /// which it is.
+///
+/// # Panics
+///
+/// If `own` is another CPU, or nothing can run on it meanwhile.
 pub fn preempt(own: CpuId) -> CpuId {
+    assert_eq!(own, cpu_id::get(), "a task leaves the CPU that it runs on");
     let here = seat(own);
     let [next, later] = here.route.each_ref().map(|word| word.swap(0, Ordering::Relaxed));
     if next == 0 || next == own.0 as u64 + 1 {
@@ -110,17 +121,29 @@ pub fn preempt(own: CpuId) -> CpuId {
         instead = here.stand_in.load(Ordering::Relaxed);
     }
     assert_ne!(instead, 0, "{own} has nothing to run while its task is away");
-    // SAFETY: what is switched to was saved by `switch` on this CPU, or made by `begin_on`, and runs nowhere else: `host` is
-    // taken out, and the stand-in runs only while the task that began here is away.
-    unsafe { switch(here.leaving.as_ptr(), instead) };
+    let home = match here.guest.load(Ordering::Relaxed) {
+        0 => own,
+        guest => CpuId(guest as usize - 1),
+    };
+    here.guest.store(home.0 as u64 + 1, Ordering::Relaxed);
+    // SAFETY: what is switched to was saved by `switch` on this CPU, or made by `begin_on`, and runs nowhere else. `host` is
+    // taken out. If there is none, the task that began here is the one that leaves, or is away already: the stand-in does not
+    // run then, and has been saved when it let in the task that leaves.
+    unsafe { switch(seat(home).saved.as_ptr(), instead) };
     let there = cpu_id::get();
     seat(there).route[0].store(later, Ordering::Relaxed);
     there
 }
 
 /// Sleeps until `until` holds, looking after each maskable interrupt. Tasks that come meanwhile are run.
+///
+/// # Panics
+///
+/// If it is a task that has come that would sleep.
 pub fn park(mut until: impl FnMut() -> bool) {
     let own = cpu_id::get();
+    // Relaxed: only this CPU uses it.
+    assert_eq!(seat(own).host.load(Ordering::Relaxed), 0, "a task sleeps on {own}, where it is a guest");
     let mut is_over = false;
     while !is_over {
         halt_until(|| {
@@ -152,15 +175,22 @@ fn halt_until(mut until: impl FnMut() -> bool) {
 
 /// Whether a task is to go on on this CPU.
 fn is_coming(own: CpuId) -> bool {
-    // Relaxed: a hint; `run_task` acquires.
-    seat(own).coming.load(Ordering::Relaxed) != 0
+    !seat(own).coming.is_empty()
 }
 
-/// Runs the task that has come, if one has. What runs now is saved in `flow`.
+/// Runs a task that has come, if one has. What runs now is saved in `flow`.
 fn run_task(own: CpuId, flow: &AtomicU64) {
+    let here = seat(own);
+    let mut first = None;
+    // Relaxed: a hint, until it is taken out.
+    here.coming.for_each(Ordering::Relaxed, |home| first = first.or(Some(home)));
     // Acquire: pairs with the Release in `hand_on`; all that the task has done on other CPUs.
-    let task = seat(own).coming.swap(0, Ordering::Acquire);
-    if task != 0 {
+    if let Some(home) = first
+        && here.coming.remove(home, Ordering::Acquire)
+    {
+        // Relaxed, both: written before it was handed on; used on this CPU.
+        let task = seat(home).saved.load(Ordering::Relaxed);
+        here.guest.store(home.0 as u64 + 1, Ordering::Relaxed);
         // SAFETY: the task was saved by `switch`, and was handed on by the CPU that it left, once that was off its stack.
         // It is handed on once, and taken out here.
         unsafe { switch(flow.as_ptr(), task) };
@@ -171,12 +201,10 @@ fn run_task(own: CpuId, flow: &AtomicU64) {
 /// The task that has left this CPU's stack goes on on another CPU.
 fn hand_on(own: CpuId) {
     // Relaxed, both: written on this CPU.
-    let task = seat(own).leaving.load(Ordering::Relaxed);
+    let home = CpuId(seat(own).guest.swap(0, Ordering::Relaxed) as usize - 1);
     let to = CpuId(seat(own).to.load(Ordering::Relaxed) as usize);
-    // Release: pairs with the Acquire in `run_task`. Relaxed on failure: another task is to go on there first.
-    while seat(to).coming.compare_exchange(0, task, Ordering::Release, Ordering::Relaxed).is_err() {
-        core::hint::spin_loop();
-    }
+    // Release: pairs with the Acquire in `run_task`.
+    seat(to).coming.insert(home, Ordering::Release);
     apic::send(to, Command::Fixed(vector::KICK));
 }
 

@@ -9,7 +9,7 @@
 //!
 //! # Mechanism
 //!
-//! A few places for each CPU, which that CPU alone uses, interrupts off. Hardware may forget more: QEMU's TCG has no PCID, and
+//! A few places for each CPU, which that CPU alone uses, interrupts off (but for forgetting all). Hardware may forget more: QEMU's TCG has no PCID, and
 //! drops all whenever a root is loaded, so a translation that was kept for too long is seen here alone. Under a global ASID
 //! nothing is remembered: INVLPGB reaches the TLBs of the machine, and not these.
 

@@ -140,7 +140,7 @@ impl<M: Bench> Worker<'_, M> {
     /// Walks before the operation, at least once to a page, if there is one to be reached; then, with luck, during it.
     fn take_turn<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn) {
         if layout::addresses_return(turn.number) || self.run.spec.flush == Flush::None {
-            self.run.world.machine.flush_local(cpu.id(), Range::All);
+            cpu.irqs_off(|off| off.world().machine.flush_local(off.id(), Range::All));
         }
         // Whatever it finds: the range may be changing already. What counts is that the TLB has it now.
         self.touched = self.draw_page(turn);
