@@ -59,6 +59,8 @@ fn races() -> Result<()> {
             [
                 format!("mm_cpus=4 eager=on naps=on ops=40 {how}"),
                 format!("workload=mixed threshold=3 migrate=on ops=8 {how}"),
+                // Tasks of all teams move over the same two CPUs.
+                format!("workload=mixed threshold=2 mutator=outside sender=preemptible ops=60 seed={seed}"),
             ]
         })
         .map(|words| spec(&words))
