@@ -52,6 +52,10 @@ const fn stale(words: &'static str, ops: u64, flushes: u64) -> Case {
     Case { others: Others::Stale, words, ops, flushes, foreign: flushes, syncs: 0 }
 }
 
+const fn elsewhere(words: &'static str, ops: u64, flushes: u64, syncs: u64) -> Case {
+    Case { foreign: flushes, ..run(words, ops, flushes, syncs) }
+}
+
 const fn absent(words: &'static str, ops: u64, syncs: u64) -> Case {
     Case { others: Others::Absent, words, ops, flushes: 0, foreign: 0, syncs }
 }
@@ -123,6 +127,39 @@ const CASES: &[(&str, &[Case])] = &[
             stale("workload=protect trim=every:5", 20, 1),
             stale("workload=unshare trim=every:5", 3, 0),
             stale("workload=unshare trim=every:5", 4, 1),
+        ],
+    ),
+    // They nap between two operations: lazy anew each time, and un-lazied by the flush of each.
+    (
+        "cpus_that_nap_are_lazy_anew_in_each_operation",
+        &[
+            run("workload=collapse naps=on hold=0", 12, 12, 12),
+            run("workload=unmap naps=on hold=0", 12, 12, 0),
+            run("workload=protect naps=on hold=0", 12, 0, 0),
+            run("workload=unshare naps=on hold=0", 12, 0, 12),
+            run("workload=unshare naps=on hold=0 unshare_flush=series", 12, 12, 12),
+        ],
+    ),
+    // They walk the mm, and have another one loaded by the time of each operation.
+    (
+        "cpus_that_visit_another_mm_are_stale_anew_in_each_operation",
+        &[
+            elsewhere("workload=collapse visits=on hold=0", 12, 12, 12),
+            elsewhere("workload=unmap visits=on hold=0", 12, 12, 0),
+            run("workload=protect visits=on hold=0", 12, 0, 0),
+            run("workload=unshare visits=on hold=0", 12, 0, 12),
+        ],
+    ),
+    // 64 MiB are more pages than Linux's gather holds, once; 1,024 tables are more than two of its batches.
+    (
+        "a_gather_holds_what_linux_s_holds",
+        &[
+            run("workload=unmap hold=0 tables=18 populate=on", 2, 2, 0),
+            run("workload=unmap hold=0 tables=19 populate=on", 2, 2 * 2, 0),
+            run("workload=unmap hold=0 tables=32 populate=on", 2, 2 * 2, 0),
+            run("workload=unmap hold=0 tables=509", 2, 2, 0),
+            run("workload=unmap hold=0 tables=510", 2, 2 * 2, 0),
+            run("workload=unmap hold=0 tables=1024", 2, 2 * 3, 0),
         ],
     ),
     // Each range has 8 pages and a table. A gather full of pages flushes, and goes on; then tables go, as many at a

@@ -16,7 +16,8 @@ use gupsync::types::LOCAL_ASIDS;
 
 use crate::cast::Cast;
 use crate::spec::{
-    Flush, Kind, MAX_PAGES, MAX_SHARERS, MAX_TABLES, Mutator, SETTINGS, Sender, Setting, Spec, Workload,
+    Flush, Kind, MAX_PAGES, MAX_RANGES, MAX_SHARERS, MAX_TABLES, Mutator, SETTINGS, Sender, Setting, Spec,
+    Workload,
 };
 
 /// More CPUs than any machine of today has.
@@ -45,7 +46,7 @@ pub const BOUNDS: [(&str, RangeInclusive<u64>); 27] = [
     ("hold", 0..=MANY_CPUS),
     ("pages", 1..=MAX_PAGES),
     ("tables", 1..=MAX_TABLES),
-    ("ranges", 1..=MAX_TABLES),
+    ("ranges", 1..=MAX_RANGES),
     // khugepaged makes no folio of two pages.
     ("order", 2..=PMD_ORDER),
     ("batch", 1..=128),
@@ -107,6 +108,7 @@ impl Spec {
         }
         self.check_twice("policy", &self.policy)?;
         self.check_twice("operations", &self.operations)?;
+        self.check_tables()?;
         self.check_isolated_members()?;
         self.check_preempted()?;
         self.check_unflushed()?;
@@ -133,6 +135,14 @@ impl Spec {
             Some(twice) => self.refuse(key, format!("names {} twice; name each once", names[twice])),
             None => Ok(()),
         }
+    }
+
+    fn check_tables(&self) -> Result<(), Refusal> {
+        if self.tables > MAX_RANGES && self.kinds().contains(&Kind::Unshare) {
+            let remedy = format!("an unshare is of up to {MAX_RANGES} tables; use tables={MAX_RANGES}");
+            return self.refuse("tables", remedy);
+        }
+        Ok(())
     }
 
     /// The CPU of the mutator that has the mm loaded works, and some other walks.

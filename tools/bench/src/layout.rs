@@ -4,20 +4,20 @@
 //! A flush that leaves out the first page or the last, or the 33rd of 33, is seen by a worker that touches it.
 
 use crate::choice::Kind;
-use crate::spec::{MAX_PAGES, MAX_TABLES, Spec};
+use crate::spec::{MAX_PAGES, MAX_RANGES, MAX_TABLES, Spec};
 use gupsync::ops::unshare::TABLE_SIZE;
 use gupsync::types::{ENTRIES, FrameSize, HUGE_SIZE, PAGE_SIZE, VirtAddr};
 
-/// How many pages of a range are mapped, at most; the rest of it is holes.
+/// How many pages of a range are mapped, at most, unless it is populated; the rest of it is holes.
 pub(crate) const PAGES: u64 = 8;
 /// How many 2 MiB pages a shared PMD table maps.
 pub(crate) const SHARED_PAGES: u64 = 2;
 /// How many turns a range stays mapped. At least two: in each turn the range of the one before is checked.
 pub(crate) const LIVE: u64 = 4;
-/// After so many turns addresses are used again: so many times [`MAX_TABLES`] shared tables fill one root entry.
+/// After so many turns addresses are used again: so many times [`MAX_RANGES`] shared tables fill one root entry.
 const SPAN: u64 = 128;
 /// Where PTE tables map their pages.
-const SMALL_BASE: u64 = 0x10_0000_0000;
+const SMALL_BASE: u64 = 0x80_0000_0000;
 /// Where an mm has pages that no operation of its mutator touches.
 pub(crate) const SIBLING: VirtAddr = VirtAddr(0x20_0000_0000);
 /// Where pages are protected, small or huge.
@@ -29,7 +29,7 @@ const SHARED_BASE: u64 = 0x100_0000_0000;
 /// translation in every turn, before the worker looks.
 const SHIFT: u64 = 3 * PAGE_SIZE;
 /// In the huge page that stands for all, the pages of shared tables; those that are protected come after them.
-const OWN_OF_SHARED: u64 = LIVE * MAX_TABLES * SHARED_PAGES;
+const OWN_OF_SHARED: u64 = LIVE * MAX_RANGES * SHARED_PAGES;
 
 /// Whether the addresses of turn `turn` and later were used before: a worker must drop its translations now.
 pub(crate) fn addresses_return(turn: u64) -> bool {
@@ -58,13 +58,21 @@ pub(crate) struct Layout {
     pub(crate) pages: u64,
     /// How large they are.
     pub(crate) size: FrameSize,
+    /// Whether the tables of an unmap are full.
+    populate: bool,
 }
 
 impl Spec {
     /// What its ranges have in them.
     pub(crate) fn layout(&self) -> Layout {
         let size = if self.huge.is_on() { FrameSize::Huge } else { FrameSize::Small };
-        Layout { tables: self.tables, ranges: self.ranges, pages: self.pages, size }
+        Layout {
+            tables: self.tables,
+            ranges: self.ranges,
+            pages: self.pages,
+            size,
+            populate: self.populate.is_on(),
+        }
     }
 }
 
@@ -72,7 +80,7 @@ impl Layout {
     /// Where turn `turn` works.
     pub(crate) fn address(self, kind: Kind, turn: u64) -> VirtAddr {
         let (base, size) = match kind {
-            Kind::Unshare => (SHARED_BASE, MAX_TABLES * TABLE_SIZE),
+            Kind::Unshare => (SHARED_BASE, MAX_RANGES * TABLE_SIZE),
             Kind::Protect if self.size == FrameSize::Small => (PROTECT_BASE, MAX_PAGES * HUGE_SIZE + SHIFT),
             Kind::Protect => (PROTECT_BASE, MAX_PAGES * HUGE_SIZE),
             Kind::Collapse | Kind::Unmap => (SMALL_BASE, MAX_TABLES * HUGE_SIZE),
@@ -83,6 +91,14 @@ impl Layout {
     /// How many pages a range of 4 KiB pages has.
     pub(crate) fn small_pages(self, kind: Kind) -> u64 {
         if kind == Kind::Protect { self.pages } else { ENTRIES as u64 }
+    }
+
+    /// Which pages are mapped, of a range that begins where the range of an operation begins, or one of its tables.
+    pub(crate) fn places(self, kind: Kind) -> impl Iterator<Item = u64> {
+        let pages = self.small_pages(kind);
+        let is_full = self.populate && kind == Kind::Unmap;
+        (0..if is_full { pages } else { PAGES })
+            .map(move |index| if is_full { index } else { place(pages, index) })
     }
 
     /// The level of the tables that lead to pages.
@@ -99,7 +115,7 @@ impl Layout {
             Kind::Unshare => {
                 let (table, page) = (draw % tables, draw / tables % SHARED_PAGES);
                 // All huge pages are one and the same; each page of it stands for one address.
-                let own = (turn % LIVE * MAX_TABLES + table) * SHARED_PAGES + page;
+                let own = (turn % LIVE * MAX_RANGES + table) * SHARED_PAGES + page;
                 VirtAddr(start + table * TABLE_SIZE + page * HUGE_SIZE + own * PAGE_SIZE)
             }
             Kind::Unmap => VirtAddr(start + draw % tables * HUGE_SIZE + small(draw / tables)),
@@ -114,6 +130,7 @@ impl Layout {
     }
 }
 
+const _: () = assert!(SMALL_BASE + SPAN * MAX_TABLES * HUGE_SIZE <= SHARED_BASE, "ranges do not overlap");
 const _: () = assert!(OWN_OF_SHARED + LIVE * MAX_PAGES <= ENTRIES as u64, "one huge page has room for all");
 const _: () =
     assert!((SPAN - 1) * SHIFT + MAX_PAGES * PAGE_SIZE <= HUGE_SIZE, "protected pages are in one table");

@@ -95,15 +95,15 @@ impl<'r, M: Bench> Mutation<'r, M> {
         let (mm, machine, turn) = (self.mm(), &self.run.world.machine, self.turn);
         self.ranges.make_room::<P, M>(cpu, mm, turn);
         let layout = self.run.spec.layout();
-        let (va, pages) = (layout.address(kind, turn), layout.small_pages(kind));
+        let va = layout.address(kind, turn);
         match kind {
             Kind::Protect if layout.size == FrameSize::Huge => self.ranges.map_huge(machine, mm, turn, layout),
-            Kind::Protect => self.ranges.map_small(machine, mm, va, pages),
+            Kind::Protect => self.ranges.map_small(machine, mm, va, layout.places(kind)),
             Kind::Collapse => (0..layout.ranges).try_for_each(|range| {
-                self.ranges.map_small(machine, mm, layout.page_of(kind, turn, range), pages)
+                self.ranges.map_small(machine, mm, layout.page_of(kind, turn, range), layout.places(kind))
             }),
             Kind::Unmap => (0..layout.tables).try_for_each(|table| {
-                self.ranges.map_small(machine, mm, layout.page_of(kind, turn, table), pages)
+                self.ranges.map_small(machine, mm, layout.page_of(kind, turn, table), layout.places(kind))
             }),
             Kind::Unshare => self.prepare_sharing(),
         }

@@ -156,16 +156,16 @@ impl Ranges {
         (0..PAGES).map(|_| machine.alloc(FrameSize::Small).ok_or(NoMemory)).collect()
     }
 
-    /// Maps a table that covers `va`, and in it the small pages of a range of `pages` at `va`, each holding its own address.
+    /// Maps a table that covers `va`, and in it the small pages at those places of a range at `va`, each holding its own address.
     pub(crate) fn map_small<M: Bench>(
         &mut self,
         machine: &M,
         mm: &Mm,
         va: VirtAddr,
-        pages: u64,
+        places: impl Iterator<Item = u64>,
     ) -> Result<(), NoMemory> {
         let table = self.take_table(machine)?;
-        for index in (0..PAGES).map(|index| place(pages, index)) {
+        for index in places {
             let slot = &machine.words(table)[page_table::index(va, 1) + index as usize];
             // Relaxed, all: published with the table, by `link`.
             if Entry(slot.load(Ordering::Relaxed)).is_present() {

@@ -106,7 +106,7 @@ impl<M: Bench> Run<M> {
         let world = World::new(machine, spec.flush_config(), cast.mms.iter().copied())?;
         for team in &cast.teams {
             Ranges::new()
-                .map_small(&world.machine, world.mm(team.mms[0]), layout::SIBLING, layout::PAGES)
+                .map_small(&world.machine, world.mm(team.mms[0]), layout::SIBLING, 0..layout::PAGES)
                 .ok()?;
         }
         let before = world.mms().iter().map(|_| [Figure::new(0), Figure::new(0)]).collect();

@@ -18,8 +18,10 @@ use crate::draw::{Draws, among, beside, one_of, sometimes};
 use crate::text::*;
 use crate::value::{About, Value};
 
-/// The most tables that one operation unlinks.
-pub const MAX_TABLES: u64 = 4;
+/// The most tables that one unmap unlinks.
+pub const MAX_TABLES: u64 = 1024;
+/// The most tables that one unshare unlinks, and the most ranges of one collapse.
+pub const MAX_RANGES: u64 = 4;
 /// The most pages that a protect is about.
 pub const MAX_PAGES: u64 = 64;
 /// The most mms that share a table.
@@ -237,14 +239,16 @@ settings! {
         remap: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// In one collapse of so many, a worker holds a pin on a page of the range, so that the table is put back.
         pins: Maybe<Every> = Maybe(None), sometimes([1, 2, 3, 8].map(|n| Maybe(Some(Every(n))))), [Title];
-        /// How many tables an unmap or an unshare unlinks.
-        tables: u64 = 1, sometimes(Vec::from_iter(1..=MAX_TABLES)), [Title];
+        /// How many tables an unmap unlinks: up to 1024; or an unshare: up to 4.
+        tables: u64 = 1, sometimes([2, 3, 4, 40]), [Title];
+        /// Whether every page is mapped that the tables of an unmap have room for; else eight of each.
+        populate: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// How many pages a protect is about. Linux flushes up to 33 one by one.
         pages: u64 = 8, sometimes([1, 2, 8, 32, 33, 34]), [Title];
         /// Whether these pages are of 2 MiB.
         huge: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// How many ranges a collapse takes under one lock: each is unlinked and flushed, then one sync is for all.
-        ranges: u64 = 1, sometimes(Vec::from_iter(2..=MAX_TABLES)), [Title];
+        ranges: u64 = 1, sometimes(Vec::from_iter(2..=MAX_RANGES)), [Title];
         /// The order of the folios that a collapse makes: below 9 they are mTHPs, every one of a range in turn.
         order: u64 = PMD_ORDER, sometimes([2, 4, 7, 8]), [Title];
         /// How many mTHPs are made while their table is out.

@@ -14,7 +14,7 @@ use gupsync::config::{FlushConfig, FreedTables};
 use gupsync::ops::unmap::Room;
 
 pub use crate::choice::*;
-pub use crate::settings::{MAX_PAGES, MAX_SHARERS, MAX_TABLES, Mark, SETTINGS, Setting, Spec};
+pub use crate::settings::{MAX_PAGES, MAX_RANGES, MAX_SHARERS, MAX_TABLES, Mark, SETTINGS, Setting, Spec};
 pub use crate::text::*;
 use crate::value::About;
 
