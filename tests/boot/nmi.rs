@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         trial("nmi::without_the_guard_who_trusts_what_is_loaded_is_caught", caught),
         trial("nmi::with_the_guard_nobody_is_caught", guarded),
         trial("nmi::a_walk_in_a_walk_ends_no_tracking", nested),
+        trial("nmi::a_sampled_worker_that_is_released_runs_errands", released),
     ]
 }
 
@@ -76,6 +77,29 @@ fn nested() -> Result<()> {
     for row in judged(&machine(8), &specs)? {
         ensure!(row.counts.nmi_walks.is_some_and(|walks| walks >= 10), "{row:#?}");
         ensure!(row.counts.nmi_refused == Some(0), "{row:#?}");
+    }
+    Ok(())
+}
+
+/// The sibling of a piggyback is among those that are sampled. Once it is released it is not sampled again, and so can do
+/// what it was sent for.
+fn released() -> Result<()> {
+    const OPS: u64 = 20;
+    let specs: Vec<_> = ["switch", "lazy", "walk"]
+        .into_iter()
+        .flat_map(|at| {
+            let words = format!("sample={at} mm_cpus=3 hold=2 ops={OPS} policy=broadcast,pending");
+            [("protect", "hypercall preempted=2"), ("kernel", "ipi"), ("everyone", "hypercall preempted=2")]
+                .map(|(sibling, flush)| spec(&format!("workload=piggyback-{sibling} flush={flush} {words}")))
+        })
+        .collect();
+    let rows = judged(&machine(8), &specs)?;
+    ensure!(rows.len() == 2 * specs.len());
+    for row in rows {
+        ensure!(row.counts.ops == Some(OPS), "{row:#?}");
+        let samples = [row.counts.nmi_refused, row.counts.nmi_walks].into_iter().flatten().sum::<u64>();
+        // Each of the two once; and again where the flush has called it, so that it came back.
+        ensure!(samples == 2 * OPS || row.preempted == 0 && samples > 2 * OPS, "{row:#?}");
     }
     Ok(())
 }

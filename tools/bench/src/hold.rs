@@ -5,7 +5,7 @@
 //! When [`Hold::await_one`] returns, a walker is inside its walk, at the table, and stays there until another CPU waits for
 //! it (a request is in its inbox, or a grace period is due), until it is released, or until the operation is over. So the
 //! unlink that follows at once happens while it is inside, whatever the timing. A walker that was called before is to
-//! come back and be held again.
+//! come back and be held again, until it [is released](Hold::is_released): from then on it may be sent on an errand.
 //!
 //! A held walker that another CPU waits for does not go on at once: an unlinker that does not await its ack has time to
 //! reuse the table, and is caught.
@@ -100,9 +100,15 @@ impl Hold {
     /// Mutator: held walkers may go on by themselves in `turn`, as a vCPU does that its hypervisor resumes. Comes back when
     /// they have.
     pub fn release<M: Spin>(&self, cpu: &mut Cpu<'_, M>, turn: u64) {
-        // Release: pairs with the Acquire in `stay`.
+        // Release: pairs with the Acquire in `is_released`.
         self.released.store(turn, Ordering::Release);
         cpu.rest(|| !self.is_any_inside());
+    }
+
+    /// Walker: whether it may go on by itself in `turn`. It comes back to be held no more then.
+    pub fn is_released(&self, turn: u64) -> bool {
+        // Acquire: pairs with the Release in `release` and in `let_pin`.
+        self.released.load(Ordering::Acquire) >= turn
     }
 
     /// Mutator: the walkers that are inside go on in `turn`, and pin their pages. Comes back when each has, or has ended
@@ -110,7 +116,7 @@ impl Hold {
     pub fn let_pin<M: Spin>(&self, cpu: &mut Cpu<'_, M>, turn: u64) {
         // Relaxed: published by `released`.
         self.pinning.store(turn, Ordering::Relaxed);
-        // Release: pairs with the Acquire in `stay`.
+        // Release: pairs with the Acquire in `is_released`.
         self.released.store(turn, Ordering::Release);
         // Acquire, both: pair with the Release in `stay_pinned` and in `leave`; the pin is there.
         cpu.rest(|| self.pinned.load(Ordering::Acquire) == self.inside.load(Ordering::Acquire));
@@ -158,8 +164,7 @@ impl Hold {
         // Release, both: pair with the Acquire in `await_entered` and in `is_any_inside`.
         self.inside.fetch_add(1, Ordering::Release);
         self.entered.fetch_add(1, Ordering::Release);
-        // Acquire: pairs with the Release in `release`.
-        let may_go = || is_over() || self.released.load(Ordering::Acquire) >= turn;
+        let may_go = || is_over() || self.is_released(turn);
         world.machine.spin(|| may_go() || world.is_waited_for(off.id()));
         let mut looks = 0..self.linger;
         world.machine.spin(|| may_go() || looks.next().is_none());

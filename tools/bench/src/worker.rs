@@ -159,9 +159,12 @@ impl<M: Bench> Worker<'_, M> {
             return;
         }
         self.team.turns.ready();
-        // A worker that is called before the table is unlinked comes back, idle in between, until it cannot be inside any more.
-        let is_held = self.team.hold.is_armed_for(cpu.id());
-        while is_held && self.is_held::<P>(cpu, turn) && !self.team.turns.has_operated(turn.number) {
+        // A worker that is called before the table is unlinked comes back, idle in between, until it cannot be inside any more,
+        // or is to be elsewhere.
+        let team = self.team;
+        let is_held = team.hold.is_armed_for(cpu.id());
+        let is_let_go = || team.turns.has_operated(turn.number) || team.hold.is_released(turn.number);
+        while is_held && self.is_held::<P>(cpu, turn) && !is_let_go() {
             cpu.rest(|| true);
         }
         for _ in 0..self.random.next_u64() % (WALKS + 1) {
