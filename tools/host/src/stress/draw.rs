@@ -114,6 +114,8 @@ impl Draws for Draw {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
+    use gupsync_bench::spec::Sample;
+
     use super::*;
 
     fn drawn(seed: u64, cpus: usize) -> Vec<Spec> {
@@ -156,6 +158,17 @@ mod tests {
             assert_eq!(varies, !is_fixed, "{}: {:?}", setting.key, values.get(setting.key));
         }
         assert_eq!(values["workload"].len(), Workload::ALL.len());
+    }
+
+    #[test]
+    fn the_sibling_of_a_piggyback_is_sampled_too() {
+        let is_sibling_held = |spec: &Spec| spec.hold > 0 && [0, spec.mm_cpus - 1].contains(&spec.preempted);
+        let specs = drawn(1, 16);
+        for at in Sample::ALL {
+            let is_it =
+                |spec: &Spec| spec.is_piggyback() && spec.sample.0 == Some(*at) && is_sibling_held(spec);
+            assert!(specs.iter().any(is_it), "{at}");
+        }
     }
 
     #[test]
