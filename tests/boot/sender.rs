@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 use gupsync_bench::counts::{COUNTERS, Class};
+use gupsync_bench::spec::MmName;
 use libtest_mimic::Trial;
 
 use crate::{judged, machine, spec, trial};
@@ -11,6 +12,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("sender::one_that_moves_counts_what_one_that_stays_counts", exact),
         trial("sender::one_that_moves_among_races_is_safe", races),
+        trial("sender::several_that_go_to_the_same_cpus_all_come_back", shares),
     ]
 }
 
@@ -59,13 +61,24 @@ fn races() -> Result<()> {
             [
                 format!("mm_cpus=4 eager=on naps=on ops=40 {how}"),
                 format!("workload=mixed threshold=3 migrate=on ops=8 {how}"),
-                // Tasks of all teams move over the same two CPUs.
-                format!("workload=mixed threshold=2 mutator=outside sender=preemptible ops=60 seed={seed}"),
             ]
         })
         .map(|words| spec(&words))
         .collect();
     let rows = judged(&machine(16), &specs)?;
     ensure!(rows.iter().any(|row| row.counts.moves > Some(0)));
+    Ok(())
+}
+
+/// Five mutators go from their own CPUs to two that run nothing, and from each of these to the other.
+fn shares() -> Result<()> {
+    let words =
+        "workload=mixed threshold=2 mutator=outside sender=preemptible policy=broadcast,mask,pending ops=40";
+    let specs: Vec<_> =
+        ["off", "on"].map(|invlpgb| spec(&format!("{words} invlpgb={invlpgb}"))).into_iter().collect();
+    for row in judged(&machine(16), &specs)? {
+        ensure!(row.counts.ops == Some(if row.mm == MmName::Total { 5 * 40 } else { 40 }), "{row:#?}");
+        ensure!(row.mm != MmName::Total || row.counts.moves > Some(0), "{row:#?}");
+    }
     Ok(())
 }
