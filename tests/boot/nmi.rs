@@ -1,6 +1,7 @@
-//! NMI handlers that walk: who is caught without the guard, who does not need it, and that with it none is.
+//! NMI handlers that walk: which policies are caught without the guard, which do not need it, and that with it none is.
 
 use anyhow::{Result, ensure};
+use gupsync_bench::Spec;
 use gupsync_bench::row::Status;
 use libtest_mimic::Trial;
 
@@ -8,9 +9,9 @@ use crate::{boot, judge, judged, machine, spec, trial};
 
 /// What a policy concludes from, and so who is caught where no guard is.
 const NEEDS_NO_GUARD: &str = "broadcast,broadcast-per-table,rcu,targeted";
-/// They interrupt whom they may, by what is loaded.
+/// They interrupt the CPUs that may walk, by what is loaded.
 const TRUSTS_ROUNDS: &str = "mask,gather+mask,pending";
-/// They skip a sync, since a flush has interrupted whom it had to, by what is loaded.
+/// They skip a sync, since a flush has interrupted the CPUs that may walk, by what is loaded.
 const TRUSTS_FLUSHES: &str = "property,gather,gather+mask,pending,pending+targeted";
 
 pub fn trials() -> Vec<Trial> {
@@ -20,6 +21,13 @@ pub fn trials() -> Vec<Trial> {
         trial("nmi::a_walk_in_a_walk_ends_no_tracking", nested),
         trial("nmi::a_sampled_worker_that_is_released_runs_errands", released),
     ]
+}
+
+/// What is caught without the guard is caught in every one of so many runs, and never with it.
+const SEEDS: u64 = 20;
+
+fn each_seed(spec: &Spec) -> Vec<Spec> {
+    (1..=SEEDS).map(|seed| Spec { seed, ..spec.clone() }).collect()
 }
 
 fn caught() -> Result<()> {
@@ -33,8 +41,9 @@ fn caught() -> Result<()> {
         // The flush of an unshare does, but leaves out who is lazy, or elsewhere.
         unguarded("invlpgb=off workload=unshare", TRUSTS_FLUSHES),
     ];
-    let outcome = boot(&machine(8), &specs.concat())?;
-    ensure!(outcome.rows.len() == 2 * (3 + 5));
+    let runs: Vec<_> = specs.concat().iter().flat_map(each_seed).collect();
+    let outcome = boot(&machine(8), &runs)?;
+    ensure!(outcome.rows.len() == 2 * (3 + 5) * SEEDS as usize);
     for row in &outcome.rows {
         ensure!(row.status == Status::Violation, "{row:#?}");
         ensure!(row.counts.sync_violations.is_some_and(|count| count > 0), "{row:#?}");
@@ -60,8 +69,13 @@ fn guarded() -> Result<()> {
     let specs: Vec<_> = ["switch", "lazy"]
         .into_iter()
         .flat_map(|at| {
-            ["collapse invlpgb=on", "unshare invlpgb=off", "unmap invlpgb=on"]
-                .map(|workload| spec(&format!("workload={workload} sample={at} mm_cpus=4 ops=40")))
+            let guarded = |words: &str| spec(&format!("{words} sample={at} mm_cpus=4 ops=40"));
+            let as_caught = [("collapse invlpgb=on", TRUSTS_ROUNDS), ("unshare invlpgb=off", TRUSTS_FLUSHES)];
+            let runs = as_caught
+                .map(|(words, policies)| each_seed(&guarded(&format!("workload={words} policy={policies}"))));
+            let others = ["collapse invlpgb=on", "unshare invlpgb=off", "unmap invlpgb=on"];
+            let others = others.map(|words| guarded(&format!("workload={words}")));
+            runs.into_iter().flatten().chain(others).collect::<Vec<_>>()
         })
         .collect();
     for row in judged(&machine(8), &specs)? {
