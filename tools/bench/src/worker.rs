@@ -123,8 +123,15 @@ impl<M: Bench> Worker<'_, M> {
                     is_last
                 });
             });
-            cpu.rest(|| true);
+            Self::pause(cpu);
         }
+    }
+
+    /// Idle for a moment. Where one thread executes all CPUs, one that never pauses keeps the others from it for long: between two
+    /// looks, or two walks, that end at once since another CPU waits, there is no other pause.
+    fn pause(cpu: &mut Cpu<'_, M>) {
+        let mut has_paused = false;
+        cpu.rest(|| core::mem::replace(&mut has_paused, true));
     }
 
     /// Uses the translations of this turn once more, whatever they are by now.
@@ -165,7 +172,7 @@ impl<M: Bench> Worker<'_, M> {
         let is_held = team.hold.is_armed_for(cpu.id());
         let is_let_go = || team.turns.has_operated(turn.number) || team.hold.is_released(turn.number);
         while is_held && self.is_held::<P>(cpu, turn) && !is_let_go() {
-            cpu.rest(|| true);
+            Self::pause(cpu);
         }
         for _ in 0..self.random.next_u64() % (WALKS + 1) {
             self.walk::<P>(cpu, turn, &mut false);
