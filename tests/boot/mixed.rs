@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         trial("mixed::too_few_asids", few_asids),
         trial("mixed::an_asid_is_considered_after_one_flush_of_so_many", considered),
         trial("mixed::every_role_beyond_cpu_63", high_numbers),
+        trial("mixed::grace_periods_pass_while_workers_look", looking),
     ]
 }
 
@@ -191,5 +192,15 @@ fn few_asids() -> Result<()> {
             "sync_ipis: {sync_ipis} expected in {exhausted:#?}"
         );
     }
+    Ok(())
+}
+
+/// In each mm a worker looks as often as it can, and there are four grace periods in each operation. Without a pause between
+/// two looks they do not pass in the time that a boot has.
+fn looking() -> Result<()> {
+    let words = "workload=mixed policy=rcu threshold=2 invlpgb=on remap=on order=7 operations=collapse ops=40";
+    let rows = judged(&machine(16), &[spec(words)])?;
+    let total = rows.last().context("a row for all")?;
+    ensure!(total.counts.ops == Some(5 * 40) && total.counts.remaps_read > Some(0), "{total:#?}");
     Ok(())
 }
