@@ -195,8 +195,8 @@ fn few_asids() -> Result<()> {
     Ok(())
 }
 
-/// In each mm a worker looks as often as it can, and there are four grace periods in each operation. Without a pause between
-/// two looks they do not pass in the time that a boot has.
+/// In each mm a worker looks as often as it can, and there are four grace periods in each operation. Without a pause
+/// between two looks they do not pass in the time that a boot has.
 fn looking() -> Result<()> {
     let words = "workload=mixed policy=rcu threshold=2 invlpgb=on remap=on order=7 operations=collapse ops=40";
     let rows = judged(&machine(16), &[spec(words)])?;

@@ -95,8 +95,8 @@ fn nested() -> Result<()> {
     Ok(())
 }
 
-/// The sibling of a piggyback is among those that are sampled. Once it is released it is not sampled again, and so can do
-/// what it was sent for.
+/// The sibling of a piggyback is among those that are sampled. Once it is released it is not sampled again, and so can
+/// do what it was sent for.
 fn released() -> Result<()> {
     const OPS: u64 = 20;
     let specs: Vec<_> = ["switch", "lazy", "walk"]

@@ -127,8 +127,8 @@ impl<M: Bench> Worker<'_, M> {
         }
     }
 
-    /// Idle for a moment. Where one thread executes all CPUs, one that never pauses keeps the others from it for long: between two
-    /// looks, or two walks, that end at once since another CPU waits, there is no other pause.
+    /// Idle for a moment. Where one thread executes all CPUs, a CPU that never pauses keeps the others waiting for
+    /// long: between two looks that end at once, since another CPU waits, there is no other pause.
     fn pause(cpu: &mut Cpu<'_, M>) {
         let mut has_paused = false;
         cpu.rest(|| core::mem::replace(&mut has_paused, true));
@@ -166,8 +166,8 @@ impl<M: Bench> Worker<'_, M> {
             return;
         }
         self.team.turns.ready();
-        // A worker that is called before the table is unlinked comes back, idle in between, until it cannot be inside any more,
-        // or is to be elsewhere.
+        // A worker that is called before the table is unlinked comes back, idle in between, until it cannot be inside
+        // any more, or is released.
         let team = self.team;
         let is_held = team.hold.is_armed_for(cpu.id());
         let is_let_go = || team.turns.has_operated(turn.number) || team.hold.is_released(turn.number);
