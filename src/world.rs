@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::machine::Machine;
 use crate::mm::asid::Asids;
 use crate::mm::{Mm, page_table};
+use crate::online::Online;
 use crate::smp_call::SmpCalls;
 use crate::stats::UnlinkClock;
 use crate::types::{CpuId, Frame, FrameSize, MmId};
@@ -24,6 +25,7 @@ pub struct World<M: Machine> {
     pub config: FlushConfig,
     pub(crate) cpus: Box<[CachePadded<CpuState>]>,
     pub(crate) calls: SmpCalls,
+    pub(crate) online: Online,
     pub(crate) asids: Asids,
     /// How many CPUs wait for a grace period: a hint for walkers that are held.
     pub(crate) grace_waiters: AtomicU64,
@@ -46,6 +48,7 @@ impl<M: Machine> World<M> {
         Some(World {
             cpus: (0..cpus).map(|_| CachePadded::new(CpuState::new())).collect(),
             calls: SmpCalls::new(cpus),
+            online: Online::new(cpus),
             asids,
             grace_waiters: AtomicU64::new(0),
             unlink_clock: UnlinkClock::new(),
