@@ -77,7 +77,12 @@ impl<M: Machine> World<M> {
     /// Whether another CPU waits for `cpu` to answer, or for the end of its walk. A hint.
     pub fn is_waited_for(&self, cpu: CpuId) -> bool {
         // Relaxed: a hint.
-        !self.calls.mailbox(cpu).is_empty() || self.grace_waiters.load(Ordering::Relaxed) != 0
+        self.is_called(cpu) || self.grace_waiters.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether a request for `cpu` waits to be answered. A hint; but none does while it is offline.
+    pub fn is_called(&self, cpu: CpuId) -> bool {
+        !self.calls.mailbox(cpu).is_empty()
     }
 
     /// The mm of that number.

@@ -4,7 +4,6 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use gupsync::atomic::AtomicU64 as Word;
-use gupsync::cpumask::CpuMask;
 use gupsync::detect::Violation;
 use gupsync::event::{Cause, Event};
 use gupsync::machine::Machine;
@@ -37,8 +36,6 @@ pub struct Hw {
     counters: Counters,
     kept: Kept,
     invlpgb_max: u64,
-    /// The CPUs that are offline.
-    unplugged: CpuMask,
     /// For a test of the detector: a flush of this CPU's TLB does nothing.
     fails_to_flush: bool,
 }
@@ -54,8 +51,7 @@ impl Hw {
         };
         emulate::set_most_pages(invlpgb_max);
         let fails_to_flush = fail == Some(Fail::NoFlush);
-        let (counters, kept) = (Counters::new(cpus(), mms), Kept::new(cpus()));
-        Hw { counters, kept, invlpgb_max, unplugged: CpuMask::new(cpus()), fails_to_flush }
+        Hw { counters: Counters::new(cpus(), mms), kept: Kept::new(cpus()), invlpgb_max, fails_to_flush }
     }
 
     /// Counts the NMIs that the emulator has sent for this CPU.
@@ -92,19 +88,13 @@ impl Machine for Hw {
     fn unplug(&self, cpu: CpuId) {
         assert_eq!(tlb::root(), paging::root(), "{cpu} goes offline with an mm's tables loaded");
         interrupts::disable();
-        // Relaxed: a CPU that calls this one from here on is at fault, and likely to be seen.
-        self.unplugged.insert(cpu, Ordering::Relaxed);
     }
 
-    fn plug(&self, cpu: CpuId) {
-        // Relaxed: likewise.
-        self.unplugged.remove(cpu, Ordering::Relaxed);
+    fn plug(&self, _: CpuId) {
         interrupts::enable();
     }
 
     fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId) {
-        // Relaxed: as in `unplug`.
-        assert!(!self.unplugged.contains(to, Ordering::Relaxed), "{to} is called while it is offline");
         let (vector, event) = match cause {
             Cause::Flush => (vector::FLUSH, Event::FlushIpi),
             Cause::Sync => (vector::SYNC, Event::SyncIpi),

@@ -45,15 +45,17 @@ impl Hotplug {
         self.named.contains(worker, Ordering::Relaxed)
     }
 
-    /// Worker: goes offline, and comes back when `may_come` says so.
-    pub(crate) fn go<M: Spin>(&self, cpu: &mut Cpu<'_, M>, may_come: impl FnMut() -> bool) {
-        let machine = &cpu.world().machine;
+    /// Worker: goes offline, and comes back when `may_come` says so, or when it is called, as it must not be: says whether it was.
+    pub(crate) fn go<M: Spin>(&self, cpu: &mut Cpu<'_, M>, mut may_come: impl FnMut() -> bool) -> bool {
+        let (world, id) = (cpu.world(), cpu.id());
         let offline = hotplug::go_offline(cpu);
         // Release: pairs with the Acquire in `await_offline`.
         self.offline.fetch_add(1, Ordering::Release);
-        machine.spin(may_come);
+        world.machine.spin(|| may_come() || world.is_called(id));
+        let is_called = world.is_called(id);
         // Relaxed: it is through with its turn later, which is awaited.
         self.offline.fetch_sub(1, Ordering::Relaxed);
         offline.come_online();
+        is_called
     }
 }

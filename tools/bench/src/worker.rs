@@ -184,8 +184,11 @@ impl<M: Bench> Worker<'_, M> {
         }
         let is_to_race = self.run.spec.eager.is_on();
         let mut looks = 0..self.random.next_u64() % LOOKS;
-        let team = self.team;
-        team.hotplug.go(cpu, || team.turns.has_operated(turn.number) || is_to_race && looks.next().is_none());
+        let turns = &self.team.turns;
+        let may_come = || turns.has_operated(turn.number) || is_to_race && looks.next().is_none();
+        if self.team.hotplug.go(cpu, may_come) {
+            self.caught(cpu.id(), Caught::CalledOffline, VirtAddr(0), Frame(0));
+        }
         cpu.switch_mm(Some(self.mm));
     }
 
