@@ -5,6 +5,7 @@
 
 use crate::atomic::{AtomicU64, Figure, Ordering, Own, fence};
 use crate::local_asids::LocalAsids;
+use crate::online::Sends;
 use crate::stats::WalkFigures;
 use crate::types::{Asid, MmId};
 
@@ -27,6 +28,8 @@ pub(crate) struct CpuState {
     pub(crate) preempted: AtomicU64,
     /// For grace periods.
     pub(crate) quiescent: Quiescent,
+    /// Whether its task is at its sends.
+    pub(crate) sends: Sends,
     /// The walk it is in.
     pub(crate) walk: WalkFigures,
     /// Whether a `Cpu` exists.
@@ -46,6 +49,7 @@ impl CpuState {
             tracker: AtomicU64::new(MmId::KERNEL.word()),
             preempted: zero(),
             quiescent: Quiescent::new(),
+            sends: Sends::new(),
             walk: WalkFigures::new(),
             entered: Figure::new(0),
         }

@@ -15,6 +15,8 @@ pub enum Caught {
     PinnedAfterCopy,
     /// A walker does not find a page where a collapse, which had found one pinned, was to leave it.
     NotPutBack,
+    /// A sender has called a CPU that was offline.
+    CalledOffline,
     /// An access used a translation after its flush had completed.
     StaleTranslation,
     /// An access has come to a page after it was freed: its translation should have been gone before.
@@ -65,7 +67,10 @@ impl Findings {
 
     pub(crate) fn record(&self, violation: &Violation) {
         let count = match violation.kind {
-            Caught::InsideReusedTable | Caught::PinnedAfterCopy | Caught::NotPutBack => &self.sync_violations,
+            Caught::InsideReusedTable
+            | Caught::PinnedAfterCopy
+            | Caught::NotPutBack
+            | Caught::CalledOffline => &self.sync_violations,
             Caught::StaleTranslation | Caught::UsedAfterFree | Caught::StaleKernelMapping => {
                 &self.stale_translations
             }
@@ -122,6 +127,7 @@ impl Findings {
             kind if kind == Caught::InsideReusedTable as u64 => "a walker was inside a table taken out of use",
             kind if kind == Caught::PinnedAfterCopy as u64 => "a page was pinned after it had been copied away",
             kind if kind == Caught::NotPutBack as u64 => "a page was not where it had been found pinned",
+            kind if kind == Caught::CalledOffline as u64 => "a CPU was called while it was offline",
             kind if kind == Caught::UsedAfterFree as u64 => "a page was used after it had been freed",
             kind if kind == Caught::StaleKernelMapping as u64 => {
                 "a kernel mapping was used after the flush of the kernel's range"

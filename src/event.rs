@@ -75,6 +75,8 @@ pub enum Event {
     Preempted,
     /// A task that was preempted has gone on on another CPU.
     Migrated,
+    /// A CPU went offline.
+    WentOffline,
     /// CPUs inside a walk that could see the table, when its sync was due.
     WalkingAtSync,
     /// Those of them whose walk began before the table was unlinked.

@@ -56,6 +56,7 @@ pub mod detect;
 pub mod stats;
 
 pub(crate) mod local_asids;
+pub(crate) mod online;
 
 pub(crate) mod cpu_state;
 pub mod page;
@@ -71,13 +72,15 @@ pub mod mm;
 
 pub mod world;
 
-// Being of an mm or not; rounds; flushes.
+// Being of an mm or not; rounds; flushes; coming and going.
 pub mod rcu;
 pub mod switch_mm;
 
 pub mod sync_round;
 
 pub mod flush;
+
+pub mod hotplug;
 
 // What is compared, held off, and done.
 pub mod policy;

@@ -59,10 +59,23 @@ impl Found {
 impl LocalAsids {
     /// Of a CPU that has the kernel's tables loaded, under the first.
     pub(crate) fn new() -> Self {
-        // SWITCHING is no mm's number: the place is empty.
-        let of = |mm: MmId| Place { mm: Own::new(mm.word()), tlb_gen: Own::new(0) };
-        let mm = |index| if index == 0 { MmId::KERNEL } else { MmId::SWITCHING };
-        LocalAsids { places: core::array::from_fn(|index| of(mm(index))), next: Own::new(1) }
+        let place = |index| Place { mm: Own::new(Self::first(index).word()), tlb_gen: Own::new(0) };
+        LocalAsids { places: core::array::from_fn(place), next: Own::new(1) }
+    }
+
+    /// The mm that has place `index` at first. SWITCHING is no mm's number: the place is empty.
+    fn first(index: usize) -> MmId {
+        if index == 0 { MmId::KERNEL } else { MmId::SWITCHING }
+    }
+
+    /// As new: the TLB is about to forget all that it holds.
+    pub(crate) fn forget(&self) {
+        // Relaxed, all of them: its own. The `tlb_gen` of an empty place is not looked at.
+        self.places.iter().enumerate().for_each(|(index, place)| {
+            place.mm.store(Self::first(index).word(), Ordering::Relaxed);
+        });
+        self.places[0].tlb_gen.store(0, Ordering::Relaxed);
+        self.next.store(1, Ordering::Relaxed);
     }
 
     /// The flush that the TLB is up to, of what is loaded under `asid`.

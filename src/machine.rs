@@ -16,7 +16,7 @@ use crate::types::{Asid, Cached, CpuId, Frame, FrameSize, Invlpgb, MmId, Range};
 ///
 /// Every method that takes the [`CpuId`] of a caller is called on that CPU.
 pub trait Machine: Sync {
-    /// How many CPUs are online. Does not change. Called by rounds to all CPUs, and where sets are made.
+    /// How many CPUs there are, online or not. Does not change. Called by rounds to all CPUs, and where sets are made.
     fn cpus(&self) -> usize;
 
     /// Runs `body` with maskable interrupts off. Those that came meanwhile may be taken before it returns. Called by
@@ -32,6 +32,15 @@ pub trait Machine: Sync {
     fn preempt(&self, cpu: CpuId) -> CpuId {
         cpu
     }
+
+    /// `cpu`, which has the kernel's tables loaded, is offline from here on, interrupts off, until [`Machine::plug`]. It is sent
+    /// nothing meanwhile, an mm that it had loaded may come to its end, no task goes there
+    /// ([`Machine::preempt`]), and no INVLPGB need reach its TLB. Called by [`crate::hotplug::go_offline`].
+    fn unplug(&self, cpu: CpuId);
+
+    /// `cpu` is to come back, interrupts on: from here on an INVLPGB reaches its TLB. Called by
+    /// [`Offline::come_online`](crate::hotplug::Offline::come_online).
+    fn plug(&self, cpu: CpuId);
 
     /// Interrupts `to` for `cause`, on behalf of `mm`, and counts it where it is sent. Called by
     /// [`crate::sync_round::issue`].
@@ -54,8 +63,8 @@ pub trait Machine: Sync {
     fn flush_local(&self, cpu: CpuId, range: Range);
 
     /// Flushes all of this CPU's translations, of every ASID, the kernel's too (Linux: `__flush_tlb_all()`). Called by the
-    /// handler of a flush of the kernel's range and by its sender, interrupts on, and where the hypervisor carries out a flush
-    /// that was left to it.
+    /// handler of a flush of the kernel's range and by its sender, interrupts on, where the hypervisor carries out a flush that
+    /// was left to it, and by a CPU that comes online.
     fn flush_all(&self, cpu: CpuId);
 
     /// Executes INVLPGB: starts invalidating on all CPUs, interrupting none. Complete only after

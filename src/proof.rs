@@ -47,6 +47,10 @@
 //! 6. **`R` found `c` lazy.** What `c` walked before it said so was over (Release, acquired). Coming back, it says so, then
 //!    F4, then walks: as in 3, with F4 for F3. Linux 7.3 has no F4 where the mm has a global ASID; as long as it has none
 //!    (`FlushConfig::unlazy_fence`), a lazy CPU is interrupted: case 2.
+//! 7. **`R` found `c` in need of an interrupt, and offline when it sent.** What `c` walked before it took itself out of the mask was
+//!    over (Release, acquired), in NMIs too: it had loaded the kernel's tables. If it has come back since, it is in the mask, then
+//!    comes F3, then it walks: as in 3, F1 came first. If `R` found it online, it was sent a request, and answered: case 2. That
+//!    it did is the promise of [`hotplug`](crate::hotplug): it goes when it has answered all that was, or may yet be, posted.
 //!
 //! [`begin`] comes first in `R` because each of 3, 4 and 6 needs F1 before the look; a ticket taken in between would be covered
 //! by a look that came before its clears. The maximum in `cover` keeps a slow round from taking back what a faster one has
@@ -85,6 +89,9 @@
 //! - **A global ASID**: F5, between giving the ASID and looking which CPUs run the mm, against F3: a CPU that the scan misses loads
 //!   the mm under it. F8, between a CPU's reading the ASID and its look-ups, against F2: a flush that does not see the ASID
 //!   changed the tables before.
+//! - **A CPU that comes online**: its TLB is empty after it is in the mask, and F9 stands between, against F10, between a change of
+//!   the kernel's range and the look who is online. For an mm F3 does, against F2. INVLPGBs that did not reach it while it was
+//!   offline are made up for: nothing is assumed of them.
 //! - **A grace period**: F6, between "at work" and the walk, against F1; in an NMI handler too, which may come to an idle CPU.
 //! - **`targeted`**: F7, between the tracker and the walk, against F1. With a read barrier for either fence the CPU's store
 //!   waits in its store buffer while both sides read the old value: neither sees the other. `prove --traces` prints that
@@ -105,6 +112,8 @@
 //! | F6 | "at work", walk | free: `lock xadd` |
 //! | F7 | tracker, walk | an `mfence` in *every walk*: what `targeted` pays and `pending` does not |
 //! | F8 | ASID read, look-ups | free: loads are in order, and the CR3 write stands between |
+//! | F9 | in the mask, TLB dropped | free: `lock or` |
+//! | F10 | change of the kernel's range, look who is online | free where the change is an `xchg`; else an `mfence` |
 //!
 //! The explorer of x86-TSO agrees: without F3 (where the bit was set), F4 or F7 it finds an execution, without the others none.
 //! (A load of a root is no fence in its models.) They are written out because C++20 promises none of that, and loom finds an
@@ -147,8 +156,18 @@
 //!   `unlazy-with-interrupts-on`.
 //! - *A CPU that comes back from lazy mode passes a fence, or is not left out.* In Linux `switch_mm_irqs_off` passes none where the
 //!   mm has a global ASID. Dropped: mutant `lazy-cpus-skipped-as-if-there-were-a-fence`.
-//! - *The CPUs are those that were online at the start.* With hotplug, a CPU that goes must first leave every cpumask and be
-//!   counted idle: `idle_task_exit`, `clear_tasks_mm_cpumask`, `smpcfd_dying_cpu`. That is not modelled: no test would fail.
+//! - *A CPU that goes offline has the kernel's tables loaded before.* `sched_force_init_mm`, in `sched_cpu_wait_empty`; up to 6.15
+//!   `idle_task_exit` did it afterwards. Its bits stay in cpumasks, as on x86. Dropped: mutants `offline-with-the-mm-loaded` and
+//!   `offline-while-lazy`.
+//! - *When it looks into its inbox for the last time, no CPU is between a look that has found it online and its last send.*
+//!   `stop_machine_cpuslocked` (`take_cpu_down`, `smpcfd_dying_cpu`), since `smp_call_function_many_cond` runs with preemption off.
+//!   Here it asks, and an answer is given where no sends are under way. Dropped: mutants `offline-without-a-stop`,
+//!   `stop-in-the-middle-of-sends`, `offline-after-an-early-answer`, `offline-without-an-answer` and `two-go-at-once`: a sender
+//!   waits for ever, or calls a CPU that is offline.
+//! - *No task goes to a CPU that is offline, or is there when it goes.* `balance_push`. A sender that has moved away has its request
+//!   in a slot, which is no CPU's. No test would fail: the machine chooses where a task goes ([`Machine::preempt`]).
+//! - *A CPU that comes back drops its whole TLB.* `cr4_init` and `initialize_tlbstate_and_flush`. Dropped: mutants
+//!   `back-with-an-old-tlb`, `back-with-kept-asids` and `back-in-the-mask-after-the-flush`.
 //! - *Entries are cleared by atomic updates.* `pmdp_collapse_flush` (`pmdp_huge_get_and_clear`); not `huge_pmd_unshare`,
 //!   whose `pud_clear` is a plain store: its F1 is the increment of `tlb_gen` in its flush. Dropped, F1 costs a fence on x86:
 //!   `switch-joins/plain-clear`.
@@ -181,4 +200,5 @@
 //! [`Cpu::irqs_off`]: crate::world::Cpu::irqs_off
 //! [`Cpu::may_migrate`]: crate::world::Cpu::may_migrate
 //! [`Cpu::serve`]: crate::world::Cpu::serve
+//! [`Machine::preempt`]: crate::machine::Machine::preempt
 //! [`Machine::send`]: crate::machine::Machine::send

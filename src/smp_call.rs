@@ -47,6 +47,8 @@ pub enum Call {
     Kernel,
     /// Nothing, for a caller that wants every CPU to have been interrupted.
     Everyone,
+    /// To say when the sends are over that this interrupts, for a CPU that goes offline.
+    Stop,
 }
 
 /// The flush that a CPU is asked for.
@@ -66,7 +68,7 @@ impl Call {
         match self {
             Call::Flush(_) => Cause::Flush,
             Call::Sync(_) | Call::Debt { .. } => Cause::Sync,
-            Call::Kernel | Call::Everyone => Cause::Other,
+            Call::Kernel | Call::Everyone | Call::Stop => Cause::Other,
         }
     }
 
@@ -75,19 +77,20 @@ impl Call {
         match self {
             Call::Flush(flush) => flush.mm,
             Call::Sync(mm) | Call::Debt { mm, .. } => mm,
-            Call::Kernel | Call::Everyone => MmId::KERNEL,
+            Call::Kernel | Call::Everyone | Call::Stop => MmId::KERNEL,
         }
     }
 }
 
-/// The CPUs that have acknowledged a request. Made where all acks have been awaited, and nowhere else.
+/// The CPUs that have acknowledged a request, or were offline when it was sent: then they are in no walk either. Made where all
+/// acks have been awaited, and nowhere else.
 pub struct Acks {
     by: CpuSet,
     others: usize,
 }
 
 impl Acks {
-    /// The CPUs that answered.
+    /// These CPUs.
     pub fn by(&self) -> &CpuSet {
         &self.by
     }
@@ -213,7 +216,7 @@ impl SmpCalls {
         &self.0[cpu.0].mailbox
     }
 
-    /// The acks of the CPUs in `by`, which have been awaited.
+    /// The acks of the CPUs in `by`, which have been awaited where they are due.
     pub(crate) fn acks(&self, by: CpuSet) -> Acks {
         Acks { by, others: self.0.len() - 1 }
     }
@@ -227,6 +230,7 @@ impl Slot {
     const FLUSH: u64 = 4;
     const FLUSH_SMALL: u64 = 5;
     const FLUSH_HUGE: u64 = 6;
+    const STOP: u64 = 7;
 
     // Relaxed in both: the mailboxes publish the words; the slot is not written again before all acks (Release) are in
     // (Acquire, in `claim`).
@@ -236,6 +240,7 @@ impl Slot {
             Call::Debt { mm, sharers } => [Self::DEBT, mm.word(), sharers.word(), 0, 0],
             Call::Kernel => [Self::KERNEL, 0, 0, 0, 0],
             Call::Everyone => [Self::EVERYONE, 0, 0, 0, 0],
+            Call::Stop => [Self::STOP, 0, 0, 0, 0],
             Call::Flush(FlushCall { mm, range, tlb_gen }) => match range {
                 Range::All => [Self::FLUSH, mm.word(), tlb_gen, 0, 0],
                 Range::Pages { start, pages, size: FrameSize::Small } => {
@@ -260,6 +265,7 @@ impl Slot {
             Self::DEBT => return Call::Debt { mm, sharers: MmSet::from_word(word(2)) },
             Self::KERNEL => return Call::Kernel,
             Self::EVERYONE => return Call::Everyone,
+            Self::STOP => return Call::Stop,
             Self::FLUSH => Range::All,
             Self::FLUSH_SMALL => pages(FrameSize::Small),
             _ => pages(FrameSize::Huge),

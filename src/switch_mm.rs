@@ -218,6 +218,13 @@ impl<M: Machine> IrqsOff<'_, M> {
         self.state().loaded_mm.store(MmId::KERNEL.word(), Ordering::Release);
     }
 
+    /// Has the kernel's tables loaded: drops all that the TLB holds, of every ASID, and forgets of which mms that was.
+    pub(crate) fn begin_tlb_anew(&self) {
+        self.state().local_asids.forget();
+        self.load_kernel();
+        self.world().machine.flush_all(self.id());
+    }
+
     /// In a flush handler: another mm is loaded here, so this CPU need not stay in the cpumask of `mm`.
     pub(crate) fn leave(&self, mm: &Mm) {
         // Relaxed: its own bit.

@@ -3,8 +3,8 @@
 //! # Guarantee
 //!
 //! When [`InFlight::wait`] returns, every CPU asked has run the request in a context with no walk below it
-//! ([`crate::flush::answer`]), after [`issue`] was called: it was outside every walk at one moment in between. All it had done
-//! until then is visible to the task that has waited.
+//! ([`crate::flush::answer`]), after [`issue`] was called: it was outside every walk at one moment in between. Or it was offline
+//! ([`crate::online`]). All it had done until then is visible to the task that has waited.
 //!
 //! An [`AckedByAll`] comes out only if the CPUs that may be walking the mm were looked for after the snapshot, by
 //! [`possible_walkers`] or as every CPU of the machine, and all of them have acknowledged. One CPU is left out: the one on which
@@ -12,7 +12,7 @@
 //!
 //! Three stages, and what each does *not* promise:
 //!
-//! - *look and issue*: the request is written and queued. No CPU has been interrupted for certain.
+//! - *look and issue*: it was looked who is online, the request is written and queued. No CPU has been interrupted for certain.
 //! - *dispatch*: the interrupts are sent. None may have been taken.
 //! - *wait*: all acknowledgements are in. Only now may a table be reused, and only if the [`Round`] says so.
 //!
@@ -287,7 +287,7 @@ pub struct InFlight<'w, R> {
     round: R,
 }
 
-/// Issues and dispatches `call` from `cpu` to every CPU of `to`, on behalf of `round`. If too many requests are under way, it
+/// Issues and dispatches `call` from `cpu` to every CPU of `to` that is online, on behalf of `round`. If too many requests are under way, it
 /// waits for a slot first, interrupts on, but stays where it is.
 ///
 /// # Panics
@@ -299,8 +299,15 @@ pub fn issue<'w, M: Machine, R: Round>(
     to: CpuSet,
     round: R,
 ) -> InFlight<'w, R> {
-    let (world, me, targets) = (cpu.world(), cpu.id(), to.len());
+    let (world, state, me) = (cpu.world(), cpu.state(), cpu.id());
     assert!(!to.contains(me), "{me} calls itself");
+    let mut called = cpu.sets().take();
+    world.online.begin_sends(&state.sends, |online| {
+        if to.contains(online) {
+            called.insert(online);
+        }
+    });
+    let targets = called.len();
     let write = |home| world.calls.write(home, call, targets);
     let mut written = if targets > 0 { world.calls.homes(me).find_map(write) } else { None };
     if targets > 0 && written.is_none() {
@@ -310,11 +317,13 @@ pub fn issue<'w, M: Machine, R: Round>(
         });
     }
     if let Some(Written { home, .. }) = written {
-        to.for_each(|target| {
+        called.for_each(|target| {
             world.calls.mailbox(target).post(home);
             world.machine.send(me, target, call.cause(), call.mm());
         });
     }
+    world.online.end_sends(&state.sends);
+    cpu.sets().give(called);
     InFlight { calls: &world.calls, written, to, round }
 }
 

@@ -19,9 +19,10 @@
 //!    may be preempted here; say it stays. Then [`possible_walkers`] reads the cpumask, then what each CPU in it has loaded. CPUs
 //!    1 to 3 run the mm: their acks are needed. *Guarantee: a CPU that is left out is the one that looks, or is in no walk that
 //!    can see the table* (the cases of [`proof`](crate::proof)). This is where it is decided whom a sync interrupts.
-//! 5. **Send.** [`issue`] writes the request into a slot, CPU 0's own if it is free, the slot's bit into the [`Mailbox`] of each
-//!    target (Release), and calls [`Machine::send`]: one write to the ICR each. *Guarantee: a handler reads the request as it
-//!    was written.* No CPU has taken the interrupt for certain.
+//! 5. **Send.** [`issue`] looks which targets are online ([`hotplug`](crate::hotplug)): all are. It writes the request into a
+//!    slot, CPU 0's own if it is free, the slot's bit into the [`Mailbox`] of each target (Release), and calls [`Machine::send`]:
+//!    one write to the ICR each. *Guarantee: a handler reads the request as it was written.* No CPU has taken the interrupt for
+//!    certain.
 //! 6. **Answer.** CPUs 2 and 3 take it: [`World::interrupt`] runs the request (a sync asks for nothing) and counts one down
 //!    of what the slot waits for (Release). CPU 1 keeps interrupts off until its walk is over: it pins a page,
 //!    finds the PMD entry changed, and drops the page. Then it takes the interrupt, and answers. *Guarantee: an ack comes

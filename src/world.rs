@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::machine::Machine;
 use crate::mm::asid::Asids;
 use crate::mm::{Mm, page_table};
+use crate::online::Online;
 use crate::smp_call::SmpCalls;
 use crate::stats::UnlinkClock;
 use crate::types::{CpuId, Frame, FrameSize, MmId};
@@ -24,6 +25,7 @@ pub struct World<M: Machine> {
     pub config: FlushConfig,
     pub(crate) cpus: Box<[CachePadded<CpuState>]>,
     pub(crate) calls: SmpCalls,
+    pub(crate) online: Online,
     pub(crate) asids: Asids,
     /// How many CPUs wait for a grace period: a hint for walkers that are held.
     pub(crate) grace_waiters: AtomicU64,
@@ -46,6 +48,7 @@ impl<M: Machine> World<M> {
         Some(World {
             cpus: (0..cpus).map(|_| CachePadded::new(CpuState::new())).collect(),
             calls: SmpCalls::new(cpus),
+            online: Online::new(cpus),
             asids,
             grace_waiters: AtomicU64::new(0),
             unlink_clock: UnlinkClock::new(),
@@ -74,7 +77,12 @@ impl<M: Machine> World<M> {
     /// Whether another CPU waits for `cpu` to answer, or for the end of its walk. A hint.
     pub fn is_waited_for(&self, cpu: CpuId) -> bool {
         // Relaxed: a hint.
-        !self.calls.mailbox(cpu).is_empty() || self.grace_waiters.load(Ordering::Relaxed) != 0
+        self.is_called(cpu) || self.grace_waiters.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether a request for `cpu` waits to be answered. A hint; but none does while it is offline.
+    pub fn is_called(&self, cpu: CpuId) -> bool {
+        !self.calls.mailbox(cpu).is_empty()
     }
 
     /// The mm of that number.

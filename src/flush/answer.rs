@@ -35,6 +35,7 @@ impl<M: Machine> World<M> {
         match call {
             Call::Kernel => self.machine.flush_all(cpu),
             Call::Everyone => {}
+            Call::Stop => self.online.await_sends(&off.state().sends),
             Call::Debt { mm, sharers } => {
                 if !sharers.contains(loaded) {
                     off.note(mm, Event::ForeignInterrupt, 1);

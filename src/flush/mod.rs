@@ -37,6 +37,7 @@ pub mod transition;
 
 pub use reached::Reached;
 
+use crate::atomic::{Ordering, fence};
 use crate::config::{FlushMethod, FreedTables};
 use crate::event::Event;
 use crate::machine::Machine;
@@ -127,6 +128,9 @@ pub fn kernel_range<M: Machine>(cpu: &mut Cpu<'_, M>) {
     if cpu.world().config.invlpgb {
         invlpgb::flush_everything(cpu);
     } else {
+        // F10: the caller's change is visible before it is looked who is online. Pairs with F9 in `come_online`: a CPU that
+        // is not found drops its TLB later, and looks up what was changed.
+        fence(Ordering::SeqCst);
         sync_round::everyone_and(cpu, Call::Kernel, MmId::KERNEL, |cpu| {
             cpu.world().machine.flush_all(cpu.id());
         });

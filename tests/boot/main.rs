@@ -10,6 +10,7 @@ mod counts;
 mod dying;
 mod endings;
 mod fake;
+mod hotplug;
 mod isolated;
 mod kept;
 mod lazy;
@@ -56,6 +57,7 @@ fn main() {
     let trials = [
         counts::trials(),
         membership::trials(),
+        hotplug::trials(),
         unshare::trials(),
         piggyback::trials(),
         pins::trials(),

@@ -48,6 +48,8 @@ pub struct Sequential {
 
 struct Core {
     masked: AtomicBool,
+    /// Whether it is offline.
+    unplugged: AtomicBool,
     /// Whether an interrupt has been sent and not taken.
     pending: AtomicBool,
     root: AtomicU64,
@@ -63,6 +65,7 @@ impl Core {
     fn new() -> Self {
         Core {
             masked: AtomicBool::new(false),
+            unplugged: AtomicBool::new(false),
             pending: AtomicBool::new(false),
             root: AtomicU64::new(0),
             asid: Mutex::new(Asid::LOCAL),
@@ -231,7 +234,17 @@ impl Machine for Sequential {
         self.route.lock().expect(UNPOISONED).pop_front().unwrap_or(cpu)
     }
 
+    fn unplug(&self, cpu: CpuId) {
+        assert_eq!(self.root(cpu), self.kernel_root(), "{cpu} goes offline with an mm's tables loaded");
+        self.cpus[cpu.0].unplugged.store(true, Relaxed);
+    }
+
+    fn plug(&self, cpu: CpuId) {
+        self.cpus[cpu.0].unplugged.store(false, Relaxed);
+    }
+
     fn send(&self, _: CpuId, to: CpuId, cause: Cause, _: MmId) {
+        assert!(!self.cpus[to.0].unplugged.load(Relaxed), "{to} is called offline");
         self.sent.lock().expect(UNPOISONED).push((cause, to));
         self.unanswered.fetch_add(1, Relaxed);
         self.cpus[to.0].pending.store(true, Relaxed);
@@ -282,15 +295,16 @@ impl Machine for Sequential {
     /// Invalidates as late as it may.
     fn tlbsync(&self, cpu: CpuId) {
         self.happen_meanwhile();
+        let plugged = || self.cpus.iter().filter(|core| !core.unplugged.load(Relaxed));
         for what in std::mem::take(&mut *self.cpus[cpu.0].started.lock().expect(UNPOISONED)) {
             match what {
                 Invlpgb::Of { asid, range } => {
                     self.record(Flushed::Broadcast(range.into()));
-                    self.cpus.iter().for_each(|core| self.forget(core, asid, range));
+                    plugged().for_each(|core| self.forget(core, asid, range));
                 }
                 Invlpgb::Everything => {
                     self.record(Flushed::Everything);
-                    self.cpus.iter().for_each(|core| self.forget_all(core));
+                    plugged().for_each(|core| self.forget_all(core));
                 }
             }
         }

@@ -1,11 +1,12 @@
 //! Tickets, rounds and membership.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gupsync::atomic::AtomicU64;
 use gupsync::config::{FlushConfig, FreedTables, MmConfig};
 use gupsync::event::{Cause, Event};
 use gupsync::flush::{self, Reached};
+use gupsync::hotplug::{self, Offline};
 use gupsync::machine::Machine;
 use gupsync::pending_gup_sync::Ticket;
 use gupsync::policy;
@@ -22,6 +23,8 @@ use crate::reference;
 const CPUS: usize = 130;
 /// The CPUs that do something.
 const ACTORS: &[usize] = &[1, 63, 64, 127, 129];
+/// A CPU that does nothing.
+const NO_ACTOR: usize = 0;
 const MMS: usize = 3;
 
 /// Where a task is, and where it looks and sends.
@@ -46,6 +49,22 @@ enum Step {
     End(usize, usize),
     /// A CPU takes its interrupts.
     Deliver(usize),
+    /// A CPU goes offline, or comes back if it is. What is told to one that is offline, or to a task that would go to one, is
+    /// left out.
+    Plug(usize),
+}
+
+impl Step {
+    /// The CPUs on which something is done.
+    fn on(self) -> [usize; 2] {
+        match self {
+            Step::Sync(moves, _) | Step::Flush(moves, ..) | Step::Begin(moves, ..) => moves.into(),
+            Step::Everyone(moves) | Step::KernelRange(moves) => moves.into(),
+            Step::Switch(cpu, _) | Step::EnterLazy(cpu) | Step::ExitLazy(cpu, _) => [cpu; 2],
+            Step::Unlink(cpu, _) | Step::End(cpu, _) | Step::Deliver(cpu) => [cpu; 2],
+            Step::Plug(_) => [NO_ACTOR; 2],
+        }
+    }
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -62,7 +81,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => moves.clone().prop_map(Step::KernelRange),
         4 => (moves, mm, prop::bool::weighted(0.3)).prop_map(|(moves, mm, short)| Step::Begin(moves, mm, short)),
         4 => (cpu.clone(), any::<usize>()).prop_map(|(cpu, which)| Step::End(cpu, which)),
-        2 => cpu.prop_map(Step::Deliver),
+        2 => cpu.clone().prop_map(Step::Deliver),
+        2 => cpu.prop_map(Step::Plug),
     ]
 }
 
@@ -121,11 +141,23 @@ fn follow(steps: &[Step], invlpgb: bool, pcids: usize) -> Result<(), TestCaseErr
     let mut rounds: Vec<UnderWay<'_>> = Vec::new();
     let mut tickets: [Vec<Ticket<()>>; MMS] = Default::default();
     let mut flushed = [0; MMS];
+    let mut offline: BTreeMap<usize, Offline<Box<Cpu<'_, Sequential>>>> = BTreeMap::new();
     for (now, step) in (1..).zip(steps) {
         let mut sent = Vec::new();
         world.machine.begin_step(now);
         world.machine.let_migrate([]);
         match *step {
+            _ if step.on().iter().any(|cpu| offline.contains_key(cpu)) => {}
+            Step::Plug(cpu) => match offline.remove(&cpu) {
+                Some(there) => {
+                    there.come_online();
+                    expected.come_online(cpu);
+                }
+                None => {
+                    offline.insert(cpu, hotplug::go_offline(Box::new(world.enter(CpuId(cpu)))));
+                    sent = expected.go_offline(cpu);
+                }
+            },
             Step::Switch(cpu, mm) => {
                 world.enter(CpuId(cpu)).switch_mm(mm.map(|mm| world.mm(id(mm))));
                 expected.switch(cpu, mm);
@@ -226,7 +258,7 @@ fn follow(steps: &[Step], invlpgb: bool, pcids: usize) -> Result<(), TestCaseErr
             let root = world.machine.root(CpuId(cpu));
             let expected_root = expected.loaded.map_or(world.machine.kernel_root(), |mm| world.mm(id(mm)).root);
             prop_assert_eq!(root, expected_root, "what CPU {} has loaded after {:?}", cpu, step);
-            if let reference::Cpu { loaded: Some(mm), lazy: false } = expected {
+            if let reference::Cpu { loaded: Some(mm), lazy: false, .. } = expected {
                 prop_assert!(
                     world.machine.fresh_since(CpuId(cpu)) >= flushed[*mm],
                     "CPU {} after {:?}",

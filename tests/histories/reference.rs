@@ -11,6 +11,15 @@ pub struct Cpu {
     pub loaded: Option<usize>,
     /// Whether it has it loaded for a kernel thread.
     pub lazy: bool,
+    /// Whether it is offline.
+    pub offline: bool,
+}
+
+impl Cpu {
+    /// Online, with `mm` loaded.
+    fn running(mm: Option<usize>) -> Self {
+        Cpu { loaded: mm, ..Cpu::default() }
+    }
 }
 
 /// An mm.
@@ -41,7 +50,7 @@ impl World {
 
     /// A CPU loads an mm, or none.
     pub fn switch(&mut self, cpu: usize, mm: Option<usize>) {
-        self.cpus[cpu] = Cpu { loaded: mm, lazy: false };
+        self.cpus[cpu] = Cpu::running(mm);
         mm.into_iter().for_each(|mm| {
             self.mms[mm].members.insert(cpu);
         });
@@ -61,7 +70,7 @@ impl World {
 
     /// The CPUs whose ack a round of `sender` for `mm` needs: they may be inside a walk of it.
     pub fn walkers(&self, sender: usize, mm: usize) -> BTreeSet<usize> {
-        let may_walk = |cpu: &usize| *cpu != sender && self.cpus[*cpu] == Cpu { loaded: Some(mm), lazy: false };
+        let may_walk = |cpu: &usize| *cpu != sender && self.cpus[*cpu] == Cpu::running(Some(mm));
         self.mms[mm].members.iter().copied().filter(may_walk).collect()
     }
 
@@ -80,7 +89,21 @@ impl World {
     /// A call of every other CPU: it covers what was unlinked of any mm.
     pub fn everyone(&mut self, sender: usize) -> Sent {
         (0..self.mms.len()).for_each(|mm| self.cover(mm, self.mms[mm].modified));
-        (0..self.cpus.len()).filter(|cpu| *cpu != sender).map(|cpu| (Cause::Other, cpu)).collect()
+        self.online_but(sender).map(|cpu| (Cause::Other, cpu)).collect()
+    }
+
+    fn online_but(&self, sender: usize) -> impl Iterator<Item = usize> {
+        (0..self.cpus.len()).filter(move |cpu| *cpu != sender && !self.cpus[*cpu].offline)
+    }
+
+    /// A CPU goes offline: it calls all others first, which covers nothing.
+    pub fn go_offline(&mut self, cpu: usize) -> Sent {
+        self.cpus[cpu] = Cpu { offline: true, ..Cpu::default() };
+        self.online_but(cpu).map(|cpu| (Cause::Other, cpu)).collect()
+    }
+
+    pub fn come_online(&mut self, cpu: usize) {
+        self.cpus[cpu] = Cpu::default();
     }
 
     /// A flush after last-level entries have changed: it does not interrupt a CPU that does not use the mm.
@@ -93,7 +116,8 @@ impl World {
 
     /// A flush after a table was unlinked: every CPU of the cpumask.
     pub fn flush_freed(&mut self, sender: usize, mm: usize) -> Sent {
-        let members: Vec<_> = self.mms[mm].members.iter().copied().filter(|cpu| *cpu != sender).collect();
+        let members: Vec<_> =
+            self.online_but(sender).filter(|cpu| self.mms[mm].members.contains(cpu)).collect();
         self.cover(mm, self.mms[mm].modified);
         self.carry_out_flush(sender, mm);
         members.iter().for_each(|cpu| self.take_flush(*cpu, mm));
@@ -110,7 +134,7 @@ impl World {
 
     /// A lazy CPU drops the mm instead of flushing; its bit stays.
     fn carry_out_flush(&mut self, cpu: usize, mm: usize) {
-        if self.cpus[cpu] == (Cpu { loaded: Some(mm), lazy: true }) {
+        if self.cpus[cpu] == (Cpu { lazy: true, ..Cpu::running(Some(mm)) }) {
             self.cpus[cpu].loaded = None;
         }
     }

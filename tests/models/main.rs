@@ -17,6 +17,7 @@ mod everyone;
 mod four;
 mod grace;
 mod hold;
+mod hotplug;
 mod hypercall;
 mod kept;
 mod lazy;

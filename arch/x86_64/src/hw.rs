@@ -83,6 +83,17 @@ impl Machine for Hw {
         there
     }
 
+    /// What differs from a CPU that is off: it stays in its code, takes NMIs, by which INVLPGB is emulated, and keeps interrupts that
+    /// come late, or wake it, until it is back.
+    fn unplug(&self, cpu: CpuId) {
+        assert_eq!(tlb::root(), paging::root(), "{cpu} goes offline with an mm's tables loaded");
+        interrupts::disable();
+    }
+
+    fn plug(&self, _: CpuId) {
+        interrupts::enable();
+    }
+
     fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId) {
         let (vector, event) = match cause {
             Cause::Flush => (vector::FLUSH, Event::FlushIpi),

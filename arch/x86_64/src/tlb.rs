@@ -38,6 +38,11 @@ pub fn load(root: Frame, asid: Asid) {
     unsafe { asm!("mov cr3, {}", in(reg) root.0 | pcid, options(nostack, preserves_flags)) };
 }
 
+/// The root that is loaded.
+pub fn root() -> Frame {
+    Frame(Cr3::read_raw().0.start_address().as_u64())
+}
+
 /// Drops this CPU's translations of what is loaded.
 pub fn flush(range: Range) {
     match range {

@@ -70,6 +70,8 @@ struct Core {
     unwanted: Vec<AtomicU64>,
     /// Whether there is any such.
     is_unwanted: AtomicBool,
+    /// Whether it is offline.
+    is_unplugged: AtomicBool,
     /// CPUs that have not yet invalidated what this one asked for, and whether there were any.
     invalidating: AtomicU64,
     has_broadcast: AtomicBool,
@@ -91,6 +93,7 @@ impl Model {
             entries: std::array::from_fn(|_| Mutex::new(UnsafeCell::new(()))),
             unwanted: (0..cpus).map(|_| AtomicU64::new(0)).collect(),
             is_unwanted: AtomicBool::new(false),
+            is_unplugged: AtomicBool::new(false),
             invalidating: AtomicU64::new(0),
             has_broadcast: AtomicBool::new(false),
         };
@@ -234,7 +237,24 @@ impl Machine for Model {
         }
     }
 
+    fn unplug(&self, cpu: CpuId) {
+        self.require(
+            self.mmu(cpu).has_loaded(self.kernel_root()),
+            "a CPU goes offline with an mm's tables loaded",
+        );
+        self.end_uses();
+        self.cpus[cpu.0].is_unplugged.store(true, Relaxed);
+        // The others get on meanwhile.
+        self.pause();
+    }
+
+    fn plug(&self, cpu: CpuId) {
+        self.cpus[cpu.0].is_unplugged.store(false, Relaxed);
+    }
+
     fn send(&self, _: CpuId, to: CpuId, _: Cause, _: MmId) {
+        let is_offline = self.cpus[to.0].is_unplugged.load(Relaxed);
+        self.require(!is_offline, "an interrupt is sent to a CPU that is offline");
         self.unanswered.fetch_add(1, Relaxed);
         self.cpus[to.0].rung.fetch_add(1, gupsync::atomic::Ordering::Relaxed);
         self.wake(to);

@@ -37,6 +37,8 @@ pub struct Model {
     /// Frames handed out.
     used: Figure,
     places: Places,
+    /// By CPU: whether it is offline.
+    unplugged: Vec<AtomicU64>,
 }
 
 impl Model {
@@ -50,7 +52,12 @@ impl Model {
             // Frame 0 is the kernel's root.
             used: Figure::new(1),
             places: Places::new(cpus, moves),
+            unplugged: (0..cpus).map(|_| AtomicU64::new(0)).collect(),
         }
+    }
+
+    fn is_unplugged(&self, cpu: usize) -> bool {
+        self.unplugged[cpu].load(Relaxed) != 0
     }
 
     fn memory(&self, frame: Frame) -> &Memory {
@@ -130,7 +137,18 @@ impl Machine for Model {
         CpuId(tso::own_cpu())
     }
 
+    fn unplug(&self, cpu: CpuId) {
+        self.require(self.has_kernel_loaded(cpu), "a CPU goes offline with an mm's tables loaded");
+        self.unplugged[cpu.0].swap(1, Relaxed);
+        tso::lose_interrupts();
+    }
+
+    fn plug(&self, cpu: CpuId) {
+        self.unplugged[cpu.0].swap(0, Relaxed);
+    }
+
     fn send(&self, _: CpuId, to: CpuId, _: Cause, _: MmId) {
+        self.require(!self.is_unplugged(to.0), "an interrupt is sent to a CPU that is offline");
         tso::interrupt(to.0, Interrupt::Maskable);
     }
 

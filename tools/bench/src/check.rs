@@ -26,7 +26,7 @@ const MANY_CPUS: u64 = 4096;
 const MANY_TIMES: u64 = 1_000_000_000;
 
 /// The bounds of every number, by key. A seed has none but its type's.
-pub const BOUNDS: [(&str, RangeInclusive<u64>); 27] = [
+pub const BOUNDS: [(&str, RangeInclusive<u64>); 28] = [
     ("threshold", 1..=MANY_CPUS),
     ("mm_cpus", 1..=MANY_CPUS),
     ("pcids", 0..=LOCAL_ASIDS as u64),
@@ -35,6 +35,7 @@ pub const BOUNDS: [(&str, RangeInclusive<u64>); 27] = [
     ("asid_every", 1..=MANY_TIMES),
     // ECX has 16 bits for the pages after the first.
     ("invlpgb_max", 0..=1 << 16),
+    ("hotplug", 0..=MANY_CPUS),
     ("lazy", 0..=MANY_CPUS),
     ("stale", 0..=MANY_CPUS),
     ("preempted", 0..=MANY_CPUS),
@@ -120,6 +121,7 @@ impl Spec {
             return self.refuse("mm_cpus", remedy);
         }
         self.check_pins()?;
+        self.check_hotplug()?;
         self.check_sender(cpus)?;
         let need = Cast::need(self);
         if need > cpus {
@@ -195,15 +197,36 @@ impl Spec {
             }
             return Ok(());
         }
-        let touchers = usize::from(self.touch.is_on() || self.remap.is_on());
         let (key, size) = self.first_mm();
-        let least = 2 + touchers + self.hold + self.isolated_members;
+        let least = 2 + self.touchers() + self.hold + self.hotplug + self.isolated_members;
         if size < least {
             let remedy =
                 format!("its task goes to a CPU of the mm that is not held; use {key}={least} or more");
             return self.refuse("sender", remedy);
         }
         Ok(())
+    }
+
+    /// A CPU that goes offline walks the mm, and is needed for nothing else.
+    fn check_hotplug(&self) -> Result<(), Refusal> {
+        let (key, size) = self.first_mm();
+        let needed = self.hold
+            + self.touchers()
+            + usize::from(self.pins.0.is_some())
+            + usize::from(self.is_piggyback())
+            + usize::from(self.mutator == Mutator::Inside);
+        let least = self.hotplug + needed + self.isolated_members;
+        if self.hotplug > 0 && size < least {
+            let remedy =
+                format!("a CPU goes offline that walks the mm, and is not held; use {key}={least} or more");
+            return self.refuse("hotplug", remedy);
+        }
+        Ok(())
+    }
+
+    /// How many workers touch while an operation is done.
+    fn touchers(&self) -> usize {
+        usize::from(self.touch.is_on() || self.remap.is_on())
     }
 
     fn check_mthp(&self) -> Result<(), Refusal> {
@@ -322,6 +345,27 @@ mod tests {
         assert_eq!(remedy("isolated_members=2 mm_cpus=4"), None);
         assert_eq!(remedy("isolated_members=0 mm_cpus=1"), None);
         assert_eq!(remedy("workload=mixed threshold=1 isolated_members=1"), use_more("threshold=3"));
+    }
+
+    #[test]
+    fn a_cpu_that_goes_offline_is_needed_for_nothing_else() {
+        for (words, more) in [
+            ("mm_cpus=2", Some("mm_cpus=3")),
+            ("mm_cpus=2 hold=0", None),
+            ("mm_cpus=2 mutator=outside", None),
+            ("mm_cpus=3 touch=on", Some("mm_cpus=4")),
+            ("mm_cpus=3 pins=every:2", Some("mm_cpus=4")),
+            ("mm_cpus=3 isolated_members=1", Some("mm_cpus=4")),
+            ("workload=piggyback-kernel mm_cpus=3", Some("mm_cpus=4")),
+            ("workload=mixed threshold=2", Some("threshold=3")),
+        ] {
+            let spec: Spec = format!("{words} hotplug=1").parse().expect("a spec");
+            let refused = spec.check(64).err().map(|refusal| refusal.to_string());
+            let say = |more| {
+                format!("hotplug=1: a CPU goes offline that walks the mm, and is not held; use {more} or more")
+            };
+            assert_eq!(refused, more.map(say), "{words}");
+        }
     }
 
     #[test]

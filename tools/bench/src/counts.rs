@@ -265,6 +265,8 @@ counters! {
     preemptions = Happened(Event::Preempted), Exact, [];
     /// Times that a mutator's task has gone on on another CPU, its way back included.
     moves = Happened(Event::Migrated), Exact, [Column("moves", 145, IfAny)];
+    /// Times that a CPU went offline.
+    offlined = Happened(Event::WentOffline), Exact, [Column("offlined", 148, IfAny), Sum];
     /// Walkers caught in a table or on a page that was in use elsewhere, or without a page that was to be put back.
     sync_violations = Of(|m| Some(m.sync_violations)), Exact, [];
     /// Accesses caught that used a translation after its flush had completed.

@@ -108,6 +108,15 @@ impl Row {
         self.invlpgb.is_on() && self.mm_cpus >= self.threshold && self.asids > 0
     }
 
+    /// Whether CPUs went offline as often as they were to: of several mms one may have none that can.
+    fn goes_offline(&self, ops: u64, offlined: Option<u64>) -> bool {
+        let due = ops * self.hotplug as u64;
+        match self.workload {
+            Workload::Mixed => offlined.is_some_and(|offlined| (offlined > 0) == (due > 0) && offlined <= due),
+            _ => offlined == Some(due),
+        }
+    }
+
     fn check_counts(&self) -> Result<(), String> {
         let c = &self.counts;
         let cleared_by =
@@ -163,6 +172,7 @@ impl Row {
                 !is_total || self.sender == Sender::Pinned || !sends || c.moves > Some(0),
                 "the task of a sender that may be preempted moves",
             ),
+            (!is_total || self.goes_offline(ops, c.offlined), "CPUs go offline in every operation"),
             (!is_total || self.preempted == 0 || !holds || c.preemptions > Some(0), "vCPUs are preempted"),
             (
                 !is_any_held || self.refuses_walks() || is_often(c.held_at_unlink)?,

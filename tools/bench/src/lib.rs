@@ -20,6 +20,7 @@ mod entry;
 mod errand;
 mod guests;
 pub mod hold;
+mod hotplug;
 mod isolated;
 mod judge;
 pub mod kept;

@@ -41,6 +41,8 @@ pub(crate) struct Mutation<'r, M: Bench> {
     pub(crate) is_walkable: bool,
     /// The workers that are held in it.
     pub(crate) held: Vec<CpuId>,
+    /// The workers that go offline in it.
+    pub(crate) offline: Vec<CpuId>,
     /// The worker that goes on touching in it.
     pub(crate) toucher: Option<CpuId>,
     /// The worker that has a page of its range pinned.
@@ -67,6 +69,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
             turn: 0,
             is_walkable: false,
             held: Vec::new(),
+            offline: Vec::new(),
             toucher: None,
             routes: SplitMix64::seed_from_u64(run.spec.seed ^ (team as u64 + 1) << 48),
             pinner: None,
@@ -241,7 +244,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
     /// Where the task goes on, the next two times that it may be preempted: where all is as at home, so that the same CPUs are
     /// interrupted. Once at least it goes somewhere, if it can.
     fn draw_route(&mut self, home: CpuId) -> [Option<CpuId>; 2] {
-        let is_free = |cpu: &CpuId| !self.held.contains(cpu) && self.toucher != Some(*cpu);
+        let is_free = |cpu: &CpuId| self.is_free(*cpu) && self.toucher != Some(*cpu);
         let there: Vec<_> = match self.cast.inside {
             true => self.cast.workers.clone().map(CpuId).filter(is_free).collect(),
             false => self.run.cast.in_role(|role| role == Role::Bystander).collect(),
@@ -272,11 +275,16 @@ impl<'r, M: Bench> Mutation<'r, M> {
         }
     }
 
-    /// A worker that is not held, or `None`: the task may stay where it is.
+    /// Whether `worker` is neither held nor offline.
+    fn is_free(&self, worker: CpuId) -> bool {
+        !self.held.contains(&worker) && !self.offline.contains(&worker)
+    }
+
+    /// A worker that is free, or `None`: the task may stay where it is.
     fn draw_free_worker(&mut self) -> Option<CpuId> {
         let workers = self.cast.workers.clone();
         let drawn = CpuId(workers.start + self.draw(workers.len() + 1));
-        (workers.contains(&drawn.0) && !self.held.contains(&drawn)).then_some(drawn)
+        (workers.contains(&drawn.0) && self.is_free(drawn)).then_some(drawn)
     }
 
     /// Whether a walker that no sync has made leave goes on before the pages are copied, and pins one: in one turn of
@@ -285,11 +293,15 @@ impl<'r, M: Bench> Mutation<'r, M> {
         (self.turn ^ self.run.spec.seed).is_multiple_of(2)
     }
 
+    /// The worker that does what a piggyback needs.
+    pub(crate) fn sibling(&self) -> CpuId {
+        CpuId(self.cast.workers.end - 1)
+    }
+
     /// Between flush and sync: the vCPU that was preempted goes on, and a sibling does what interrupts the walkers.
     fn piggyback(&mut self, cpu: &mut Cpu<'_, M>) {
         self.team.hold.release(cpu, self.turn);
-        let sibling = CpuId(self.cast.workers.end - 1);
-        self.send(cpu, sibling, Errand::Sibling(self.run.spec.workload));
+        self.send(cpu, self.sibling(), Errand::Sibling(self.run.spec.workload));
     }
 }
 

@@ -152,6 +152,7 @@ fn turn<P: Policy, M: Bench>(
     mutation.pinner = pin.then(|| nth_worker(mutation, 0));
     mutation.is_walkable = mutation.is_mapped(kind);
     mutation.held = if hold && mutation.is_walkable { draw_held(mutation) } else { Vec::new() };
+    mutation.offline = name_offline(mutation);
     open(mutation, cpu, kind, Activity::Walk);
     if mutation.run.spec.remap.is_on() && mutation.index == 0 {
         match toucher_of(mutation) {
@@ -174,7 +175,8 @@ fn open<M: Bench>(mutation: &mut Mutation<'_, M>, cpu: &mut Cpu<'_, M>, kind: Ki
     let turn = Turn { number, va, kind, activity, toucher, pinner: mutation.pinner };
     // A turn without an operation races with nothing.
     let racing = mutation.run.spec.eager.is_on() && activity == Activity::Walk;
-    mutation.team.open(cpu, turn, &mutation.held, racing, |cpu| kick_workers(mutation, cpu));
+    let (held, offline) = (&mutation.held, &mutation.offline);
+    mutation.team.open(cpu, turn, held, offline, racing, |cpu| kick_workers(mutation, cpu));
 }
 
 /// The worker that touches in this turn, if one is to: each by turns, but for those that are held. Workers that nap are all to
@@ -186,6 +188,22 @@ fn toucher_of<M: Bench>(mutation: &Mutation<'_, M>) -> Option<CpuId> {
         return None;
     }
     (0..workers.len()).map(|index| nth_worker(mutation, index)).find(|worker| !mutation.held.contains(worker))
+}
+
+/// The workers that go offline in this turn: each by turns, but for those that are needed. None goes before counting begins: the
+/// mm comes to rest with all of them.
+fn name_offline<M: Bench>(mutation: &Mutation<'_, M>) -> Vec<CpuId> {
+    let (run, toucher) = (mutation.run, toucher_of(mutation));
+    if run.spec.hotplug == 0 || !run.phases.is_open(Phase::Count) {
+        return Vec::new();
+    }
+    let is_needed = |worker: &CpuId| {
+        mutation.held.contains(worker)
+            || [toucher, mutation.pinner].contains(&Some(*worker))
+            || run.spec.is_piggyback() && *worker == mutation.sibling()
+    };
+    let workers = (0..mutation.cast.workers.len()).map(|index| nth_worker(mutation, index));
+    workers.filter(|worker| !is_needed(worker)).take(run.spec.hotplug).collect()
 }
 
 /// The workers, each by turns, from the one on whose turn it is.
@@ -209,6 +227,7 @@ fn renew<M: Bench>(mutation: &mut Mutation<'_, M>, cpu: &mut Cpu<'_, M>) {
 fn together<M: Bench>(mutation: &mut Mutation<'_, M>, cpu: &mut Cpu<'_, M>, activity: Activity) {
     mutation.turn += 1;
     mutation.held.clear();
+    mutation.offline.clear();
     open(mutation, cpu, Kind::Protect, activity);
     mutation.team.turns.close(cpu, mutation.turn, Expect::Anything);
 }

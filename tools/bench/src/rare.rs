@@ -80,7 +80,9 @@ impl Row {
     fn finds_asids_behind(&self) -> bool {
         let is_flushed = self.workload != Workload::Mixed && self.workload != Workload::Unshare;
         let sleeps_elsewhere = !self.naps.is_on() && !self.eager.is_on() && self.hold == 0;
-        self.keeps_asids() && is_flushed && sleeps_elsewhere && !self.is_global()
+        // One that comes back from being offline has kept nothing.
+        let all_stay = self.hotplug == 0;
+        self.keeps_asids() && is_flushed && sleeps_elsewhere && all_stay && !self.is_global()
     }
 
     /// Whether a vCPU is preempted while an operation flushes by hypercall.

@@ -205,6 +205,8 @@ settings! {
         unlazy_fence: UnlazyFence = UnlazyFence::Added, one_of(UnlazyFence::ALL), [Title];
         /// How often a plain flush goes to CPUs that have another mm loaded, to trim the cpumask.
         trim: Maybe<Every> = Maybe(None), sometimes([1, 2, 3, 8].map(|n| Maybe(Some(Every(n))))), [Title];
+        /// How many walkers go offline before each operation and come back after it; with `eager` in between, while it is done.
+        hotplug: usize = 0, sometimes([1, 2]), [Title];
         /// How many CPUs have the mm loaded lazily when counting begins.
         lazy: usize = 0, beside(), [Title, Role];
         /// How many CPUs have run the mm and have another one loaded when counting begins.

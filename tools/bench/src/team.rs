@@ -7,6 +7,7 @@ use gupsync::world::Cpu;
 
 use crate::errand::{Errand, Errands};
 use crate::hold::Hold;
+use crate::hotplug::Hotplug;
 use crate::machine::Bench;
 use crate::turns::{Turn, Turns};
 
@@ -17,6 +18,7 @@ const LINGER: usize = 24;
 pub(crate) struct Team {
     pub(crate) turns: Turns,
     pub(crate) hold: Hold,
+    pub(crate) hotplug: Hotplug,
     pub(crate) errands: Errands,
 }
 
@@ -39,28 +41,36 @@ pub(crate) enum Next {
 
 impl Team {
     pub(crate) fn new(cpus: usize, workers: usize) -> Self {
-        Team { turns: Turns::new(workers), hold: Hold::new(cpus, LINGER), errands: Errands::new() }
+        Team {
+            turns: Turns::new(workers),
+            hold: Hold::new(cpus, LINGER),
+            hotplug: Hotplug::new(cpus),
+            errands: Errands::new(),
+        }
     }
 
-    /// Mutator: opens a turn, and comes back when each worker has done what it does before the operation, and the walkers
-    /// `held` are inside their walks. `kick` wakes the workers. The one that touches goes on meanwhile. So do the others if
+    /// Mutator: opens a turn, and comes back when each worker has done what it does before the operation, the walkers
+    /// `held` are inside their walks, and those that go `offline` are, unless they race. `kick` wakes the workers. The one that touches goes on meanwhile. So do the others if
     /// they are `racing`; if not, they sleep, lazily where they nap, elsewhere where they go away.
     pub(crate) fn open<M: Bench>(
         &self,
         cpu: &mut Cpu<'_, M>,
         turn: Turn,
         held: &[CpuId],
+        offline: &[CpuId],
         racing: bool,
         kick: impl FnOnce(&mut Cpu<'_, M>),
     ) {
         self.hold.arm(held);
+        self.hotplug.name(offline);
         self.turns.open(turn);
         kick(cpu);
         // First: a held walker that another CPU's flush lets go comes back, and is counted as having entered twice.
         self.turns.await_ready(cpu);
         self.hold.await_entered(cpu, held.len());
         if !racing {
-            self.turns.await_through(cpu, held.len() + usize::from(turn.toucher.is_some()));
+            self.turns.await_through(cpu, held.len() + offline.len() + usize::from(turn.toucher.is_some()));
+            self.hotplug.await_offline(cpu, offline.len());
         }
     }
 

@@ -29,6 +29,8 @@ use gupsync::world::Cpu;
 
 /// Up to so many further walks in a turn.
 const WALKS: u64 = 2;
+/// A worker that goes offline while an operation is done looks so many times at the most before it comes back.
+const LOOKS: u64 = 2000;
 
 /// [`Run::follow`] for a worker, for a policy.
 pub(crate) struct Work<'r, M: Bench> {
@@ -166,6 +168,9 @@ impl<M: Bench> Worker<'_, M> {
             return;
         }
         self.team.turns.ready();
+        if self.team.hotplug.is_named(cpu.id()) {
+            self.go_offline(cpu, turn);
+        }
         // A worker that is called before the table is unlinked comes back, idle in between, until it cannot be inside
         // any more, or is released.
         let team = self.team;
@@ -177,6 +182,21 @@ impl<M: Bench> Worker<'_, M> {
         for _ in 0..self.random.next_u64() % (WALKS + 1) {
             self.walk::<P>(cpu, turn, &mut false);
         }
+    }
+
+    /// Goes offline, lazily or not, until the operation is over; or for a while of it, if it is to race.
+    fn go_offline(&mut self, cpu: &mut Cpu<'_, M>, turn: Turn) {
+        if self.run.spec.naps.is_on() {
+            cpu.enter_lazy_tlb();
+        }
+        let is_to_race = self.run.spec.eager.is_on();
+        let mut looks = 0..self.random.next_u64() % LOOKS;
+        let turns = &self.team.turns;
+        let may_come = || turns.has_operated(turn.number) || is_to_race && looks.next().is_none();
+        if self.team.hotplug.go(cpu, may_come) {
+            self.caught(cpu.id(), Caught::CalledOffline, VirtAddr(0), Frame(0));
+        }
+        cpu.switch_mm(Some(self.mm));
     }
 
     fn draw_page(&mut self, turn: Turn) -> VirtAddr {

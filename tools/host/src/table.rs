@@ -301,6 +301,7 @@ mod tests {
             ("remaps_read", "", 3011),
             ("preemptions", "", happened(Event::Preempted)),
             ("moves", "moves", happened(Event::Migrated)),
+            ("offlined", "offlined", happened(Event::WentOffline)),
             ("sync_violations", "", 3008),
             ("stale_translations", "", 3009),
             ("cycles_per_op", "", 3007),
@@ -327,7 +328,7 @@ mod tests {
     fn columns_stand_in_their_order() {
         let headers: Vec<_> = columns(&[]).into_iter().map(|column| column.header).collect();
         let expected = "policy,mm,ops,flush IPIs,sync IPIs,/broadcast,other,skipped,set,cleared,foreign,walking,at risk,\
-                        INVLPGB,hypercalls,coalesced,isolated,gap,moves,held,pinned,walks,NMI walks,refused,kept,behind,status";
+                        INVLPGB,hypercalls,coalesced,isolated,gap,moves,offlined,held,pinned,walks,NMI walks,refused,kept,behind,status";
         assert_eq!(headers.join(","), expected);
     }
 

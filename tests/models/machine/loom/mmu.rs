@@ -43,6 +43,10 @@ impl Mmu {
         }
     }
 
+    pub(super) fn has_loaded(&self, root: Frame) -> bool {
+        self.root == root
+    }
+
     pub(super) fn forget_own(&mut self, range: Range, paging: Paging) {
         self.forget(paging.places_of(self.asid, range));
     }
@@ -141,7 +145,8 @@ impl Model {
         }
         self.mmu(cpu).forget(places());
         for (to, core) in self.cpus.iter().enumerate() {
-            if to != cpu.0 && self.mmu(CpuId(to)).may_have(places()) {
+            let is_there = to != cpu.0 && !core.is_unplugged.load(Relaxed);
+            if is_there && self.mmu(CpuId(to)).may_have(places()) {
                 self.cpus[cpu.0].has_broadcast.store(true, Relaxed);
                 // If it was asked by an INVLPGB before this one, and has not been there yet, it answers both at once.
                 if core.unwanted[cpu.0].fetch_or(self.paging.emptied_by(what), Release) == 0 {
@@ -156,8 +161,15 @@ impl Model {
         }
     }
 
+    /// A CPU that goes offline has used what its TLB holds before an INVLPGB that does not reach it is complete.
+    pub(super) fn end_uses(&self) {
+        self.invalidations.iter().for_each(|of_place| {
+            of_place.fetch_add(0, Release);
+        });
+    }
+
     fn forget_what_is_not_run(&self) {
-        for cpu in 0..self.cpus.len() {
+        for cpu in (0..self.cpus.len()).filter(|cpu| !self.cpus[*cpu].is_unplugged.load(Relaxed)) {
             let run = self.mmu(CpuId(cpu)).asid;
             for asid in global().filter(|asid| *asid != run) {
                 self.mmu(CpuId(cpu)).forget(self.paging.places_of(asid, Range::All));

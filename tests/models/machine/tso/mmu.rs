@@ -2,6 +2,7 @@
 
 use gupsync::atomic::AtomicU64;
 use gupsync::atomic::Ordering::Relaxed;
+use gupsync::machine::Machine;
 use gupsync::mm::page_table::Entry;
 use gupsync::types::{Asid, Cached, CpuId, Frame, Invlpgb, PAGE_SIZE, Range};
 use gupsync_checker::tso::{self, Interrupt};
@@ -108,6 +109,10 @@ impl Model {
         self.paging.look_up(root, page, |table, index| Entry(self.memory(table).words[index].load(Relaxed)))
     }
 
+    pub(super) fn has_kernel_loaded(&self, cpu: CpuId) -> bool {
+        self.mmus[cpu.0].loaded().0 == self.kernel_root()
+    }
+
     /// What is filled in meanwhile belongs to what is loaded from here on.
     pub(super) fn load(&self, cpu: CpuId, root: Frame, asid: Asid, cached: Cached) {
         let mmu = &self.mmus[cpu.0];
@@ -134,6 +139,9 @@ impl Model {
         for (to, mmu) in self.mmus.iter().enumerate().filter(|(to, _)| *to != cpu.0) {
             if !tso::is_exploring() {
                 mmu.forget(each_place(places));
+                continue;
+            }
+            if self.is_unplugged(to) {
                 continue;
             }
             // If it was asked by an INVLPGB before this one, and has not been there yet, it answers both at once.

@@ -224,6 +224,12 @@ pub fn interrupt(to: usize, interrupt: Interrupt) {
     });
 }
 
+/// Maskable interrupts that were sent to this CPU and not taken are lost, as at an INIT.
+pub fn lose_interrupts() {
+    let Some(cpu) = running() else { return };
+    with(|e| e.cpus[cpu].pending[Interrupt::Maskable as usize] = false);
+}
+
 /// The CPU that the task which runs is on.
 #[must_use]
 pub fn own_cpu() -> usize {

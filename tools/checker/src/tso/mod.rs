@@ -42,7 +42,9 @@ pub use std::sync::atomic::Ordering;
 
 use crate::weaken::weakened;
 use cpu::{Access, access, point};
-pub use cpu::{broken, exchange, interrupt, irqs_off, is_exploring, note, own_cpu, own_task, wait};
+pub use cpu::{
+    broken, exchange, interrupt, irqs_off, is_exploring, lose_interrupts, note, own_cpu, own_task, wait,
+};
 use execution::Want;
 pub use search::{Bounds, Outcome, Role, explore};
 pub use words::Interrupt;
