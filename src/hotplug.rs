@@ -8,7 +8,7 @@
 //! # Mechanism
 //!
 //! *Going.* The CPU loads the kernel's tables, lazy or not (Linux: `sched_force_init_mm()`; up to 6.15 `idle_task_exit()`, when it was
-//! offline already). It takes itself out of the mask ([`crate::online`]). From here on no sends *begin* that find it. Those that
+//! offline already). It takes itself out of the mask (`online.rs`). From here on no sends *begin* that find it. Those that
 //! are under way may have found it, and may post their request after any look into its inbox; a CPU that went after such a
 //! look would be awaited for ever. So it calls every other CPU, and waits until each has been, since then, somewhere where no
 //! sends are under way: its handler says so at once, or the task that it has interrupted does, when it has sent. Then

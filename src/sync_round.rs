@@ -4,7 +4,7 @@
 //!
 //! When [`InFlight::wait`] returns, every CPU asked has run the request in a context with no walk below it
 //! ([`crate::flush::answer`]), after [`issue`] was called: it was outside every walk at one moment in between. Or it was offline
-//! ([`crate::online`]). All it had done until then is visible to the task that has waited.
+//! (`online.rs`). All it had done until then is visible to the task that has waited.
 //!
 //! An [`AckedByAll`] comes out only if the CPUs that may be walking the mm were looked for after the snapshot, by
 //! [`possible_walkers`] or as every CPU of the machine, and all of them have acknowledged. One CPU is left out: the one on which
