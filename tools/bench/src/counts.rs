@@ -264,7 +264,7 @@ counters! {
     /// How often a vCPU was preempted.
     preemptions = Happened(Event::Preempted), Exact, [];
     /// Times that a mutator's task has gone on on another CPU, its way back included.
-    moves = Happened(Event::Migrated), Exact, [Column("moves", 145, IfAny)];
+    moves = Happened(Event::Migrated), Exact, [Column("moves", 145, IfAny), Sum];
     /// Times that a CPU went offline.
     offlined = Happened(Event::WentOffline), Exact, [Column("offlined", 148, IfAny), Sum];
     /// Walkers caught in a table or on a page that was in use elsewhere, or without a page that was to be put back.

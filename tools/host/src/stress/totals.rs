@@ -96,7 +96,7 @@ mod tests {
             totals.to_string(),
             "boots 1, scenarios 1, rows 3, ops 0, pinned 0, flush IPIs 14, sync IPIs 4, other 0, syncs asked 0, skipped 0, \
              syncs sent 0, set 0, cleared 0, freed by ticket 0, freed by grace period 0, interrupts taken 0, \
-             coalesced 0, kept 0, behind 0, walks 10, violations 6, lost acks 2"
+             coalesced 0, kept 0, behind 0, walks 10, moves 0, offlined 0, violations 6, lost acks 2"
         );
     }
 }
