@@ -12,8 +12,8 @@ pub use gupsync_checker::loom::{AtomicU64, Ordering, fence};
 #[cfg(tso)]
 pub use gupsync_checker::tso::{AtomicU64, Ordering, fence};
 
-/// A handler on this CPU sees what stands before it in the program before what stands after it (Linux: `barrier()`). It binds
-/// the compiler alone: a CPU takes an interrupt between two instructions.
+/// A handler on this CPU sees what stands before it in the program before what stands after it (Linux: `barrier()`). It
+/// binds the compiler alone: a CPU takes an interrupt between two instructions.
 pub fn barrier() {
     core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
 }

@@ -68,8 +68,8 @@ pub struct FlushConfig {
     pub invlpgb: bool,
     /// An mm gets a global ASID once this many CPUs run it.
     pub threshold: usize,
-    /// How many local ASIDs a CPU uses, [`LOCAL_ASIDS`](crate::types::LOCAL_ASIDS) at most: of so many mms its TLB keeps
-    /// translations. With 0 or 1 it keeps none when another is loaded.
+    /// How many local ASIDs a CPU uses, [`LOCAL_ASIDS`](crate::types::LOCAL_ASIDS) at most: of so many mms its TLB
+    /// keeps translations. With 0 or 1 it keeps none when another is loaded.
     pub pcids: usize,
     /// How many global ASIDs there are.
     pub asids: usize,
@@ -77,8 +77,8 @@ pub struct FlushConfig {
     pub methods_interrupt: bool,
     /// How an unshare flushes.
     pub unshare_flush: FreedTables,
-    /// Whether a CPU that comes back from lazy mode under a global ASID passes F4. In Linux 7.3 it does not: then no round, and
-    /// no conclusion from a flush, leaves out a lazy CPU.
+    /// Whether a CPU that comes back from lazy mode under a global ASID passes F4. In Linux 7.3 it does not: then no
+    /// round, and no conclusion from a flush, leaves out a lazy CPU.
     pub unlazy_fence: bool,
 }
 
@@ -98,8 +98,8 @@ pub struct MmConfig {
     pub wants_asid: bool,
     /// In one plain flush of so many, CPUs that have another mm loaded are interrupted too, to leave.
     pub trim_every: Option<u64>,
-    /// After one flush of so many it is considered whether it gets a global ASID: it costs a look at every CPU that runs it.
-    /// Linux decides by the time and a process number, in about one of 32 (`consider_global_asid()`).
+    /// After one flush of so many it is considered whether it gets a global ASID: it costs a look at every CPU that
+    /// runs it. Linux decides by the time and a process number, in about one of 32 (`consider_global_asid()`).
     pub asid_every: u64,
 }
 

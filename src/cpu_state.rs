@@ -15,14 +15,15 @@ pub(crate) struct CpuState {
     pub(crate) loaded_mm: AtomicU64,
     /// Whether it runs a kernel thread on a borrowed mm, which it does not walk.
     pub(crate) is_lazy: AtomicU64,
-    /// The mm of the task that runs (`current->mm`), which its own NMI handlers walk; the kernel's number if it has none. It
-    /// follows what is loaded ([`crate::switch_mm`]).
+    /// The mm of the task that runs (`current->mm`), which its own NMI handlers walk; the kernel's number if it has
+    /// none. It follows what is loaded ([`crate::switch_mm`]).
     pub(crate) current: Own,
     /// The ASID under which `loaded_mm` was loaded.
     pub(crate) loaded_asid: AtomicU64,
     /// Its local ASIDs.
     pub(crate) local_asids: LocalAsids,
-    /// The mm it is walking, for policies that look who walks ([`crate::policy::Targeted`]); the kernel's number if none.
+    /// The mm it is walking, for policies that look who walks ([`crate::policy::Targeted`]); the kernel's number if
+    /// none.
     pub(crate) tracker: AtomicU64,
     /// Whether the vCPU is preempted, and whether it is to flush before it goes on ([`crate::flush::hypercall`]).
     pub(crate) preempted: AtomicU64,
@@ -120,8 +121,8 @@ impl Quiescent {
         }
     }
 
-    /// An NMI handler is about to walk, whatever it has interrupted: a grace period waits for it as for any walk (Linux:
-    /// `ct_nmi_enter()`). Says whether the CPU was idle, for [`Quiescent::nmi_exit`].
+    /// An NMI handler is about to walk, whatever it has interrupted: a grace period waits for it as for any walk
+    /// (Linux: `ct_nmi_enter()`). Says whether the CPU was idle, for [`Quiescent::nmi_exit`].
     pub(crate) fn nmi_enter(&self) -> bool {
         // Relaxed, both: its own; F6 follows.
         let was_idle = self.count.load(Ordering::Relaxed).is_multiple_of(2);

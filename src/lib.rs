@@ -9,13 +9,13 @@
 //! 2. A real interrupt that reaches all possible walkers of the mm *clears*: every ticket taken before the round looked
 //!    for its targets is covered once all have acknowledged, with no walk below, from any sender, for any reason.
 //!    INVLPGB, hypercalls and NMIs clear nothing: they do not wait for a walker's `sti`.
-//! 3. Tables come out of their ticket, for reuse, only when it is covered. If it is not, the possible walkers of the mm are
-//!    interrupted, and no others. If it is, the sync is skipped.
+//! 3. Tables come out of their ticket, for reuse, only when it is covered. If it is not, the possible walkers of the mm
+//!    are interrupted, and no others. If it is, the sync is skipped.
 //! 4. A CPU that loads the mm enters its cpumask and says SWITCHING, then a full fence (F3), and only then walks; a CPU
 //!    that comes back from lazy mode says so, then a full fence (F4). So a round that misses it has cleared the
 //!    entries that it will read.
-//! 5. A table that several mms share carries the debts of those that leave it ([`mm::shared_table`]): one mm's state cannot
-//!    answer for another mm's walkers.
+//! 5. A table that several mms share carries the debts of those that leave it ([`mm::shared_table`]): one mm's state
+//!    cannot answer for another mm's walkers.
 //!
 //! ```text
 //!                 unlink: clears, F1, ticket
@@ -28,13 +28,13 @@
 //!
 //! # Floors
 //!
-//! A file uses only what lies below it. The modules stand here lowest first, and so do those of a folder in its `mod.rs`,
-//! which lies above them; `tests/structure` fails on an arrow that points up. To read from the idea down, begin with
-//! [`walkthrough`], which follows one ticket through the code, and [`proof`], which says why it is right. Whom a sync
-//! interrupts is decided in one place, [`sync_round::possible_walkers`].
+//! A file uses only what lies below it. The modules stand here lowest first, and so do those of a folder in its
+//! `mod.rs`, which lies above them; `tests/structure` fails on an arrow that points up. To read from the idea down,
+//! begin with [`walkthrough`], which follows one ticket through the code, and [`proof`], which says why it is right.
+//! Whom a sync interrupts is decided in one place, [`sync_round::possible_walkers`].
 //!
-//! [`machine`] is the one door to the hardware: the kernel in `arch/`, the models in `tests/` and any simulator are machines
-//! that run this same code.
+//! [`machine`] is the one door to the hardware: the kernel in `arch/`, the models in `tests/` and any simulator are
+//! machines that run this same code.
 //!
 //! [`Ticket`]: pending_gup_sync::Ticket
 

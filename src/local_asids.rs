@@ -2,18 +2,19 @@
 //!
 //! # Guarantee
 //!
-//! A local ASID that [`LocalAsids::choose`] says may be kept was last loaded for the same mm, and what the TLB holds of it was
-//! looked up after the change that flush number `tlb_gen` of that mm is about, and every one before.
+//! A local ASID that [`LocalAsids::choose`] says may be kept was last loaded for the same mm, and what the TLB holds of
+//! it was looked up after the change that flush number `tlb_gen` of that mm is about, and every one before.
 //!
 //! # Mechanism
 //!
-//! Linux's `cpu_tlbstate.ctxs`, and `choose_new_asid()`: a few places, each with an mm and a `tlb_gen`. An mm that has one is
-//! loaded under it again: without dropping anything if its `tlb_gen` is that of the mm, after dropping all of that ASID if it
-//! is behind. An mm that has none takes one by turns; what the TLB holds of it, of another mm, is dropped. The kernel's own
-//! tables take a place like any mm, and no flush of theirs is counted ([`Machine::flush_all`] makes a TLB forget them).
+//! Linux's `cpu_tlbstate.ctxs`, and `choose_new_asid()`: a few places, each with an mm and a `tlb_gen`. An mm that has
+//! one is loaded under it again: without dropping anything if its `tlb_gen` is that of the mm, after dropping all of
+//! that ASID if it is behind. An mm that has none takes one by turns; what the TLB holds of it, of another mm, is
+//! dropped. The kernel's own tables take a place like any mm, and no flush of theirs is counted ([`Machine::flush_all`]
+//! makes a TLB forget them).
 //!
-//! An mm that is flushed while it is not loaded here costs this CPU nothing but its being behind. An mm that is given a global
-//! ASID leaves its place as it is: behind, by the flushes that follow.
+//! An mm that is flushed while it is not loaded here costs this CPU nothing but its being behind. An mm that is given a
+//! global ASID leaves its place as it is: behind, by the flushes that follow.
 //!
 //! Linux's `ctx_id` is never used again; an mm's number is here ([`renew`]), with a `tlb_gen` that no place is up to.
 //!
@@ -83,8 +84,8 @@ impl LocalAsids {
         &self.places[asid.local_index()].tlb_gen
     }
 
-    /// The ASID, of the first `count`, under which `mm` is to be loaded, and what the TLB holds of it. The place says `tlb_gen`
-    /// from now on, so the caller loads it at once.
+    /// The ASID, of the first `count`, under which `mm` is to be loaded, and what the TLB holds of it. The place says
+    /// `tlb_gen` from now on, so the caller loads it at once.
     pub(crate) fn choose(&self, mm: MmId, tlb_gen: u64, count: usize) -> (Asid, Found) {
         // Relaxed, all of them: its own.
         let places = &self.places[..count.clamp(1, LOCAL_ASIDS)];

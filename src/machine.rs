@@ -23,18 +23,19 @@ pub trait Machine: Sync {
     /// [`Cpu::irqs_off`](crate::world::Cpu::irqs_off): walks, switches, a CPU's own part of a flush.
     fn irqs_off<R>(&self, cpu: CpuId, body: impl FnOnce() -> R) -> R;
 
-    /// Waits, interrupts on, until `until` holds. Called by a sender for its acks, by an ASID transition, by a grace period.
+    /// Waits, interrupts on, until `until` holds. Called by a sender for its acks, by an ASID transition, by a grace
+    /// period.
     fn wait(&self, cpu: CpuId, until: impl FnMut() -> bool);
 
-    /// The task that runs on `cpu`, interrupts on, may be preempted here. Returns the CPU on which it goes on, which sees all
-    /// that it has done. Called by [`Cpu::may_migrate`](crate::world::Cpu::may_migrate): a sender between its snapshot and its
-    /// look, and before it waits.
+    /// The task that runs on `cpu`, interrupts on, may be preempted here. Returns the CPU on which it goes on, which
+    /// sees all that it has done. Called by [`Cpu::may_migrate`](crate::world::Cpu::may_migrate): a sender between its
+    /// snapshot and its look, and before it waits.
     fn preempt(&self, cpu: CpuId) -> CpuId {
         cpu
     }
 
-    /// `cpu`, which has the kernel's tables loaded, is offline from here on, interrupts off, until [`Machine::plug`]. It is sent
-    /// nothing meanwhile, an mm that it had loaded may come to its end, no task goes there
+    /// `cpu`, which has the kernel's tables loaded, is offline from here on, interrupts off, until [`Machine::plug`].
+    /// It is sent nothing meanwhile, an mm that it had loaded may come to its end, no task goes there
     /// ([`Machine::preempt`]), and no INVLPGB need reach its TLB. Called by [`crate::hotplug::go_offline`].
     fn unplug(&self, cpu: CpuId);
 
@@ -51,20 +52,20 @@ pub trait Machine: Sync {
     /// Counts that `cpu` has carried out a request for `mm`, and is about to acknowledge it. Called by the handler.
     fn acked(&self, cpu: CpuId, cause: Cause, mm: MmId);
 
-    /// Loads a page-table root under `asid`. If what this CPU has cached under that is to be [`Cached::Dropped`], none of it is
-    /// used from here on. What is cached under other ASIDs may stay, whatever is loaded: it is used when that ASID is loaded
-    /// again and kept. Called by [`crate::switch_mm`].
+    /// Loads a page-table root under `asid`. If what this CPU has cached under that is to be [`Cached::Dropped`], none
+    /// of it is used from here on. What is cached under other ASIDs may stay, whatever is loaded: it is used when that
+    /// ASID is loaded again and kept. Called by [`crate::switch_mm`].
     ///
     /// No fence: what is read before need not come before what is cached under `asid` is used.
     fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid, cached: Cached);
 
-    /// Flushes this CPU's translations of what is loaded, under its ASID. Called by the handler of a flush, and by a CPU that
-    /// catches up.
+    /// Flushes this CPU's translations of what is loaded, under its ASID. Called by the handler of a flush, and by a
+    /// CPU that catches up.
     fn flush_local(&self, cpu: CpuId, range: Range);
 
-    /// Flushes all of this CPU's translations, of every ASID, the kernel's too (Linux: `__flush_tlb_all()`). Called by the
-    /// handler of a flush of the kernel's range and by its sender, interrupts on, where the hypervisor carries out a flush that
-    /// was left to it, and by a CPU that comes online.
+    /// Flushes all of this CPU's translations, of every ASID, the kernel's too (Linux: `__flush_tlb_all()`). Called by
+    /// the handler of a flush of the kernel's range and by its sender, interrupts on, where the hypervisor carries out
+    /// a flush that was left to it, and by a CPU that comes online.
     fn flush_all(&self, cpu: CpuId);
 
     /// Executes INVLPGB: starts invalidating on all CPUs, interrupting none. Complete only after
@@ -80,7 +81,8 @@ pub trait Machine: Sync {
     /// The root that maps the kernel only. Called where a CPU drops an mm.
     fn kernel_root(&self) -> Frame;
 
-    /// The words of a 4 KiB frame: entries if it is a page table, contents if it is a page. Called by walks and operations.
+    /// The words of a 4 KiB frame: entries if it is a page table, contents if it is a page. Called by walks and
+    /// operations.
     fn words(&self, frame: Frame) -> &[AtomicU64];
 
     /// The descriptor of a frame. Called by walks and operations.
@@ -89,8 +91,8 @@ pub trait Machine: Sync {
     /// Allocates memory, its contents undefined. Called where page tables are made.
     fn alloc(&self, size: FrameSize) -> Option<Frame>;
 
-    /// Gives memory back. A machine with detectors marks a page as free, until it is reused. Called where page tables and
-    /// pages come to their end.
+    /// Gives memory back. A machine with detectors marks a page as free, until it is reused. Called where page tables
+    /// and pages come to their end.
     fn free(&self, frame: Frame, size: FrameSize);
 
     /// Copies one 4 KiB frame. Called by [`crate::ops::collapse`].

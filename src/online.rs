@@ -2,16 +2,16 @@
 //!
 //! # Guarantee
 //!
-//! A CPU that a sender does not find online is in no walk, and what it walked before is over. One that a sender finds online
-//! gets its request, and answers it: it goes offline only when no sends are under way that were begun with it in the mask
-//! ([`crate::hotplug`]).
+//! A CPU that a sender does not find online is in no walk, and what it walked before is over. One that a sender finds
+//! online gets its request, and answers it: it goes offline only when no sends are under way that were begun with it in
+//! the mask ([`crate::hotplug`]).
 //!
 //! # Mechanism
 //!
 //! One mask, which a sender reads once, between the moment at which it has its targets and its first send (Linux:
-//! `smp_call_function_many_cond()`, which takes the CPUs of `cpu_online_mask`). From that look to its last send the task stays on
-//! its CPU, and says so there, in a word of that CPU's own. Interrupts are on, and a handler may find it so: then that word
-//! has the task say when its sends are over.
+//! `smp_call_function_many_cond()`, which takes the CPUs of `cpu_online_mask`). From that look to its last send the
+//! task stays on its CPU, and says so there, in a word of that CPU's own. Interrupts are on, and a handler may find it
+//! so: then that word has the task say when its sends are over.
 
 use crate::atomic::{AtomicU64, Ordering, Own, barrier};
 use crate::cpumask::CpuMask;

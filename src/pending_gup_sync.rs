@@ -2,8 +2,8 @@
 //!
 //! # Guarantee
 //!
-//! The tables inside a [`Ticket`] come out of it ([`PendingGupSync::redeem`]) only after every CPU that could have
-//! been walking them was outside every walk, at some moment *after* they were unlinked: it has acknowledged with no walk
+//! The tables inside a [`Ticket`] come out of it ([`PendingGupSync::redeem`]) only after every CPU that could have been
+//! walking them was outside every walk, at some moment *after* they were unlinked: it has acknowledged with no walk
 //! below it, or it was seen where no walk is. So no walker that could have seen them is still inside.
 //!
 //! # Mechanism
@@ -122,8 +122,8 @@ pub struct Snapshot<'mm> {
     seen: u64,
 }
 
-/// Proof that every CPU was the one that looked, in no walk of the mm that matters, or acknowledged with no walk below, all of
-/// it after the snapshot.
+/// Proof that every CPU was the one that looked, in no walk of the mm that matters, or acknowledged with no walk below,
+/// all of it after the snapshot.
 #[must_use = "the round is over, but `synced` has not moved yet"]
 pub struct AckedByAll<'mm> {
     snapshot: Snapshot<'mm>,
@@ -219,8 +219,8 @@ impl<T> Ticket<T> {
         self.number
     }
 
-    /// Hands the tables out without a look at the counters. For callers that have another argument that no walker is inside,
-    /// and say so: a policy ([`crate::policy::release`]) and a grace period ([`crate::ops::deferred`]).
+    /// Hands the tables out without a look at the counters. For callers that have another argument that no walker is
+    /// inside, and say so: a policy ([`crate::policy::release`]) and a grace period ([`crate::ops::deferred`]).
     pub(crate) fn into_tables(self) -> T {
         self.tables
     }

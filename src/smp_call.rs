@@ -7,17 +7,18 @@
 //!
 //! # Mechanism
 //!
-//! A request belongs to its round, not to the CPU that sends it: it is written down in a *slot*, and of one CPU's rounds
-//! several may be in flight. There are as many slots as CPUs, and each is named by one, its *home*: a sender takes that of its
-//! CPU if it is free, and else the next that is. The slot's bit in a target's inbox stands for the request: the
-//! APIC may coalesce interrupts, bits it cannot lose.
+//! A request belongs to its round, not to the CPU that sends it: it is written down in a *slot*, and of one CPU's
+//! rounds several may be in flight. There are as many slots as CPUs, and each is named by one, its *home*: a sender
+//! takes that of its CPU if it is free, and else the next that is. The slot's bit in a target's inbox stands for the
+//! request: the APIC may coalesce interrupts, bits it cannot lose.
 //!
-//! The last ack frees the slot, whether or not the round is awaited by then. So a slot counts the requests that it has held,
-//! and a round knows by the number of its own that it was answered, though the slot may be another's.
+//! The last ack frees the slot, whether or not the round is awaited by then. So a slot counts the requests that it has
+//! held, and a round knows by the number of its own that it was answered, though the slot may be another's.
 //!
-//! No slot free: the sender waits for that of its CPU, interrupts on. There is no deadlock: a sender that holds a slot has sent, or sends
-//! without waiting for anything, and each of its targets answers once it has interrupts on, which it has while it waits for
-//! a slot itself. (Nothing says that the slot that comes free goes to the sender that has waited longest.)
+//! No slot free: the sender waits for that of its CPU, interrupts on. There is no deadlock: a sender that holds a slot
+//! has sent, or sends without waiting for anything, and each of its targets answers once it has interrupts on, which it
+//! has while it waits for a slot itself. (Nothing says that the slot that comes free goes to the sender that has waited
+//! longest.)
 //!
 //! Who may send, and what acks prove, is said in [`crate::sync_round`]; what a target does, in [`crate::flush`].
 
@@ -82,8 +83,8 @@ impl Call {
     }
 }
 
-/// The CPUs that have acknowledged a request, or were offline when it was sent: then they are in no walk either. Made where all
-/// acks have been awaited, and nowhere else.
+/// The CPUs that have acknowledged a request, or were offline when it was sent: then they are in no walk either. Made
+/// where all acks have been awaited, and nowhere else.
 pub struct Acks {
     by: CpuSet,
     others: usize,
@@ -126,7 +127,8 @@ pub(crate) struct Written {
 pub struct Mailbox {
     inbox: CpuMask,
     /// How many acks are outstanding, in the lowest bits, and above them the number of the request. Changed by atomic
-    /// read-modify-writes only, so a load that sees a later value still acquires every ack before it (a release sequence).
+    /// read-modify-writes only, so a load that sees a later value still acquires every ack before it (a release
+    /// sequence).
     state: AtomicU64,
 }
 
@@ -149,7 +151,8 @@ impl Mailbox {
         before.ok().map(|state| next(state) & !ACKS)
     }
 
-    /// Sender: the request in the slot of `home` is for the owner of this mailbox too. Publishes what the sender wrote before.
+    /// Sender: the request in the slot of `home` is for the owner of this mailbox too. Publishes what the sender wrote
+    /// before.
     pub fn post(&self, home: CpuId) {
         // Release: pairs with the Acquire of `drain`; publishes the request.
         self.inbox.insert(home, Ordering::Release);

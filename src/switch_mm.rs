@@ -2,8 +2,9 @@
 //!
 //! # Guarantee
 //!
-//! A CPU that may be inside a walk of an mm is in the mm's cpumask, and its state says neither that another mm is loaded
-//! nor that it is lazy, for a sender that reads them after an unlink (F1) or a change (F2) that the walk did not see.
+//! A CPU that may be inside a walk of an mm is in the mm's cpumask, and its state says neither that another mm is
+//! loaded nor that it is lazy, for a sender that reads them after an unlink (F1) or a change (F2) that the walk did not
+//! see.
 //!
 //! # Mechanism
 //!
@@ -20,8 +21,9 @@
 //!  flush interrupt: bit cleared
 //! ```
 //!
-//! What the task that runs calls its mm (`current`) follows what is loaded, interrupts off, as in Linux's `context_switch()`.
-//! An NMI that comes in between finds a task whose mm is loaded no longer, or lazily: see [`crate::nmi_walk`].
+//! What the task that runs calls its mm (`current`) follows what is loaded, interrupts off, as in Linux's
+//! `context_switch()`. An NMI that comes in between finds a task whose mm is loaded no longer, or lazily: see
+//! [`crate::nmi_walk`].
 
 use crate::atomic::{Ordering, fence};
 use crate::cpu_state::CpuState;
@@ -182,8 +184,8 @@ impl<M: Machine> IrqsOff<'_, M> {
         self.world().machine.load_root(self.id(), root, asid, cached);
     }
 
-    /// Makes this CPU, which has `mm` loaded, forget what flushes until now were about: loads the mm under the ASID that it
-    /// has now; or, if it has that loaded, leaves it to INVLPGB or catches up.
+    /// Makes this CPU, which has `mm` loaded, forget what flushes until now were about: loads the mm under the ASID
+    /// that it has now; or, if it has that loaded, leaves it to INVLPGB or catches up.
     pub(crate) fn bring_up(&self, mm: &Mm, upto: u64, range: Range) {
         let asid = mm.asid.now();
         if !asid.is_global() {

@@ -3,16 +3,17 @@
 //! # Guarantee
 //!
 //! When [`InFlight::wait`] returns, every CPU asked has run the request in a context with no walk below it
-//! ([`crate::flush::answer`]), after [`issue`] was called: it was outside every walk at one moment in between. Or it was offline
-//! (`online.rs`). All it had done until then is visible to the task that has waited.
+//! ([`crate::flush::answer`]), after [`issue`] was called: it was outside every walk at one moment in between. Or it
+//! was offline (`online.rs`). All it had done until then is visible to the task that has waited.
 //!
 //! An [`AckedByAll`] comes out only if the CPUs that may be walking the mm were looked for after the snapshot, by
-//! [`possible_walkers`] or as every CPU of the machine, and all of them have acknowledged. One CPU is left out: the one on which
-//! the task has looked.
+//! [`possible_walkers`] or as every CPU of the machine, and all of them have acknowledged. One CPU is left out: the one
+//! on which the task has looked.
 //!
 //! Three stages, and what each does *not* promise:
 //!
-//! - *look and issue*: it was looked who is online, the request is written and queued. No CPU has been interrupted for certain.
+//! - *look and issue*: it was looked who is online, the request is written and queued. No CPU has been interrupted for
+//!   certain.
 //! - *dispatch*: the interrupts are sent. None may have been taken.
 //! - *wait*: all acknowledgements are in. Only now may a table be reused, and only if the [`Round`] says so.
 //!
@@ -21,10 +22,10 @@
 //!
 //! # Mechanism
 //!
-//! A task may be preempted, and go on on another CPU, between its snapshot and its look, and before it waits: a [`Begun`] is of
-//! no CPU, and neither is an [`InFlight`], of which a task may have several. It waits with interrupts on: two senders serve
-//! each other. In between it stays. [`Targets`] keep the CPU on which they were found until all is sent: it is the one that
-//! was left out, since the task that runs there is in no walk.
+//! A task may be preempted, and go on on another CPU, between its snapshot and its look, and before it waits: a
+//! [`Begun`] is of no CPU, and neither is an [`InFlight`], of which a task may have several. It waits with interrupts
+//! on: two senders serve each other. In between it stays. [`Targets`] keep the CPU on which they were found until all
+//! is sent: it is the one that was left out, since the task that runs there is in no walk.
 //!
 //! ```compile_fail,E0499
 //! # use gupsync::{cpumask::CpuSet, machine::Machine, mm::Mm, smp_call::Call, sync_round, world::Cpu};
@@ -36,8 +37,8 @@
 //! }
 //! ```
 //!
-//! A snapshot comes first: nothing looks for targets without one. And a sender cannot be inside a walk: [`Cpu::irqs_off`]
-//! borrows the CPU that issuing needs.
+//! A snapshot comes first: nothing looks for targets without one. And a sender cannot be inside a walk:
+//! [`Cpu::irqs_off`] borrows the CPU that issuing needs.
 //!
 //! ```compile_fail,E0061
 //! # use gupsync::{machine::Machine, sync_round, world::Cpu};
@@ -53,7 +54,8 @@
 //! }
 //! ```
 //!
-//! Targets cannot be made from a set that a caller names, an empty one say, and no round of a caller's own can be issued:
+//! Targets cannot be made from a set that a caller names, an empty one say, and no round of a caller's own can be
+//! issued:
 //!
 //! ```compile_fail,E0451
 //! # use gupsync::{cpumask::CpuSet, pending_gup_sync::Snapshot, sync_round::Seen};
@@ -104,8 +106,8 @@ impl Standing {
 }
 
 impl<M: Machine> World<M> {
-    /// Whether a CPU may be inside a walk of the mm that the unlinker has to wait for. The cases are those of [`crate::proof`];
-    /// there, 1 is the CPU that looks, and 3 a CPU that is not in the cpumask.
+    /// Whether a CPU may be inside a walk of the mm that the unlinker has to wait for. The cases are those of
+    /// [`crate::proof`]; there, 1 is the CPU that looks, and 3 a CPU that is not in the cpumask.
     fn may_walk(&self, standing: Standing) -> bool {
         match standing {
             // Case 2: only its ack proves anything.
@@ -134,8 +136,8 @@ impl<M: Machine> World<M> {
     }
 }
 
-/// The CPUs that may be walking, found on the CPU that is left out, and that CPU: it is kept, so that the task sends from where
-/// it has looked. Made by [`possible_walkers`].
+/// The CPUs that may be walking, found on the CPU that is left out, and that CPU: it is kept, so that the task sends
+/// from where it has looked. Made by [`possible_walkers`].
 #[must_use = "targets must be interrupted and their acks awaited"]
 pub struct Targets<'c, 'w, 'mm, M: Machine> {
     cpu: &'c mut Cpu<'w, M>,
@@ -154,7 +156,8 @@ impl<'c, 'w, 'mm, M: Machine> Targets<'c, 'w, 'mm, M> {
         &self.seen.need
     }
 
-    /// Issues and dispatches `call` to every CPU of `to`, then does `own`, interrupts off, what the sender itself has to do.
+    /// Issues and dispatches `call` to every CPU of `to`, then does `own`, interrupts off, what the sender itself has
+    /// to do.
     pub(crate) fn issue_and(
         self,
         call: Call,
@@ -186,8 +189,8 @@ pub fn begin<'mm, M: Machine>(cpu: &mut Cpu<'_, M>, mm: &'mm Mm) -> Begun<'mm> {
     Begun { mm, snapshot }
 }
 
-/// Decides whom a round interrupts: the CPUs that may be inside a walk of the mm, but for `cpu`, which looks. The only place
-/// that does.
+/// Decides whom a round interrupts: the CPUs that may be inside a walk of the mm, but for `cpu`, which looks. The only
+/// place that does.
 pub fn possible_walkers<'c, 'w, 'mm, M: Machine>(
     cpu: &'c mut Cpu<'w, M>,
     begun: Begun<'mm>,
@@ -213,7 +216,8 @@ pub(crate) fn look<'c, 'w, 'mm, M: Machine>(
     Targets { cpu, seen: Seen { snapshot, need } }
 }
 
-/// [`possible_walkers`], for an unlinker that has cleared its entries (F1) and leaves the round to another: it visits them.
+/// [`possible_walkers`], for an unlinker that has cleared its entries (F1) and leaves the round to another: it visits
+/// them.
 pub(crate) fn for_each_possible_walker<M: Machine>(cpu: &Cpu<'_, M>, mm: &Mm, mut visit: impl FnMut(CpuId)) {
     scan(cpu, mm, |other, standing| {
         if cpu.world().may_walk(standing) {
@@ -287,8 +291,8 @@ pub struct InFlight<'w, R> {
     round: R,
 }
 
-/// Issues and dispatches `call` from `cpu` to every CPU of `to` that is online, on behalf of `round`. If too many requests are under way, it
-/// waits for a slot first, interrupts on, but stays where it is.
+/// Issues and dispatches `call` from `cpu` to every CPU of `to` that is online, on behalf of `round`. If too many
+/// requests are under way, it waits for a slot first, interrupts on, but stays where it is.
 ///
 /// # Panics
 ///
@@ -394,8 +398,8 @@ pub(crate) fn everyone_and<'w, M: Machine>(
     }
 }
 
-/// Interrupts `to`, on behalf of `mm`, for the walkers of any of `sharers`. Proves nothing about a whole mm; each CPU of
-/// `to` has ended the walk it was in.
+/// Interrupts `to`, on behalf of `mm`, for the walkers of any of `sharers`. Proves nothing about a whole mm; each CPU
+/// of `to` has ended the walk it was in.
 pub(crate) fn interrupt_some<M: Machine>(cpu: &mut Cpu<'_, M>, mm: MmId, sharers: MmSet, to: CpuSet) {
     issue(cpu, Call::Debt { mm, sharers }, to, ()).wait(cpu);
 }

@@ -119,8 +119,8 @@ impl<M: Machine> Drop for World<M> {
     }
 }
 
-/// A task on the CPU that it runs on, interrupts on. Sending interrupts, switching and sleeping need it mutably, and so does
-/// going to another CPU: while it is borrowed, the task stays where it is.
+/// A task on the CPU that it runs on, interrupts on. Sending interrupts, switching and sleeping need it mutably, and so
+/// does going to another CPU: while it is borrowed, the task stays where it is.
 pub struct Cpu<'w, M: Machine> {
     world: &'w World<M>,
     id: CpuId,
@@ -154,8 +154,9 @@ impl<'w, M: Machine> Cpu<'w, M> {
         self.world.machine.note(self.id, mm, event, n);
     }
 
-    /// The task may be preempted here, and go on on another CPU. Until it is back, it walks nothing and waits for no grace
-    /// period: being idle is said of a CPU here, and does not go with the task (in Linux a switch of tasks is a quiescent state).
+    /// The task may be preempted here, and go on on another CPU. Until it is back, it walks nothing and waits for no
+    /// grace period: being idle is said of a CPU here, and does not go with the task (in Linux a switch of tasks is a
+    /// quiescent state).
     pub fn may_migrate(&mut self) {
         if self.preempt_count == 0 {
             let here = self.id;

@@ -24,7 +24,8 @@ const RUNNING: u64 = 0;
 const PREEMPTED: u64 = 1;
 const PREEMPTED_FLUSH: u64 = 2;
 
-/// Flushes `range` of `mm` by interrupts, and leaves preempted vCPUs to the hypervisor. As [`ipi::flush`], if there are none.
+/// Flushes `range` of `mm` by interrupts, and leaves preempted vCPUs to the hypervisor. As [`ipi::flush`], if there are
+/// none.
 pub(crate) fn flush<M: Machine>(
     cpu: &mut Cpu<'_, M>,
     mm: &Mm,

@@ -104,8 +104,9 @@ methods! {
     None => none,
 }
 
-/// Proves nothing about walkers, unless the mm is in transition and some CPU still runs it under its old ASID: then it is
-/// flushed by interrupts too, as any flush of that kind (Linux: `finish_asid_transition()` hands `flush_tlb_info` on).
+/// Proves nothing about walkers, unless the mm is in transition and some CPU still runs it under its old ASID: then it
+/// is flushed by interrupts too, as any flush of that kind (Linux: `finish_asid_transition()` hands `flush_tlb_info`
+/// on).
 fn by_invlpgb<M: Machine>(
     cpu: &mut Cpu<'_, M>,
     mm: &Mm,

@@ -43,8 +43,8 @@ impl<M: Machine> Cpu<'_, M> {
         })
     }
 
-    /// `mm` has come to its end, and begins anew: its cpumask is empty, no TLB's translations are taken for its own, and its
-    /// global ASID, if any, is given up. No CPU has it loaded.
+    /// `mm` has come to its end, and begins anew: its cpumask is empty, no TLB's translations are taken for its own,
+    /// and its global ASID, if any, is given up. No CPU has it loaded.
     pub fn renew(&self, mm: &Mm) {
         // Relaxed: the next CPU that loads the mm has been told so by the caller.
         mm.cpumask.drain(Ordering::Relaxed, |_| ());

@@ -122,7 +122,8 @@ impl MmAsid {
         );
     }
 
-    /// The mm has come to its end, and no CPU has it loaded: it has the local ASID again. The global one, if it had any.
+    /// The mm has come to its end, and no CPU has it loaded: it has the local ASID again. The global one, if it had
+    /// any.
     pub(crate) fn reset(&self) -> Option<Asid> {
         let asid = self.now();
         asid.is_global().then(|| {

@@ -1,4 +1,5 @@
-//! Address spaces, as data: the root of their page tables, their cpumask, flush count, ASID and pending synchronisation.
+//! Address spaces, as data: the root of their page tables, their cpumask, flush count, ASID and pending
+//! synchronisation.
 
 pub(crate) mod asid;
 pub mod page_table;

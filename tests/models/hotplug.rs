@@ -1,9 +1,10 @@
-//! Property: CPUs go offline and come back while rounds and flushes are under way. No sender calls one there, or waits for one
-//! that never answers; no walk is missed; and a CPU that is back uses no translation that was flushed meanwhile.
+//! Property: CPUs go offline and come back while rounds and flushes are under way. No sender calls one there, or waits
+//! for one that never answers; no walk is missed; and a CPU that is back uses no translation that was flushed
+//! meanwhile.
 //!
-//! A call of a CPU that is offline is a fault of the model's machine. A sender that waits for ever is one under the explorer of
-//! x86; loom gives such an execution up. A sender takes interrupts first, if there are any: under loom it would take none before
-//! it sends, and no CPU would be offline by then.
+//! A call of a CPU that is offline is a fault of the model's machine. A sender that waits for ever is one under the
+//! explorer of x86; loom gives such an execution up. A sender takes interrupts first, if there are any: under loom it
+//! would take none before it sends, and no CPU would be offline by then.
 
 use gupsync::atomic::Ordering;
 use gupsync::config::FlushConfig;
@@ -178,7 +179,8 @@ fn two_that_go() {
     explore(ONE_MM, &[(running, go), (running, go)]);
 }
 
-/// The sender is on its way to the CPU that goes, or from it, or waits elsewhere for what is written in that CPU's slot.
+/// The sender is on its way to the CPU that goes, or from it, or waits elsewhere for what is written in that CPU's
+/// slot.
 #[test]
 fn a_sender_that_moves_and_a_walker_that_goes() {
     fn yield_walk_and_go(stage: &Stage, cpu: &mut Cpu<'_, Model>) {

@@ -99,7 +99,8 @@ fn flush_unmap_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     unmap_and_reuse(stage, cpu);
 }
 
-/// Mm 1, which no CPU has loaded, comes to its end; its page is used for something else, and a CPU loads the next of its number.
+/// Mm 1, which no CPU has loaded, comes to its end; its page is used for something else, and a CPU loads the next of
+/// its number.
 fn renew_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     unmap(stage);
     cpu.renew(stage.mm(1));

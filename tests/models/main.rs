@@ -4,8 +4,8 @@
 //! interleavings and all that the C++20 memory model allows. The library is compiled as it is; only its atomics are
 //! loom's ([`gupsync::atomic`]).
 //!
-//! The oracle is an `UnsafeCell` on each frame: a walker reads the cell of the table it stands in, the mutator
-//! that reuses a table writes it. Loom reports any pair of accesses that nothing orders. An atomic flag would not do: it
+//! The oracle is an `UnsafeCell` on each frame: a walker reads the cell of the table it stands in, the mutator that
+//! reuses a table writes it. Loom reports any pair of accesses that nothing orders. An atomic flag would not do: it
 //! would order them itself and hide what is missing.
 
 #![cfg(any(loom, tso))]

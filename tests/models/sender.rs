@@ -1,8 +1,9 @@
-//! Property: a sender may take its snapshot on one CPU, look and send on another, and wait on a third, while other tasks walk
-//! on the CPUs that it has left; several rounds may be in flight from one CPU; and an idle CPU may answer by itself.
+//! Property: a sender may take its snapshot on one CPU, look and send on another, and wait on a third, while other
+//! tasks walk on the CPUs that it has left; several rounds may be in flight from one CPU; and an idle CPU may answer by
+//! itself.
 //!
-//! The task of the first CPU is the sender. It changes places with the others where these yield, if it may be preempted then:
-//! there are executions in which it does, and some in which it stays.
+//! The task of the first CPU is the sender. It changes places with the others where these yield, if it may be preempted
+//! then: there are executions in which it does, and some in which it stays.
 
 use gupsync::config::FreedTables;
 use gupsync::flush;
@@ -98,8 +99,8 @@ fn a_flush_that_moves() {
     explore_moving(ONE_PAGE, &[(using_it, unmap_and_reuse), (using_it, access_yield_and_access)]);
 }
 
-/// In an ASID transition the flush is by INVLPGB and by interrupts, and stays on one CPU. That TLBSYNC would not wait for
-/// another CPU's INVLPGBs, histories show.
+/// In an ASID transition the flush is by INVLPGB and by interrupts, and stays on one CPU. That TLBSYNC would not wait
+/// for another CPU's INVLPGBs, histories show.
 #[test]
 fn a_flush_in_transition_that_may_not_move() {
     /// Beforehand: runs the mm under its local ASID; a global one was given since.

@@ -165,8 +165,8 @@ pub fn on_nmi(me: CpuId, besides: impl FnOnce(CpuId)) {
     own.in_nmi.store(0, Ordering::Relaxed);
 }
 
-/// In a wait of this CPU, interrupts off: in its NMI handler it reads the queues here, since the hardware would invalidate there
-/// too, and no NMI comes.
+/// In a wait of this CPU, interrupts off: in its NMI handler it reads the queues here, since the hardware would
+/// invalidate there too, and no NMI comes.
 pub fn while_waiting(me: CpuId) {
     // Relaxed: written on this CPU alone.
     if cpus()[me.0].in_nmi.load(Ordering::Relaxed) != 0 {

@@ -83,8 +83,8 @@ impl Machine for Hw {
         there
     }
 
-    /// What differs from a CPU that is off: it stays in its code, takes NMIs, by which INVLPGB is emulated, and keeps interrupts that
-    /// come late, or wake it, until it is back.
+    /// What differs from a CPU that is off: it stays in its code, takes NMIs, by which INVLPGB is emulated, and keeps
+    /// interrupts that come late, or wake it, until it is back.
     fn unplug(&self, cpu: CpuId) {
         assert_eq!(tlb::root(), paging::root(), "{cpu} goes offline with an mm's tables loaded");
         interrupts::disable();
@@ -113,8 +113,8 @@ impl Machine for Hw {
         self.note(cpu, mm, event, 1);
     }
 
-    /// The hardware drops what it holds of `asid` in any case, as it may: local ASIDs are kept by [`Kept`]. (It must, for the
-    /// first load of each in a row: it may hold translations of the row before.)
+    /// The hardware drops what it holds of `asid` in any case, as it may: local ASIDs are kept by [`Kept`]. (It must,
+    /// for the first load of each in a row: it may hold translations of the row before.)
     fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid, cached: Cached) {
         emulate::set_pcid(cpu, asid.word());
         tlb::load(root, asid);

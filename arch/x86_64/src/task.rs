@@ -2,16 +2,17 @@
 //!
 //! # Guarantee
 //!
-//! A task that [`preempt`] moves goes on on the next CPU of its route, once what runs there sleeps ([`park`]), and sees all that
-//! it has done before. No two CPUs run on one stack: the CPU that it leaves hands it on when it is on a stack of its own. There
-//! it sleeps, takes interrupts, and takes in whatever task comes.
+//! A task that [`preempt`] moves goes on on the next CPU of its route, once what runs there sleeps ([`park`]), and sees
+//! all that it has done before. No two CPUs run on one stack: the CPU that it leaves hands it on when it is on a stack
+//! of its own. There it sleeps, takes interrupts, and takes in whatever task comes.
 //!
 //! # Mechanism
 //!
-//! What runs on a CPU by itself, its *own flow*, stays there. While that sleeps, a task may come, run on its own stack, and
-//! leave again; the own flow goes on where it was. A task is itself the own flow of the CPU on which it began. When it leaves
-//! that, the CPU needs another stack, which [`prepare`] has made. A task is known by the CPU on which it began, its *home*:
-//! any number of tasks may be about to go on on one CPU, and no CPU waits for another to take one in.
+//! What runs on a CPU by itself, its *own flow*, stays there. While that sleeps, a task may come, run on its own stack,
+//! and leave again; the own flow goes on where it was. A task is itself the own flow of the CPU on which it began. When
+//! it leaves that, the CPU needs another stack, which [`prepare`] has made. A task is known by the CPU on which it
+//! began, its *home*: any number of tasks may be about to go on on one CPU, and no CPU waits for another to take one
+//! in.
 
 use alloc::boxed::Box;
 use core::arch::naked_asm;
@@ -71,8 +72,8 @@ fn seats() -> &'static [Seat] {
     SEATS.get().expect("made before there is more than one CPU")
 }
 
-/// The task that begins on `cpu` may leave it: gives that a stack for what runs there meanwhile. Called by one CPU, before
-/// any task moves.
+/// The task that begins on `cpu` may leave it: gives that a stack for what runs there meanwhile. Called by one CPU,
+/// before any task moves.
 pub fn prepare(cpu: CpuId) {
     let own = seat(cpu);
     // Relaxed: told to the CPU with what it is to run.
@@ -82,8 +83,8 @@ pub fn prepare(cpu: CpuId) {
     }
 }
 
-/// Writes on the stack that ends at `top` what [`switch`] takes for a flow that is about to enter [`stand_in`]: six registers,
-/// the address, and no address that it returns to.
+/// Writes on the stack that ends at `top` what [`switch`] takes for a flow that is about to enter [`stand_in`]: six
+/// registers, the address, and no address that it returns to.
 fn begin_on(top: u64) -> u64 {
     let words: [u64; 8] = [0, 0, 0, 0, 0, 0, stand_in as *const () as u64, 0];
     let at = top - size_of_val(&words) as u64;
@@ -100,8 +101,8 @@ pub fn let_migrate(own: CpuId, route: Route) {
     }
 }
 
-/// The task that runs on `own`, this CPU, with interrupts on: goes to the next CPU of its route, if it has one. Returns on
-/// which it is.
+/// The task that runs on `own`, this CPU, with interrupts on: goes to the next CPU of its route, if it has one. Returns
+/// on which it is.
 ///
 /// # Panics
 ///
@@ -154,8 +155,8 @@ pub fn park(mut until: impl FnMut() -> bool) {
     }
 }
 
-/// Halts until `until` holds, looking after each maskable interrupt. An NMI ends a halt too, but means nothing to what is
-/// waited for: the CPU halts again without a look, as it would where the hardware carries out INVLPGB.
+/// Halts until `until` holds, looking after each maskable interrupt. An NMI ends a halt too, but means nothing to what
+/// is waited for: the CPU halts again without a look, as it would where the hardware carries out INVLPGB.
 fn halt_until(mut until: impl FnMut() -> bool) {
     loop {
         // Off while looking: an interrupt that comes after the look ends the halt.

@@ -63,8 +63,8 @@ struct Core {
     /// Its thread, once its act is over: parked until it is interrupted.
     idle: Mutex<Option<Thread>>,
     mmu: Mutex<Mmu>,
-    /// What the TLB has, by ASID, as memory: the CPU that makes an ASID clean on all CPUs writes it, the next CPU that uses
-    /// the ASID reads it.
+    /// What the TLB has, by ASID, as memory: the CPU that makes an ASID clean on all CPUs writes it, the next CPU that
+    /// uses the ASID reads it.
     entries: [Mutex<UnsafeCell<()>>; ASIDS as usize],
     /// For each other CPU: the places of the TLB that it wants to be empty here, a bit each.
     unwanted: Vec<AtomicU64>,
@@ -205,8 +205,9 @@ impl Machine for Model {
         result
     }
 
-    /// Looks, lets others get on, and looks once more. Loom explores every number of turns of a spin loop, and there is no end to
-    /// that; an execution in which the look is in vain is abandoned, for there is another in which it comes later.
+    /// Looks, lets others get on, and looks once more. Loom explores every number of turns of a spin loop, and there is
+    /// no end to that; an execution in which the look is in vain is abandoned, for there is another in which it comes
+    /// later.
     fn wait(&self, cpu: CpuId, mut until: impl FnMut() -> bool) {
         self.window(cpu);
         if until() {
@@ -328,9 +329,9 @@ pub fn explore_moving<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'st
     explore_all(setting, parts, true);
 }
 
-/// Explores all of `parts` at once, each on its CPU, with at most three preemptions, two if there are
-/// four CPUs; one more where deep bounds are asked for, one fewer where small ones are. In the hunt for a mistake smaller bounds
-/// come first.
+/// Explores all of `parts` at once, each on its CPU, with at most three preemptions, two if there are four CPUs; one
+/// more where deep bounds are asked for, one fewer where small ones are. In the hunt for a mistake smaller bounds come
+/// first.
 pub fn explore<T: Send + Sync + 'static>(setting: Setting<T>, parts: &'static [Part<T>]) {
     explore_all(setting, parts, false);
 }

@@ -26,8 +26,8 @@ pub const VA: VirtAddr = VirtAddr(0);
 
 const FRAMES: usize = 12;
 
-/// Where a model's tasks may change places ([`explore_moving`]): the task of the first CPU is one that moves, and goes, where it
-/// may be preempted, to the CPU of another that yields there; each other task yields.
+/// Where a model's tasks may change places ([`explore_moving`]): the task of the first CPU is one that moves, and goes,
+/// where it may be preempted, to the CPU of another that yields there; each other task yields.
 struct Places {
     /// How many tasks there are; none moves if there is nothing.
     tasks: Option<usize>,

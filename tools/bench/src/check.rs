@@ -2,8 +2,8 @@
 //!
 //! # Guarantee
 //!
-//! Every number that a spec can hold is within [`BOUNDS`] before it is used: no sum of them overflows, and none means more
-//! than the hardware has. Host and kernel refuse the same, by this one check.
+//! Every number that a spec can hold is within [`BOUNDS`] before it is used: no sum of them overflows, and none means
+//! more than the hardware has. Host and kernel refuse the same, by this one check.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -182,8 +182,8 @@ impl Spec {
         Ok(())
     }
 
-    /// A mutator's task that moves needs a CPU that is as its own: one that runs the mm and sleeps, or, from outside, one that
-    /// runs nothing.
+    /// A mutator's task that moves needs a CPU that is as its own: one that runs the mm and sleeps, or, from outside,
+    /// one that runs nothing.
     fn check_sender(&self, cpus: usize) -> Result<(), Refusal> {
         if self.sender == Sender::Pinned {
             return Ok(());

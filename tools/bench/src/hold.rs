@@ -2,10 +2,11 @@
 //!
 //! # Guarantee
 //!
-//! When [`Hold::await_one`] returns, a walker is inside its walk, at the table, and stays there until another CPU waits for
-//! it (a request is in its inbox, or a grace period is due), until it is released, or until the operation is over. So the
-//! unlink that follows at once happens while it is inside, whatever the timing. A walker that was called before is to
-//! come back and be held again, until it [is released](Hold::is_released): from then on it may be sent on an errand.
+//! When [`Hold::await_one`] returns, a walker is inside its walk, at the table, and stays there until another CPU waits
+//! for it (a request is in its inbox, or a grace period is due), until it is released, or until the operation is over.
+//! So the unlink that follows at once happens while it is inside, whatever the timing. A walker that was called before
+//! is to come back and be held again, until it [is released](Hold::is_released): from then on it may be sent on an
+//! errand.
 //!
 //! A held walker that another CPU waits for does not go on at once: an unlinker that does not await its ack has time to
 //! reuse the table, and is caught.
@@ -97,8 +98,8 @@ impl Hold {
         self.inside.load(Ordering::Acquire) != 0
     }
 
-    /// Mutator: held walkers may go on by themselves in `turn`, as a vCPU does that its hypervisor resumes. Comes back when
-    /// they have.
+    /// Mutator: held walkers may go on by themselves in `turn`, as a vCPU does that its hypervisor resumes. Comes back
+    /// when they have.
     pub fn release<M: Spin>(&self, cpu: &mut Cpu<'_, M>, turn: u64) {
         // Release: pairs with the Acquire in `is_released`.
         self.released.store(turn, Ordering::Release);
@@ -111,8 +112,8 @@ impl Hold {
         self.released.load(Ordering::Acquire) >= turn
     }
 
-    /// Mutator: the walkers that are inside go on in `turn`, and pin their pages. Comes back when each has, or has ended
-    /// its walk.
+    /// Mutator: the walkers that are inside go on in `turn`, and pin their pages. Comes back when each has, or has
+    /// ended its walk.
     pub fn let_pin<M: Spin>(&self, cpu: &mut Cpu<'_, M>, turn: u64) {
         // Relaxed: published by `released`.
         self.pinning.store(turn, Ordering::Relaxed);
@@ -139,10 +140,10 @@ impl Hold {
         self.inside.fetch_sub(1, Ordering::Release);
     }
 
-    /// Walker, inside a table of its walk, or kept from one: stays there, interrupts off. Is caught if the table was taken out
-    /// meanwhile, and was another CPU's alone, though it is back. `is_over` says whether the operation of `turn` is over. With
-    /// `preempted`, its vCPU is taken away meanwhile. Says whether it is to go on to pin its page: then it is inside until it
-    /// [leaves](Hold::leave).
+    /// Walker, inside a table of its walk, or kept from one: stays there, interrupts off. Is caught if the table was
+    /// taken out meanwhile, and was another CPU's alone, though it is back. `is_over` says whether the operation of
+    /// `turn` is over. With `preempted`, its vCPU is taken away meanwhile. Says whether it is to go on to pin its page:
+    /// then it is inside until it [leaves](Hold::leave).
     ///
     /// Not inlined into the walk: a walker that is not held executes none of it.
     #[inline(never)]

@@ -2,8 +2,9 @@
 //!
 //! # Guarantee
 //!
-//! When [`Hotplug::await_offline`] returns, the workers that were named are offline, and each stays so until the operation is
-//! over, unless it races with it. A worker is back, with its mm loaded, before it is through with its turn.
+//! When [`Hotplug::await_offline`] returns, the workers that were named are offline, and each stays so until the
+//! operation is over, unless it races with it. A worker is back, with its mm loaded, before it is through with its
+//! turn.
 
 use gupsync::atomic::{AtomicU64, Ordering};
 use gupsync::cpumask::CpuMask;
@@ -45,7 +46,8 @@ impl Hotplug {
         self.named.contains(worker, Ordering::Relaxed)
     }
 
-    /// Worker: goes offline, and comes back when `may_come` says so, or when it is called, as it must not be: says whether it was.
+    /// Worker: goes offline, and comes back when `may_come` says so, or when it is called, as it must not be: says
+    /// whether it was.
     pub(crate) fn go<M: Spin>(&self, cpu: &mut Cpu<'_, M>, mut may_come: impl FnMut() -> bool) -> bool {
         let (world, id) = (cpu.world(), cpu.id());
         let offline = hotplug::go_offline(cpu);

@@ -5,8 +5,8 @@ use crate::phases::Phase;
 use crate::run::Run;
 use gupsync::types::CpuId;
 
-/// Looks at the clock as often as it can. What interrupts it is counted by its handlers, by cause; how long it was
-/// away shows in the clock. Each time it reads through the kernel mapping that may change. It walks nothing, and counts as
+/// Looks at the clock as often as it can. What interrupts it is counted by its handlers, by cause; how long it was away
+/// shows in the clock. Each time it reads through the kernel mapping that may change. It walks nothing, and counts as
 /// idle throughout; of `team`, if it is of one, it has the mm loaded, as a thread in user mode has.
 pub(crate) fn be_isolated<M: Bench>(run: &Run<M>, cpu: CpuId, team: Option<usize>) {
     let mut cpu = run.world.enter(cpu);

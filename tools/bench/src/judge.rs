@@ -2,10 +2,10 @@
 //!
 //! # Guarantee
 //!
-//! A row passes only if it came to its end, its identities hold, and its zero violations mean something: every worker walked
-//! to a page before every operation, every CPU did the work of its role, and a walker was held inside its walk in a tenth of
-//! the operations. A safe policy that
-//! was caught fails; so does an unsafe one that was not caught where only luck could hide it.
+//! A row passes only if it came to its end, its identities hold, and its zero violations mean something: every worker
+//! walked to a page before every operation, every CPU did the work of its role, and a walker was held inside its walk
+//! in a tenth of the operations. A safe policy that was caught fails; so does an unsafe one that was not caught where
+//! only luck could hide it.
 
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -1,17 +1,19 @@
-//! The translations that a CPU used and that its TLB may still hold: as in a TLB that forgets nothing but what it is told to.
+//! The translations that a CPU used and that its TLB may still hold: as in a TLB that forgets nothing but what it is
+//! told to.
 //!
 //! # Guarantee
 //!
-//! [`Kept::of`] knows of each page that a CPU has touched under a local ASID what was read, unless the CPU has been told to
-//! forget it since: by a flush of its range, by a load that drops that ASID, or by a flush of everything. (Or so much was
-//! touched that there is no room.) What it knows under the loaded ASID may be used, so it must not be older than a flush that
-//! is over.
+//! [`Kept::of`] knows of each page that a CPU has touched under a local ASID what was read, unless the CPU has been
+//! told to forget it since: by a flush of its range, by a load that drops that ASID, or by a flush of everything. (Or
+//! so much was touched that there is no room.) What it knows under the loaded ASID may be used, so it must not be older
+//! than a flush that is over.
 //!
 //! # Mechanism
 //!
-//! A few places for each CPU, which that CPU alone uses, interrupts off (but for forgetting all). Hardware may forget more: QEMU's TCG has no PCID, and
-//! drops all whenever a root is loaded, so a translation that was kept for too long is seen here alone. Under a global ASID
-//! nothing is remembered: INVLPGB reaches the TLBs of the machine, and not these.
+//! A few places for each CPU, which that CPU alone uses, interrupts off (but for forgetting all). Hardware may forget
+//! more: QEMU's TCG has no PCID, and drops all whenever a root is loaded, so a translation that was kept for too long
+//! is seen here alone. Under a global ASID nothing is remembered: INVLPGB reaches the TLBs of the machine, and not
+//! these.
 
 use alloc::boxed::Box;
 use crossbeam_utils::CachePadded;
@@ -90,8 +92,8 @@ impl Kept {
         }
     }
 
-    /// Of what is loaded, `range` is flushed. A page is told by the address that was touched; hardware drops a huge page
-    /// whichever address in it is named, and here the stride has to come to it.
+    /// Of what is loaded, `range` is flushed. A page is told by the address that was touched; hardware drops a huge
+    /// page whichever address in it is named, and here the stride has to come to it.
     pub fn flush(&self, cpu: CpuId, range: Range) {
         let is_meant = |place: &&Place| match range {
             Range::All => true,
@@ -113,7 +115,8 @@ impl Kept {
         self.cpus[cpu.0].has_started.store(1, Ordering::Relaxed);
     }
 
-    /// What this CPU has started is done. Not before: what a CPU reads until then it may still read by an old translation.
+    /// What this CPU has started is done. Not before: what a CPU reads until then it may still read by an old
+    /// translation.
     pub fn complete(&self, cpu: CpuId) {
         if self.cpus[cpu.0].has_started.swap(0, Ordering::Relaxed) != 0 {
             self.everywhere.fetch_add(1, Ordering::Relaxed);
@@ -137,8 +140,8 @@ impl Kept {
         Some(found)
     }
 
-    /// What `cpu` would read at `va` if its TLB had forgotten no more than it was told, interrupts off; `None` if it has to look
-    /// it up.
+    /// What `cpu` would read at `va` if its TLB had forgotten no more than it was told, interrupts off; `None` if it
+    /// has to look it up.
     pub fn of(&self, cpu: CpuId, va: VirtAddr) -> Option<u64> {
         let (own, now) = (&self.cpus[cpu.0], self.everywhere.load(Ordering::Relaxed));
         if own.everywhere.load(Ordering::Relaxed) != now {

@@ -1,7 +1,7 @@
 //! Where operations work: addresses, and which pages lie there.
 //!
-//! Of a range no more than [`PAGES`] pages are mapped: those at its ends, and around the most that are flushed one by one.
-//! A flush that leaves out the first page or the last, or the 33rd of 33, is seen by a worker that touches it.
+//! Of a range no more than [`PAGES`] pages are mapped: those at its ends, and around the most that are flushed one by
+//! one. A flush that leaves out the first page or the last, or the 33rd of 33, is seen by a worker that touches it.
 
 use crate::choice::Kind;
 use crate::spec::{MAX_PAGES, MAX_RANGES, MAX_TABLES, Spec};
@@ -24,9 +24,9 @@ pub(crate) const SIBLING: VirtAddr = VirtAddr(0x20_0000_0000);
 const PROTECT_BASE: u64 = 0x40_0000_0000;
 /// Where shared tables do.
 const SHARED_BASE: u64 = 0x100_0000_0000;
-/// How much further into its table the small pages lie that are protected in the next turn. QEMU's TLB is indexed by page
-/// number: were the first page of each turn one and the same index, something of the kernel's with that index could drop its
-/// translation in every turn, before the worker looks.
+/// How much further into its table the small pages lie that are protected in the next turn. QEMU's TLB is indexed by
+/// page number: were the first page of each turn one and the same index, something of the kernel's with that index
+/// could drop its translation in every turn, before the worker looks.
 const SHIFT: u64 = 3 * PAGE_SIZE;
 /// In the huge page that stands for all, the pages of shared tables; those that are protected come after them.
 const OWN_OF_SHARED: u64 = LIVE * MAX_RANGES * SHARED_PAGES;

@@ -1,9 +1,9 @@
 //! What is run and measured: roles, workloads, counters, verdicts. Every machine runs the same scenarios.
 //!
-//! A [`Spec`] says what to run; a [`Run`] is one policy at it, on a world of its own; [`Row`]s are what came out.
-//! What can be set is a line each in [`settings`], what is counted a line each in [`counts`]. [`cast`] gives every CPU its
-//! role; a team works on one mm, keeps step by turns, and holds walkers inside their walks ([`hold`]). What the bench needs
-//! of a machine beyond what the protocol does is [`machine::Bench`].
+//! A [`Spec`] says what to run; a [`Run`] is one policy at it, on a world of its own; [`Row`]s are what came out. What
+//! can be set is a line each in [`settings`], what is counted a line each in [`counts`]. [`cast`] gives every CPU its
+//! role; a team works on one mm, keeps step by turns, and holds walkers inside their walks ([`hold`]). What the bench
+//! needs of a machine beyond what the protocol does is [`machine::Bench`].
 
 #![no_std]
 #![forbid(unsafe_code)]

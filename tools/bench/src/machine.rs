@@ -19,8 +19,8 @@ pub trait Bench: Spin {
     /// Wakes all of `sleepers`, on behalf of `mm`, and counts it. A wake-up is not acknowledged.
     fn wake(&self, from: CpuId, sleepers: impl Iterator<Item = CpuId> + Clone, mm: MmId);
 
-    /// The task on this CPU goes on on the CPUs of `route` in turn, each time that it may be preempted from now on: once they
-    /// [park](Bench::park).
+    /// The task on this CPU goes on on the CPUs of `route` in turn, each time that it may be preempted from now on:
+    /// once they [park](Bench::park).
     fn let_migrate(&self, own: CpuId, route: [Option<CpuId>; 2]);
 
     /// Sends this CPU an NMI. Its handler calls [`Run::on_nmi`](crate::Run::on_nmi).
@@ -32,7 +32,8 @@ pub trait Bench: Spin {
     /// The translations that CPUs have touched, and that their TLBs may still hold for all that they were told.
     fn kept(&self) -> &Kept;
 
-    /// Where one page of the kernel's range is mapped that may be changed. [`Bench::touch`] reads there too, whatever is loaded.
+    /// Where one page of the kernel's range is mapped that may be changed. [`Bench::touch`] reads there too, whatever
+    /// is loaded.
     const KERNEL_WINDOW: VirtAddr;
 
     /// Maps another page there, which holds `value`. Flushes nothing.

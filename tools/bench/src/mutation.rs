@@ -182,8 +182,8 @@ impl<'r, M: Bench> Mutation<'r, M> {
         }
     }
 
-    /// Keeps what a collapse has left. After a pin there is no second attempt: the range is used as it was, and goes when its
-    /// time has come, like any other.
+    /// Keeps what a collapse has left. After a pin there is no second attempt: the range is used as it was, and goes
+    /// when its time has come, like any other.
     fn put_away(&mut self, va: VirtAddr, huge: Frame, outcome: Outcome) {
         match outcome {
             Outcome::Collapsed(table) => {
@@ -241,8 +241,8 @@ impl<'r, M: Bench> Mutation<'r, M> {
         stepped
     }
 
-    /// Where the task goes on, the next two times that it may be preempted: where all is as at home, so that the same CPUs are
-    /// interrupted. Once at least it goes somewhere, if it can.
+    /// Where the task goes on, the next two times that it may be preempted: where all is as at home, so that the same
+    /// CPUs are interrupted. Once at least it goes somewhere, if it can.
     fn draw_route(&mut self, home: CpuId) -> [Option<CpuId>; 2] {
         let is_free = |cpu: &CpuId| self.is_free(*cpu) && self.toucher != Some(*cpu);
         let there: Vec<_> = match self.cast.inside {

@@ -179,8 +179,8 @@ fn open<M: Bench>(mutation: &mut Mutation<'_, M>, cpu: &mut Cpu<'_, M>, kind: Ki
     mutation.team.open(cpu, turn, held, offline, racing, |cpu| kick_workers(mutation, cpu));
 }
 
-/// The worker that touches in this turn, if one is to: each by turns, but for those that are held. Workers that nap are all to
-/// be asleep.
+/// The worker that touches in this turn, if one is to: each by turns, but for those that are held. Workers that nap are
+/// all to be asleep.
 fn toucher_of<M: Bench>(mutation: &Mutation<'_, M>) -> Option<CpuId> {
     let (workers, spec) = (mutation.cast.workers.clone(), &mutation.run.spec);
     let is_wanted = spec.touch.is_on() || spec.remap.is_on();
@@ -190,8 +190,8 @@ fn toucher_of<M: Bench>(mutation: &Mutation<'_, M>) -> Option<CpuId> {
     (0..workers.len()).map(|index| nth_worker(mutation, index)).find(|worker| !mutation.held.contains(worker))
 }
 
-/// The workers that go offline in this turn: each by turns, but for those that are needed. None goes before counting begins: the
-/// mm comes to rest with all of them.
+/// The workers that go offline in this turn: each by turns, but for those that are needed. None goes before counting
+/// begins: the mm comes to rest with all of them.
 fn name_offline<M: Bench>(mutation: &Mutation<'_, M>) -> Vec<CpuId> {
     let (run, toucher) = (mutation.run, toucher_of(mutation));
     if run.spec.hotplug == 0 || !run.phases.is_open(Phase::Count) {

@@ -156,7 +156,8 @@ impl Ranges {
         (0..PAGES).map(|_| machine.alloc(FrameSize::Small).ok_or(NoMemory)).collect()
     }
 
-    /// Maps a table that covers `va`, and in it the small pages at those places of a range at `va`, each holding its own address.
+    /// Maps a table that covers `va`, and in it the small pages at those places of a range at `va`, each holding its
+    /// own address.
     pub(crate) fn map_small<M: Bench>(
         &mut self,
         machine: &M,
@@ -320,8 +321,8 @@ fn take_away<M: Bench>(cpu: &Cpu<'_, M>, mm: &Mm, place: Place) -> Vec<Trash> {
     }
 }
 
-/// Looks, as the next page fault of `mm` would, whether a table that it has a share in is still what it shares. If not, it
-/// has been reused.
+/// Looks, as the next page fault of `mm` would, whether a table that it has a share in is still what it shares. If not,
+/// it has been reused.
 pub(crate) fn is_still_shared<M: Bench>(cpu: &Cpu<'_, M>, mm: MmId, table: &SharedTable) -> bool {
     // Relaxed: written by this mutator.
     let entry = Entry(cpu.world().machine.words(table.frame)[0].load(Ordering::Relaxed));

@@ -2,9 +2,10 @@
 //!
 //! # Guarantee
 //!
-//! A row that asked for pins, for held walkers, for preempted vCPUs, for deferred tables or for visits to another mm has gone
-//! through what handles them. Pins are found exactly as often as they were asked for, unless walkers race: a walker may then be called with a
-//! page in its hands that it is about to give back, and a collapse finds that pinned, too.
+//! A row that asked for pins, for held walkers, for preempted vCPUs, for deferred tables or for visits to another mm
+//! has gone through what handles them. Pins are found exactly as often as they were asked for, unless walkers race: a
+//! walker may then be called with a page in its hands that it is about to give back, and a collapse finds that pinned,
+//! too.
 
 use alloc::string::String;
 

@@ -33,8 +33,8 @@ pub struct Run<M: Bench> {
     pub(crate) longest_gap: LongestGap,
     pub(crate) window: Window,
     pub(crate) samples: Samples,
-    /// By CPU: in how many counted turns a worker has walked to a page before the operation, and how often a flusher has
-    /// flushed.
+    /// By CPU: in how many counted turns a worker has walked to a page before the operation, and how often a flusher
+    /// has flushed.
     pub(crate) deeds: Vec<Figure>,
     pub(crate) policy: PolicyName,
     /// Tickets taken and covered before counting began, per mm.

@@ -1,5 +1,5 @@
-//! A team works on one mm: a mutator, and workers on every other CPU that runs the mm. They keep step by [`Turns`], some are
-//! held by [`Hold`], and one may be sent on an [`Errand`].
+//! A team works on one mm: a mutator, and workers on every other CPU that runs the mm. They keep step by [`Turns`],
+//! some are held by [`Hold`], and one may be sent on an [`Errand`].
 
 use gupsync::mm::Mm;
 use gupsync::types::CpuId;
@@ -50,8 +50,9 @@ impl Team {
     }
 
     /// Mutator: opens a turn, and comes back when each worker has done what it does before the operation, the walkers
-    /// `held` are inside their walks, and those that go `offline` are, unless they race. `kick` wakes the workers. The one that touches goes on meanwhile. So do the others if
-    /// they are `racing`; if not, they sleep, lazily where they nap, elsewhere where they go away.
+    /// `held` are inside their walks, and those that go `offline` are, unless they race. `kick` wakes the workers. The
+    /// one that touches goes on meanwhile. So do the others if they are `racing`; if not, they sleep, lazily where they
+    /// nap, elsewhere where they go away.
     pub(crate) fn open<M: Bench>(
         &self,
         cpu: &mut Cpu<'_, M>,
@@ -74,8 +75,8 @@ impl Team {
         }
     }
 
-    /// Worker: sleeps until there is an errand, or a turn after number `last`. With `through`, it is through with its turn once it
-    /// has nothing to do but sleep.
+    /// Worker: sleeps until there is an errand, or a turn after number `last`. With `through`, it is through with its
+    /// turn once it has nothing to do but sleep.
     pub(crate) fn next<M: Bench>(
         &self,
         cpu: &mut Cpu<'_, M>,

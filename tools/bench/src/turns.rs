@@ -2,8 +2,9 @@
 //!
 //! # Guarantee
 //!
-//! In every turn the mutator does one operation. Before it, each worker has completed a walk of the range, which comes to a
-//! page if the team's mm maps one there; or left the mm, or come back to it. Before the turn ends each is through with it.
+//! In every turn the mutator does one operation. Before it, each worker has completed a walk of the range, which comes
+//! to a page if the team's mm maps one there; or left the mm, or come back to it. Before the turn ends each is through
+//! with it.
 
 use gupsync::atomic::{AtomicU64, Ordering};
 use gupsync::machine::Machine;

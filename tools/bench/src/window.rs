@@ -2,8 +2,8 @@
 //!
 //! # Guarantee
 //!
-//! A CPU that looks after [`Window::remap`] has come back, and reads an older page than that one mapped, has kept a translation
-//! over a flush of the kernel's range: it is caught.
+//! A CPU that looks after [`Window::remap`] has come back, and reads an older page than that one mapped, has kept a
+//! translation over a flush of the kernel's range: it is caught.
 
 use crate::machine::Bench;
 use gupsync::atomic::{AtomicU64, Figure, Ordering};

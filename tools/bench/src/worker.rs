@@ -106,8 +106,8 @@ impl<M: Bench> Worker<'_, M> {
         cpu.switch_mm(None);
     }
 
-    /// Uses its translations while the operation is done. Interrupts are off until another CPU waits for this one, and it
-    /// looks once more then: whatever the other waits for has not happened yet.
+    /// Uses its translations while the operation is done. Interrupts are off until another CPU waits for this one, and
+    /// it looks once more then: whatever the other waits for has not happened yet.
     fn touch_meanwhile(&self, cpu: &mut Cpu<'_, M>, turn: Turn) {
         let (team, mut is_ready) = (self.team, false);
         let is_over =

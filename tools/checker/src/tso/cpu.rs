@@ -242,8 +242,8 @@ pub fn own_task() -> usize {
     running().expect("a CPU asks")
 }
 
-/// The task that runs and the one on CPU `to` change places, if there is no handler on top of that: a context switch on both
-/// CPUs. What was stored there has reached memory, and interrupts that were sent to a CPU are taken there.
+/// The task that runs and the one on CPU `to` change places, if there is no handler on top of that: a context switch on
+/// both CPUs. What was stored there has reached memory, and interrupts that were sent to a CPU are taken there.
 pub fn exchange(to: usize) -> bool {
     let task = own_task();
     with(|e| {

@@ -63,8 +63,8 @@ pub(super) struct Context {
     pub(super) level: Level,
     /// What it has read.
     pub(super) history: Hash,
-    /// What it had stopped before when a handler came on top of it: two stops in a row, with nothing read in between, are told
-    /// apart by that alone.
+    /// What it had stopped before when a handler came on top of it: two stops in a row, with nothing read in between,
+    /// are told apart by that alone.
     pub(super) interrupted: Option<Want>,
 }
 
@@ -208,8 +208,9 @@ impl Execution {
         bits
     }
 
-    /// Whether it matters to another CPU that a store of `cpu` to `word` reaches memory now: because it is about to use that
-    /// word, or has a store to it in its own buffer. If not, whatever comes next could come first: no CPU can tell.
+    /// Whether it matters to another CPU that a store of `cpu` to `word` reaches memory now: because it is about to use
+    /// that word, or has a store to it in its own buffer. If not, whatever comes next could come first: no CPU can
+    /// tell.
     fn is_watched(&self, cpu: usize, word: usize) -> bool {
         self.cpus.iter().enumerate().any(|(other, state)| {
             other != cpu && (state.word == Some(word) || state.buffer.iter().any(|store| store.word == word))

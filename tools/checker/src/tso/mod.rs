@@ -2,31 +2,32 @@
 //!
 //! # Guarantee
 //!
-//! [`explore`] looks at every execution that its CPUs can have on x86: every interleaving, every moment at which a store
-//! may leave its store buffer, every instruction boundary at which an interrupt may be taken that is on and was sent, and
-//! an NMI whether interrupts are on or not. If one of them is [`broken`], a shortest one is printed.
+//! [`explore`] looks at every execution that its CPUs can have on x86: every interleaving, every moment at which a
+//! store may leave its store buffer, every instruction boundary at which an interrupt may be taken that is on and was
+//! sent, and an NMI whether interrupts are on or not. If one of them is [`broken`], a shortest one is printed.
 //!
 //! # Mechanism
 //!
 //! A CPU is a coroutine. It stops before every operation on a word that it shares with another CPU, or with its own
 //! interrupt handler; the explorer decides what happens next: that operation, the oldest store of some buffer reaching
 //! memory, an interrupt. What x86 orders anyway is ordered: a load does not pass a load, nor a store a store. A locked
-//! instruction, a full fence and the sending of an interrupt empty the store buffer first. Entering a handler, and a locked
-//! instruction on a word of the CPU's own, do so on hardware and do not here: the weaker machine.
+//! instruction, a full fence and the sending of an interrupt empty the store buffer first. Entering a handler, and a
+//! locked instruction on a word of the CPU's own, do so on hardware and do not here: the weaker machine.
 //!
-//! The search goes breadth first over *states*: the memory, the store buffers, the interrupts under way, and of each CPU
-//! what it has read so far, on which all that it will do depends. States are known by 128 bits of hash. To go on
+//! The search goes breadth first over *states*: the memory, the store buffers, the interrupts under way, and of each
+//! CPU what it has read so far, on which all that it will do depends. States are known by 128 bits of hash. To go on
 //! from a state is to repeat the decisions that led to it.
 //!
-//! A store leaves its buffer where that can make a difference: when another CPU is about to use the word, or has a store to
-//! it in its own buffer. Anything else that happens meanwhile could as well happen before, and is looked at there.
+//! A store leaves its buffer where that can make a difference: when another CPU is about to use the word, or has a
+//! store to it in its own buffer. Anything else that happens meanwhile could as well happen before, and is looked at
+//! there.
 //!
-//! Which words are shared is not told but found: every word begins as private to the CPU that uses it; when another CPU,
-//! or a handler, is seen to use it, and one of them writes, the search begins anew with that word shared. When it ends
-//! without such a find, no execution has one.
+//! Which words are shared is not told but found: every word begins as private to the CPU that uses it; when another
+//! CPU, or a handler, is seen to use it, and one of them writes, the search begins anew with that word shared. When it
+//! ends without such a find, no execution has one.
 //!
-//! A coroutine is a task, which stays on its CPU but where it changes places with another ([`exchange`]): the store buffer is
-//! empty then, and interrupts stay with the CPU.
+//! A coroutine is a task, which stays on its CPU but where it changes places with another ([`exchange`]): the store
+//! buffer is empty then, and interrupts stay with the CPU.
 //!
 //! Three things are asked of the code: no word is made while it runs; a handler leaves nothing behind but in words; and
 //! what is waited for ([`wait`]) looks at words, and leaves nothing behind when it looks in vain.

@@ -57,8 +57,8 @@ impl Hasher for AsItIs {
 /// How many states are looked at, at most, and for how long.
 pub type Bounds = (usize, Option<Duration>);
 
-/// Looks at every execution of the CPUs that `make` gives roles to, within `bounds`. The handler that it gives as well is run
-/// on the CPU that takes an interrupt.
+/// Looks at every execution of the CPUs that `make` gives roles to, within `bounds`. The handler that it gives as well
+/// is run on the CPU that takes an interrupt.
 pub fn explore(bounds: Bounds, make: impl FnOnce() -> (Vec<Role>, Rc<dyn Fn(usize, Interrupt)>)) -> Outcome {
     execution::open();
     let (roles, handler) = make();
