@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         trial("mixed::an_asid_is_considered_after_one_flush_of_so_many", considered),
         trial("mixed::every_role_beyond_cpu_63", high_numbers),
         trial("mixed::grace_periods_pass_while_workers_look", looking),
+        trial("mixed::mutators_that_no_worker_keeps_wait_for_their_memory", alone),
     ]
 }
 
@@ -202,5 +203,13 @@ fn looking() -> Result<()> {
     let rows = judged(&machine(16), &[spec(words)])?;
     let total = rows.last().context("a row for all")?;
     ensure!(total.counts.ops == Some(5 * 40) && total.counts.remaps_read > Some(0), "{total:#?}");
+    Ok(())
+}
+
+/// In 62 collapses each, five mutators take more memory than there is, unless it comes back in between.
+fn alone() -> Result<()> {
+    let rows =
+        judged(&machine(16), &[spec("workload=mixed threshold=1 operations=collapse ops=62 policy=pending")])?;
+    ensure!(rows.len() == MMS.len());
     Ok(())
 }

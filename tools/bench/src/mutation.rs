@@ -96,6 +96,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
     /// Maps what the operation of this turn works on.
     pub(crate) fn prepare<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, kind: Kind) -> Result<(), NoMemory> {
         let (mm, machine, turn) = (self.mm(), &self.run.world.machine, self.turn);
+        self.ranges.await_grace(cpu);
         self.ranges.make_room::<P, M>(cpu, mm, turn);
         let layout = self.run.spec.layout();
         let va = layout.address(kind, turn);

@@ -39,6 +39,9 @@ pub(crate) enum Place {
     Shared(Vec<(MmId, SharedTables)>),
 }
 
+/// What so many turns at the most have left may wait for grace periods when the next begins.
+const AHEAD: usize = 16;
+
 /// What waits for a grace period.
 enum Trash {
     Table(Frame),
@@ -77,6 +80,15 @@ impl Ranges {
     /// What the range of `turn` holds from now on.
     pub(crate) fn record(&mut self, turn: u64, place: Place) {
         self.live[(turn % LIVE) as usize].push(place);
+    }
+
+    /// Waits if too much waits for grace periods. On one thread of TCG, a mutator that no worker keeps is not stopped for many
+    /// turns, and meanwhile no other CPU is idle that was not: the memory would go.
+    pub(crate) fn await_grace<M: Bench>(&self, cpu: &mut Cpu<'_, M>) {
+        let (world, me) = (cpu.world(), cpu.id());
+        if let Some((oldest, _)) = self.trash.first().filter(|_| self.trash.len() > AHEAD) {
+            cpu.rest(|| world.has_elapsed(me, oldest));
+        }
     }
 
     /// Makes room for turn `turn`: takes the range away that had its place, and what may be reused out of the trash.
