@@ -38,7 +38,7 @@ use crate::event::Event;
 use crate::machine::Machine;
 use crate::smp_call::Call;
 use crate::sync_round;
-use crate::types::{CpuId, MmId};
+use crate::types::MmId;
 use crate::world::Cpu;
 
 /// A CPU that is offline. Its [`Cpu`], which `C` leads to, is out of reach: it walks, sends and loads nothing.
@@ -60,8 +60,7 @@ fn leave_the_mask<M: Machine>(cpu: &mut Cpu<'_, M>) {
     let online = &world.online;
     cpu.wait(|| online.try_lock());
     online.remove(me);
-    let mut others = cpu.sets().take();
-    (0..world.machine.cpus()).map(CpuId).filter(|other| *other != me).for_each(|other| others.insert(other));
+    let others = sync_round::every_other(cpu);
     sync_round::issue(cpu, Call::Stop, others, ()).wait(cpu);
     cpu.wait(|| online.are_sends_over());
     cpu.serve();

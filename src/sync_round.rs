@@ -378,6 +378,14 @@ fn everyone<M: Machine>(cpu: &mut Cpu<'_, M>, call: Call, mm: MmId) {
     everyone_and(cpu, call, mm, |_| ());
 }
 
+/// Every CPU of the machine but `cpu`.
+pub(crate) fn every_other<M: Machine>(cpu: &mut Cpu<'_, M>) -> CpuSet {
+    let (me, cpus) = (cpu.id(), cpu.world().machine.cpus());
+    let mut others = cpu.sets().take();
+    (0..cpus).map(CpuId).filter(|other| *other != me).for_each(|other| others.insert(other));
+    others
+}
+
 /// Calls every other CPU, and does `own` where it calls from, which no call goes to.
 pub(crate) fn everyone_and<'w, M: Machine>(
     cpu: &mut Cpu<'w, M>,
@@ -388,8 +396,7 @@ pub(crate) fn everyone_and<'w, M: Machine>(
     let world = cpu.world();
     let everyone = EveryMm(world.mms().iter().map(|mm| (mm, mm.pending.begin())).collect());
     cpu.may_migrate();
-    let mut to = cpu.sets().take();
-    (0..world.machine.cpus()).map(CpuId).filter(|other| *other != cpu.id()).for_each(|other| to.insert(other));
+    let to = every_other(cpu);
     let in_flight = issue(cpu, call, to, everyone);
     own(cpu);
     for (other, proof) in in_flight.wait(cpu) {
