@@ -114,11 +114,9 @@ impl Spec {
         self.check_preempted()?;
         self.check_unflushed()?;
         self.check_mthp()?;
-        let least = self.isolated_members + 3;
-        if self.is_piggyback() && self.mm_cpus < least {
-            let remedy =
-                format!("a piggyback needs a mutator, a walker and a sibling; use mm_cpus={least} or more");
-            return self.refuse("mm_cpus", remedy);
+        if self.is_piggyback() {
+            let why = "a piggyback needs a mutator, a walker and a sibling";
+            self.check_first_mm("mm_cpus", self.isolated_members + 3, why)?;
         }
         self.check_pins()?;
         self.check_hotplug()?;
@@ -149,21 +147,20 @@ impl Spec {
 
     /// The CPU of the mutator that has the mm loaded works, and some other walks.
     fn check_isolated_members(&self) -> Result<(), Refusal> {
-        let (key, size) = self.first_mm();
-        let least = self.isolated_members.saturating_add(1 + usize::from(self.mutator == Mutator::Inside));
-        if self.isolated_members > 0 && size < least {
-            let remedy = format!("some CPU that runs the mm is to walk it; use {key}={least} or more");
-            return self.refuse("isolated_members", remedy);
+        if self.isolated_members == 0 {
+            return Ok(());
         }
-        Ok(())
+        let least = self.isolated_members + 1 + usize::from(self.mutator == Mutator::Inside);
+        self.check_first_mm("isolated_members", least, "some CPU that runs the mm is to walk it")
     }
 
-    /// The setting that says how many CPUs run the first mm, and how many.
-    fn first_mm(&self) -> (&'static str, usize) {
-        match self.workload {
+    /// Refuses what `key` says, and says `why`, where the first mm runs on fewer CPUs than `least`.
+    fn check_first_mm(&self, key: &'static str, least: usize, why: &str) -> Result<(), Refusal> {
+        let (of_size, size) = match self.workload {
             Workload::Mixed => ("threshold", self.threshold),
             _ => ("mm_cpus", self.mm_cpus),
-        }
+        };
+        if size < least { self.refuse(key, format!("{why}; use {of_size}={least} or more")) } else { Ok(()) }
     }
 
     fn check_preempted(&self) -> Result<(), Refusal> {
@@ -174,12 +171,8 @@ impl Spec {
             let remedy = "means something with flush=hypercall only; add that or use preempted=0";
             return self.refuse("preempted", remedy.to_owned());
         }
-        let least = self.preempted.saturating_add(self.isolated_members + 1);
-        if self.mm_cpus < least {
-            let remedy = format!("one CPU that runs the mm is not preempted; use mm_cpus={least} or more");
-            return self.refuse("preempted", remedy);
-        }
-        Ok(())
+        let least = self.preempted + self.isolated_members + 1;
+        self.check_first_mm("preempted", least, "one CPU that runs the mm is not preempted")
     }
 
     /// A mutator's task that moves needs a CPU that is as its own: one that runs the mm and sleeps, or, from outside,
@@ -197,31 +190,22 @@ impl Spec {
             }
             return Ok(());
         }
-        let (key, size) = self.first_mm();
         let least = 2 + self.touchers() + self.hold + self.hotplug + self.isolated_members;
-        if size < least {
-            let remedy =
-                format!("its task goes to a CPU of the mm that is not held; use {key}={least} or more");
-            return self.refuse("sender", remedy);
-        }
-        Ok(())
+        self.check_first_mm("sender", least, "its task goes to a CPU of the mm that is not held")
     }
 
     /// A CPU that goes offline walks the mm, and is needed for nothing else.
     fn check_hotplug(&self) -> Result<(), Refusal> {
-        let (key, size) = self.first_mm();
+        if self.hotplug == 0 {
+            return Ok(());
+        }
         let needed = self.hold
             + self.touchers()
             + usize::from(self.pins.0.is_some())
             + usize::from(self.is_piggyback())
             + usize::from(self.mutator == Mutator::Inside);
         let least = self.hotplug + needed + self.isolated_members;
-        if self.hotplug > 0 && size < least {
-            let remedy =
-                format!("a CPU goes offline that walks the mm, and is not held; use {key}={least} or more");
-            return self.refuse("hotplug", remedy);
-        }
-        Ok(())
+        self.check_first_mm("hotplug", least, "a CPU goes offline that walks the mm, and is not held")
     }
 
     /// How many workers touch while an operation is done.
