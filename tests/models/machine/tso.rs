@@ -14,7 +14,7 @@ use gupsync::page::Page;
 use gupsync::types::{Asid, Cached, CpuId, Frame, FrameSize, Invlpgb, MmId, PAGE_SIZE, Range};
 use gupsync::world::World;
 use gupsync_bench::machine::Spin;
-use gupsync_checker::report::{UnderWay, deep, patience};
+use gupsync_checker::report::{UnderWay, deep, is_small, patience};
 use gupsync_checker::tso::{self, Interrupt, Role};
 
 use super::paging::Paging;
@@ -218,9 +218,12 @@ impl Machine for Model {
     }
 }
 
-/// So many states are looked at, unless deep bounds are asked for.
+/// So many states are looked at, if there are so many: more are no result.
 const QUICK: usize = 500_000;
+/// The same where deep bounds are asked for.
 const DEEP: usize = 40_000_000;
+/// The same where small ones are. More are left to others.
+const SMALL: usize = 20_000;
 
 /// Explores all of `parts` at once, each on its CPU, and everything that x86 allows.
 ///
@@ -259,9 +262,13 @@ fn explore_all<T: Send + Sync + 'static>(
     nmi: fn(&Stage<T>, CpuId),
     moves: bool,
 ) {
-    let bounds = (if deep().is_some() { DEEP } else { QUICK }, patience());
+    let most = match deep() {
+        Some(_) => DEEP,
+        None if is_small() => SMALL,
+        None => QUICK,
+    };
     let mut report = UnderWay::begin("tso", parts.len(), None);
-    let outcome = tso::explore(bounds, || {
+    let outcome = tso::explore((most, patience()), || {
         let Setting { config, mms, paging, table } = setting;
         let mms = mms.iter().copied();
         let world = World::new(Model::new(parts.len(), paging, moves), config, mms).expect("enough frames");
@@ -291,6 +298,9 @@ fn explore_all<T: Send + Sync + 'static>(
     }
     if outcome.exhausted {
         report.ends();
+        report.held();
+    } else if is_small() && outcome.states > most as u64 {
+        report.bounded(format!("{most} states"));
         report.held();
     } else {
         report.cut_off();

@@ -43,10 +43,10 @@ fn seconds(variable: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// The variable that asks for bounds that are one smaller.
+/// The variable that asks for small bounds.
 pub const SMALL: &str = "GUPSYNC_SMALL";
 
-/// Whether bounds are to be one smaller.
+/// Whether bounds are to be small.
 #[must_use]
 pub fn is_small() -> bool {
     std::env::var_os(SMALL).is_some()
@@ -129,6 +129,11 @@ impl UnderWay {
     /// comes to its end.
     pub fn ends(&mut self) {
         self.exploration.bound = Some("exhausted, ends".to_owned());
+    }
+
+    /// As many were looked at as was asked for, and there are more.
+    pub fn bounded(&mut self, bound: String) {
+        self.exploration.bound = Some(bound);
     }
 
     /// A fault was found, in so many steps.

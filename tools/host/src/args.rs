@@ -296,7 +296,7 @@ pub struct ProveArgs {
     /// Part of a larger run, in which the filter may mean other tests.
     #[arg(skip)]
     pub is_part: bool,
-    /// Bounds that are one smaller.
+    /// Small bounds.
     #[arg(skip)]
     pub small: bool,
 }

@@ -92,7 +92,7 @@ pub struct How<'a> {
     pub deep: Option<u64>,
     /// Those too that quick bounds leave out.
     pub all: bool,
-    /// With bounds that are one smaller.
+    /// With small bounds.
     pub small: bool,
     /// In the hunt for a mistake.
     pub hunt: bool,
