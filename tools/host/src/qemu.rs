@@ -4,6 +4,7 @@ pub mod abilities;
 mod end;
 mod lines;
 mod running;
+mod variables;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -17,6 +18,7 @@ use abilities::{ApicWrites, PROGRAM, has_x2apic, missing};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use running::Running;
+use variables::Variables;
 
 use crate::child;
 
@@ -176,7 +178,15 @@ impl Machine {
         timeout: Duration,
         on_line: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<(End, String)> {
-        Running::start(self.command(iso)?.process_group(0)).with_context(missing)?.wait(timeout, on_line)
+        let variables = self.variables()?;
+        let drive = variables.as_ref().map(Variables::drive);
+        let mut command = self.command(iso, drive)?;
+        let (end, said) =
+            Running::start(command.process_group(0)).with_context(missing)?.wait(timeout, on_line)?;
+        if let (End::Kernel(_), Some(variables)) = (end, variables) {
+            variables.keep()?;
+        }
+        Ok((end, said))
     }
 
     /// The command line that boots `iso`, as a shell reads it.
@@ -185,7 +195,7 @@ impl Machine {
     ///
     /// If there is no such machine here.
     pub fn line(&self, iso: &Path) -> Result<String> {
-        let command = self.command(iso)?;
+        let command = self.command(iso, None)?;
         let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
         let from = words.iter().position(|word| word == PROGRAM).context("it is QEMU that is run")?;
         Ok(shlex::try_join(words[from..].iter().map(|word| &**word))?)
@@ -205,7 +215,21 @@ impl Machine {
         Ok(())
     }
 
-    fn command(&self, iso: &Path) -> Result<Command> {
+    fn ovmf(&self) -> Result<Option<Ovmf>> {
+        match self.firmware {
+            Firmware::Uefi => self.tuning.ovmf.clone().map_or_else(Ovmf::of_system, Ok).map(Some),
+            Firmware::Bios => Ok(None),
+        }
+    }
+
+    /// The firmware's variables, if it has a file for them, and no device that only this machine has.
+    fn variables(&self) -> Result<Option<Variables>> {
+        let Some(ovmf) = self.ovmf()?.filter(|_| self.tuning.args.is_empty()) else { return Ok(None) };
+        ovmf.vars.as_ref().map(|vars| Variables::of(&ovmf, vars)).transpose()
+    }
+
+    /// `variables` is the drive for the firmware's; none for those that its package has.
+    fn command(&self, iso: &Path, variables: Option<String>) -> Result<Command> {
         // Ends QEMU with this process, however that ends.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", PROGRAM]);
@@ -228,15 +252,14 @@ impl Machine {
         if let Some(trace) = &self.trace {
             command.args(["-trace", ApicWrites::find()?.event, "-d", "int", "-D"]).arg(trace);
         }
-        if self.firmware == Firmware::Uefi {
-            let ovmf = self.tuning.ovmf.clone().map_or_else(Ovmf::of_system, Ok)?;
+        if let Some(ovmf) = self.ovmf()? {
             // Writable, if it holds the variables too: QEMU drops what is written.
             let mode = if ovmf.vars.is_some() { "readonly=on" } else { "snapshot=on" };
             let code = ovmf.code.display();
             command.args(["-drive", &format!("if=pflash,format=raw,unit=0,{mode},file={code}")]);
-            if let Some(vars) = ovmf.vars {
-                let vars = vars.display();
-                command.args(["-drive", &format!("if=pflash,format=raw,unit=1,snapshot=on,file={vars}")]);
+            let as_packaged = |vars| Variables::Kept(vars).drive();
+            if let Some(drive) = variables.or(ovmf.vars.map(as_packaged)) {
+                command.args(["-drive", &drive]);
             }
         }
         command.arg("-cdrom").arg(iso).args(&self.tuning.args);
