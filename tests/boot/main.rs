@@ -103,7 +103,7 @@ fn machine(cpus: usize) -> Machine {
 }
 
 /// How long the rows of one test may take.
-const PATIENCE: Duration = Duration::from_secs(200);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 fn boot(machine: &Machine, specs: &[Spec]) -> Result<Outcome> {
     boots(&[(machine.clone(), specs.to_vec())])?.pop().context("one for each that was asked for")
