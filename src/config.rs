@@ -57,6 +57,8 @@ flush_methods! {
     Ipi = "ipi", interrupts: true;
     /// By interrupts, but for preempted vCPUs.
     Hypercall = "hypercall", interrupts: false;
+    /// By the hypervisor, running vCPUs too.
+    HypercallAll = "hypercall-all", interrupts: false;
     /// Not at all, though the machine's flushes are interrupts: a caller that did not flush.
     None = "none", interrupts: true;
 }

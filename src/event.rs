@@ -67,9 +67,9 @@ pub enum Event {
     Invlpgb,
     /// A TLBSYNC was executed.
     Tlbsync,
-    /// An NMI stood in for the broadcast of one INVLPGB to one CPU.
+    /// An NMI stood in for what reaches a CPU and does not interrupt it: the broadcast of an INVLPGB, a hypervisor's flush.
     EmulationNmi,
-    /// A flush was left to the hypervisor, because the vCPU was preempted.
+    /// A flush was left to the hypervisor: that of a vCPU that was preempted, or of all CPUs at once.
     Hypercall,
     /// A vCPU was preempted.
     Preempted,

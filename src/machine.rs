@@ -7,6 +7,7 @@
 //! [`World::interrupt`](crate::world::World::interrupt) there, interrupts off.
 
 use crate::atomic::AtomicU64;
+use crate::cpumask::CpuSet;
 use crate::detect::Violation;
 use crate::event::{Cause, Event};
 use crate::page::Page;
@@ -67,6 +68,12 @@ pub trait Machine: Sync {
     /// the handler of a flush of the kernel's range and by its sender, interrupts on, where the hypervisor carries out
     /// a flush that was left to it, and by a CPU that comes online.
     fn flush_all(&self, cpu: CpuId);
+
+    /// Has the hypervisor flush all translations of each CPU of `to`, of every ASID, whatever it runs; `cpu` may be one of
+    /// them. It does so while a target keeps interrupts off, too, and inside a walk. When this returns, no CPU of `to` uses
+    /// what it had cached before. One that is offline may be passed over, if all that it did is over. Called by
+    /// [`crate::flush::hypercall_all`], interrupts off.
+    fn flush_by_hypercall(&self, cpu: CpuId, to: &CpuSet);
 
     /// Executes INVLPGB: starts invalidating on all CPUs, interrupting none. Complete only after
     /// [`Machine::tlbsync`] on the same CPU. Called by [`crate::flush::invlpgb`].

@@ -184,8 +184,9 @@
 //!   Dropped, F1 costs a fence on x86: `switch-joins/plain-clear`.
 //! - *No two mms have one number, as far as a CPU remembers it.* `ctx_id` is never used again. Here an mm that begins
 //!   anew is one flush further. Dropped: mutant `mm-begins-anew-with-its-tlb-gen`.
-//! - *A flush that is left to the hypervisor drops the translations of every PCID* (`kvm_vcpu_flush_tlb_guest`): the
-//!   vCPU may have read `tlb_gen` before it was preempted. Dropped: mutant `hypervisor-flushes-the-loaded-asid`.
+//! - *A flush that is left to the hypervisor drops the translations of every PCID* (`kvm_vcpu_flush_tlb_guest`;
+//!   `hyperv_flush_tlb_multi` names an address space without its PCID): the vCPU may have read `tlb_gen` before, and
+//!   load what it has found up to date. Dropped: mutant `hypervisor-flushes-the-loaded-asid`.
 //! - *An mm lives until its rounds are over.* `mmget` or `mmgrab` by the sender. Here a `Snapshot` borrows the mm:
 //!   dropped, it does not compile.
 //! - *64-bit counters do not wrap.* `tlb_gen` is an `atomic64_t`. No test would fail.

@@ -15,6 +15,7 @@
 //! |---|---|
 //! | [`ipi`] | yes, if each CPU that may have been walking was the sender or acknowledged |
 //! | [`hypercall`] | no, if such a CPU was left out because it was preempted; else as by interrupts |
+//! | [`hypercall_all`] | no |
 //! | [`invlpgb`] | no; in a [`transition`] as by interrupts, if there were stragglers |
 //! | [`none`] | no |
 //! | this CPU alone | yes: the cpumask, read after the snapshot, holds no other |
@@ -29,6 +30,7 @@ pub mod answer;
 pub mod ipi;
 
 pub mod hypercall;
+pub mod hypercall_all;
 
 pub mod none;
 
@@ -101,6 +103,7 @@ macro_rules! methods {
 methods! {
     Ipi => ipi,
     Hypercall => hypercall,
+    HypercallAll => hypercall_all,
     None => none,
 }
 

@@ -110,7 +110,7 @@ fn names() -> Result<()> {
     let lines: Vec<_> = offered.lines().collect();
     ensure!(lines == ["pending,targeted-posted", "pending,targeted"], "{offered}");
     let offered = asked(&["gupsync", "compare", "--flush", ""])?;
-    ensure!(offered.lines().eq(["ipi", "hypercall", "none"]), "{offered}");
+    ensure!(offered.lines().eq(["ipi", "hypercall", "hypercall-all", "none"]), "{offered}");
     Ok(())
 }
 

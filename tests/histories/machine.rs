@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use gupsync::config::{FlushConfig, MmConfig};
+use gupsync::cpumask::CpuSet;
 use gupsync::detect::Violation;
 use gupsync::event::{Cause, Event};
 use gupsync::machine::Machine;
@@ -280,6 +281,12 @@ impl Machine for Sequential {
     fn flush_all(&self, cpu: CpuId) {
         self.record(Flushed::LocallyEverything);
         self.forget_all(&self.cpus[cpu.0]);
+    }
+
+    fn flush_by_hypercall(&self, cpu: CpuId, to: &CpuSet) {
+        assert!(self.cpus[cpu.0].masked.load(Relaxed), "{cpu} makes a hypercall with interrupts on");
+        self.record(Flushed::ByHypercall);
+        to.for_each(|to| self.forget_all(&self.cpus[to.0]));
     }
 
     fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {

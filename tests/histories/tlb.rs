@@ -81,6 +81,8 @@ pub enum Flushed {
     Locally(Extent),
     /// By its own CPU: everything.
     LocallyEverything,
+    /// By a hypervisor, on the CPUs that it was told: everything.
+    ByHypercall,
     /// By INVLPGB: all or some pages of an ASID.
     Broadcast(Extent),
     /// By INVLPGB: everything.

@@ -1,4 +1,4 @@
-//! INVLPGB and TLBSYNC for CPUs that lack them, carried out behind #UD.
+//! INVLPGB and TLBSYNC for CPUs that lack them, carried out behind #UD; and a hypervisor's flush of some CPUs.
 //!
 //! # Guarantee
 //!
@@ -14,14 +14,17 @@
 //! INVLPGB writes the operation into the CPU's own queue. TLBSYNC sends an NMI to every other CPU and waits until
 //! all have been through the queue. NMIs coalesce, so none is counted at the receiver: each CPU takes from its
 //! mailbox whose queue it has still to read. The handler takes no lock and prints nothing.
+//!
+//! A hypervisor's flush is an INVLPGB of everything, and a TLBSYNC that reaches only the CPUs that it is told.
 
 use alloc::boxed::Box;
 
 use crossbeam_utils::CachePadded;
 use gupsync::atomic::{AtomicU64, Ordering};
+use gupsync::cpumask::CpuSet;
 use gupsync::smp_call::Mailbox;
 use gupsync::types::CpuId;
-use gupsync_invlpgb::{Limits, Operation, Refused, Registers, decode};
+use gupsync_invlpgb::{EVERYTHING, Limits, Operation, Refused, Registers, decode};
 use spin::Once;
 
 use crate::trap_frame::TrapFrame;
@@ -133,22 +136,36 @@ fn enqueue(me: CpuId, registers: Registers) {
     own.queued.store(at + 1, Ordering::Relaxed);
 }
 
+/// Flushes everything on the CPUs of `to`, `me` perhaps among them, interrupts off.
+pub fn hypercall(me: CpuId, to: &CpuSet) {
+    complete(me);
+    enqueue(me, EVERYTHING);
+    complete_on(me, |cpu| to.contains(cpu));
+}
+
 fn complete(me: CpuId) {
+    if cpus()[me.0].queued.load(Ordering::Relaxed) != 0 {
+        complete_on(me, |_| true);
+    }
+}
+
+/// Has the CPUs that are meant carry out what `me` has queued, and empties the queue.
+fn complete_on(me: CpuId, is_meant: impl Fn(CpuId) -> bool) {
     let all = cpus();
     let own = &all[me.0];
-    if own.queued.load(Ordering::Relaxed) == 0 {
-        return;
-    }
-    let others = || (0..all.len()).map(CpuId).filter(|cpu| *cpu != me);
-    let number = own.mailbox.claim(all.len() - 1).expect("the last was answered");
+    let others = || (0..all.len()).map(CpuId).filter(|cpu| *cpu != me && is_meant(*cpu));
+    let count = others().count();
+    let number = own.mailbox.claim(count).expect("the last was answered");
     for cpu in others() {
         all[cpu.0].mailbox.post(me);
         apic::send(cpu, apic::Command::Nmi);
     }
     // Relaxed: its own.
-    own.nmis_sent.fetch_add(all.len() as u64 - 1, Ordering::Relaxed);
-    carry_out(me, me);
-    // Two CPUs that wait here serve each other: #UD holds off no NMI.
+    own.nmis_sent.fetch_add(count as u64, Ordering::Relaxed);
+    if is_meant(me) {
+        carry_out(me, me);
+    }
+    // Two CPUs that wait here serve each other: neither #UD nor interrupts off hold off an NMI.
     while !own.mailbox.is_answered(number) {
         core::hint::spin_loop();
     }

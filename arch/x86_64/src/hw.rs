@@ -4,6 +4,7 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use gupsync::atomic::AtomicU64 as Word;
+use gupsync::cpumask::CpuSet;
 use gupsync::detect::Violation;
 use gupsync::event::{Cause, Event};
 use gupsync::machine::Machine;
@@ -132,6 +133,14 @@ impl Machine for Hw {
         if !self.fails_to_flush {
             tlb::flush_all();
             self.kept.flush_all(cpu);
+        }
+    }
+
+    fn flush_by_hypercall(&self, cpu: CpuId, to: &CpuSet) {
+        if !self.fails_to_flush {
+            emulate::hypercall(cpu, to);
+            self.kept.flush_all_of(to);
+            self.note_nmis(cpu);
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use gupsync::atomic::AtomicU64;
+use gupsync::cpumask::CpuSet;
 use gupsync::detect::Violation;
 use gupsync::event::{Cause, Event};
 use gupsync::machine::Machine;
@@ -151,6 +152,11 @@ impl Model {
         }
     }
 
+    /// A point at which the TLB may be flushed from elsewhere, interrupts off or not: inside a walk too.
+    pub fn broadcast_window(&self, cpu: CpuId) {
+        self.take_broadcasts(cpu);
+    }
+
     /// Lets others get on, interrupts off.
     pub fn pause(&self) {
         loom::thread::yield_now();
@@ -276,6 +282,10 @@ impl Machine for Model {
 
     fn flush_all(&self, cpu: CpuId) {
         self.mmu(cpu).forget(0..self.paging.places());
+    }
+
+    fn flush_by_hypercall(&self, cpu: CpuId, to: &CpuSet) {
+        self.flush_all_of(cpu, to);
     }
 
     fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use gupsync::atomic::Ordering::Relaxed;
 use gupsync::atomic::{AtomicU64, Figure};
+use gupsync::cpumask::CpuSet;
 use gupsync::detect::Violation;
 use gupsync::event::{Cause, Event};
 use gupsync::machine::Machine;
@@ -66,6 +67,9 @@ impl Model {
 
     /// A point at which an interrupt may be taken, as at any other here.
     pub fn window(&self, _: CpuId) {}
+
+    /// A point at which the TLB may be flushed from elsewhere, as at any other here.
+    pub fn broadcast_window(&self, _: CpuId) {}
 
     /// An NMI comes to this CPU, at any time from now on.
     pub fn send_nmi(&self, own: CpuId) {
@@ -166,6 +170,11 @@ impl Machine for Model {
 
     fn flush_all(&self, cpu: CpuId) {
         self.forget_all(cpu);
+    }
+
+    fn flush_by_hypercall(&self, cpu: CpuId, to: &CpuSet) {
+        self.invalidate(cpu, self.paging.emptied_by(Invlpgb::Everything), |other| to.contains(other));
+        self.await_broadcasts(cpu);
     }
 
     fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {

@@ -209,7 +209,7 @@ counters! {
     tlbsyncs = Happened(Event::Tlbsync), Exact, [];
     /// NMIs by which the emulator carried out an INVLPGB on another CPU.
     emulation_nmis = Happened(Event::EmulationNmi), Exact, [];
-    /// Flushes left to the hypervisor, because a vCPU was preempted.
+    /// Flushes left to the hypervisor: of a vCPU that was preempted, or of all CPUs by one hypercall.
     hypercalls = Happened(Event::Hypercall), Exact, [Column("hypercalls", 120, IfAny), Narrow];
     /// Wake-ups sent by the bench itself.
     kicks = Happened(Event::Kick), Timing, [];

@@ -92,7 +92,8 @@ impl Row {
         // The table is put back before a walker that is still inside reads it again.
         let is_put_back = self.pins.0.is_some_and(|pins| pins.is_due(1));
         let is_held = walkers > 0 && self.hold > 0 && !self.refuses_walks();
-        let is_interrupted = !self.is_global() && !self.is_unflushed();
+        let is_by_hypervisor = self.flush == OrMixed(Some(Flush::HypercallAll));
+        let is_interrupted = !self.is_global() && !self.is_unflushed() && !is_by_hypervisor;
         let is_unsafe = !self.policy.is_safe() || self.policy == PROPERTY && self.is_unflushed();
         is_unsafe && is_held && !is_interrupted && is_asked && !is_put_back
     }
@@ -330,6 +331,8 @@ pub(crate) mod tests {
         assert!(!is_caught("policy=gather-posted invlpgb=on workload=unshare sharers=2"));
         assert!(!is_caught("policy=gather-posted invlpgb=on"));
         assert!(is_caught("policy=property flush=none"));
+        assert!(is_caught("policy=never flush=hypercall-all"));
+        assert!(!is_caught("policy=never flush=hypercall"));
         assert!(is_caught("policy=never flush=none"));
     }
 

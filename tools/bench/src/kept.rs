@@ -19,6 +19,7 @@ use alloc::boxed::Box;
 use crossbeam_utils::CachePadded;
 
 use gupsync::atomic::{Figure, Ordering};
+use gupsync::cpumask::CpuSet;
 use gupsync::types::{Asid, Cached, CpuId, Range, VirtAddr};
 
 /// So many translations are remembered for each CPU.
@@ -40,8 +41,10 @@ struct OfCpu {
     places: [Place; PLACES],
     /// The place that is taken next.
     next: Figure,
-    /// The flush of everything, everywhere, that it is up to.
-    everywhere: Figure,
+    /// How often a hypervisor has flushed everything here.
+    by_hypervisor: Figure,
+    /// How many flushes of everything that came from elsewhere it is up to.
+    up_to: Figure,
     /// Whether it has started such a flush itself.
     has_started: Figure,
 }
@@ -77,7 +80,8 @@ impl Kept {
             loaded: zero(),
             places: core::array::from_fn(|_| place()),
             next: zero(),
-            everywhere: zero(),
+            by_hypervisor: zero(),
+            up_to: zero(),
             has_started: zero(),
         };
         Kept { cpus: (0..cpus).map(|_| CachePadded::new(of_cpu())).collect(), everywhere: zero() }
@@ -123,9 +127,16 @@ impl Kept {
         }
     }
 
+    /// A hypervisor has flushed everything on each CPU of `to`. Not before: as above.
+    pub fn flush_all_of(&self, to: &CpuSet) {
+        to.for_each(|cpu| {
+            self.cpus[cpu.0].by_hypervisor.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+
     /// `cpu` reads at `va`, interrupts off: what `read` has found is remembered, unless something is already.
     pub fn touch(&self, cpu: CpuId, va: VirtAddr, read: impl FnOnce() -> Option<u64>) -> Option<u64> {
-        // First: what is read after this look at `everywhere` is not taken for newer than a flush that ends meanwhile.
+        // First: what is read after this look at the flushes is not taken for newer than a flush that ends meanwhile.
         let (own, is_known) = (&self.cpus[cpu.0], self.of(cpu, va).is_some());
         let found = read()?;
         let loaded = own.loaded.load(Ordering::Relaxed);
@@ -143,9 +154,10 @@ impl Kept {
     /// What `cpu` would read at `va` if its TLB had forgotten no more than it was told, interrupts off; `None` if it
     /// has to look it up.
     pub fn of(&self, cpu: CpuId, va: VirtAddr) -> Option<u64> {
-        let (own, now) = (&self.cpus[cpu.0], self.everywhere.load(Ordering::Relaxed));
-        if own.everywhere.load(Ordering::Relaxed) != now {
-            own.everywhere.store(now, Ordering::Relaxed);
+        let own = &self.cpus[cpu.0];
+        let now = self.everywhere.load(Ordering::Relaxed) + own.by_hypervisor.load(Ordering::Relaxed);
+        if own.up_to.load(Ordering::Relaxed) != now {
+            own.up_to.store(now, Ordering::Relaxed);
             self.flush_all(cpu);
         }
         let is_it = |place: &&Place| place.va.load(Ordering::Relaxed) == va.0;

@@ -178,7 +178,7 @@ settings! {
         /// What carries INVLPGB out: the CPU, or the emulator behind #UD.
         backend: Backend = Backend::Auto, beside(), [];
         /// How an mm without a global ASID is flushed.
-        flush: Flush = Flush::Ipi, one_of([Flush::Ipi, Flush::Hypercall]), [Usual("piggyback", "hypercall")];
+        flush: Flush = Flush::Ipi, one_of([Flush::Ipi, Flush::Hypercall, Flush::HypercallAll]), [Usual("piggyback", "hypercall")];
         /// How many CPUs must run an mm before it is given a global ASID.
         threshold: usize = 4, among(1..=4), [Usual("mixed", "3")];
         /// Whether the mutator has the mm loaded itself, or not (like khugepaged).

@@ -4,6 +4,7 @@ use std::sync::MutexGuard;
 use std::sync::atomic::Ordering::Relaxed;
 
 use gupsync::atomic::Ordering::{Acquire, Release};
+use gupsync::cpumask::CpuSet;
 use gupsync::mm::page_table::Entry;
 use gupsync::types::{Asid, Cached, CpuId, Frame, Invlpgb, Range};
 
@@ -161,7 +162,33 @@ impl Model {
         }
     }
 
-    /// A CPU that goes offline has used what its TLB holds before an INVLPGB that does not reach it is complete.
+    /// A hypervisor's flush. It takes each CPU of `to` out of what it does, so each answers, whatever its TLB has: what a
+    /// CPU has used and dropped by itself is over, too.
+    pub(super) fn flush_all_of(&self, cpu: CpuId, to: &CpuSet) {
+        let everything = self.paging.emptied_by(Invlpgb::Everything);
+        if to.contains(cpu) {
+            self.mmu(cpu).forget(each_place(everything));
+        }
+        to.for_each(|to| {
+            let core = &self.cpus[to.0];
+            if to != cpu && !core.is_unplugged.load(Relaxed) {
+                self.cpus[cpu.0].has_broadcast.store(true, Relaxed);
+                if core.unwanted[cpu.0].fetch_or(everything, Release) == 0 {
+                    self.cpus[cpu.0].invalidating.fetch_add(1, gupsync::atomic::Ordering::Relaxed);
+                }
+                core.is_unwanted.store(true, Relaxed);
+                self.wake(to);
+            }
+        });
+        // What was used on a CPU that is offline: `end_uses`.
+        for place in each_place(everything) {
+            self.invalidations[place].fetch_add(0, Acquire);
+        }
+        self.await_broadcasts(cpu);
+    }
+
+    /// A CPU that goes offline has used what its TLB holds before an INVLPGB or a hypercall that does not reach it is
+    /// complete.
     pub(super) fn end_uses(&self) {
         self.invalidations.iter().for_each(|of_place| {
             of_place.fetch_add(0, Release);

@@ -131,12 +131,20 @@ impl Model {
         mmu.forget(self.paging.places_of(mmu.loaded().1, range));
     }
 
-    /// As an NMI to each CPU, which may be taken anywhere, inside a walk too: hardware is no more predictable.
     pub(super) fn broadcast(&self, cpu: CpuId, what: Invlpgb) {
         self.require(self.paging.takes(what), "an INVLPGB of more pages than it takes");
-        let (own, places) = (&self.mmus[cpu.0], self.paging.emptied_by(what));
-        own.forget(each_place(places));
-        for (to, mmu) in self.mmus.iter().enumerate().filter(|(to, _)| *to != cpu.0) {
+        self.invalidate(cpu, self.paging.emptied_by(what), |_| true);
+    }
+
+    /// Starts to empty `places` of the CPUs that are meant: as by an NMI to each, which may be taken anywhere, inside a walk
+    /// too. Hardware and hypervisors are no more predictable.
+    pub(super) fn invalidate(&self, cpu: CpuId, places: u64, is_meant: impl Fn(CpuId) -> bool) {
+        let own = &self.mmus[cpu.0];
+        for (to, mmu) in self.mmus.iter().enumerate().filter(|(to, _)| is_meant(CpuId(*to))) {
+            if to == cpu.0 {
+                own.forget(each_place(places));
+                continue;
+            }
             if !tso::is_exploring() {
                 mmu.forget(each_place(places));
                 continue;
