@@ -1,5 +1,6 @@
 //! What happens in a history of flushes of ranges, and on which machine: drawn at random.
 
+use gupsync::config::FlushMethod;
 use gupsync::types::{FrameSize, LOCAL_ASIDS, Range, VirtAddr};
 use proptest::prelude::*;
 
@@ -116,6 +117,7 @@ pub struct Setting {
     /// The CPU of each actor.
     pub places: Vec<usize>,
     pub spans: [Span; SPANS],
+    pub flush: FlushMethod,
     pub invlpgb: bool,
     pub threshold: usize,
     pub pcids: usize,
@@ -129,10 +131,12 @@ pub fn setting() -> impl Strategy<Value = Setting> {
     let spans = prop::array::uniform3(span());
     let trim = prop::option::of(1..4u64);
     let asids = (0..=LOCAL_ASIDS, 0..4usize);
-    (places, spans, prop::bool::weighted(0.7), 1..4usize, asids, 1..=8u64, trim).prop_map(
-        |(places, spans, invlpgb, threshold, (pcids, asids), invlpgb_max, trim_every)| Setting {
+    let flush = prop_oneof![3 => Just(FlushMethod::Ipi), 1 => Just(FlushMethod::HypercallAll)];
+    (places, spans, flush, prop::bool::weighted(0.7), 1..4usize, asids, 1..=8u64, trim).prop_map(
+        |(places, spans, flush, invlpgb, threshold, (pcids, asids), invlpgb_max, trim_every)| Setting {
             places,
             spans,
+            flush,
             invlpgb,
             threshold,
             pcids,

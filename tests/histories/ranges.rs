@@ -65,11 +65,12 @@ impl History {
             threshold: setting.threshold,
             pcids: setting.pcids,
             asids: setting.asids,
-            methods_interrupt: true,
+            methods_interrupt: setting.flush.interrupts(),
             unshare_flush: FreedTables::No,
             unlazy_fence: true,
         };
-        let mm_config = MmConfig { trim_every: setting.trim_every, ..MmConfig::default() };
+        let mm_config =
+            MmConfig { flush: setting.flush, trim_every: setting.trim_every, ..MmConfig::default() };
         let world = machine::world(CPUS, MMS, config, mm_config, setting.invlpgb_max);
         let pages: BTreeSet<_> = setting.spans.iter().flat_map(|span| span.edges()).collect();
         let entries = || pages.iter().map(|page| (*page, Entry::default())).collect();
@@ -229,6 +230,7 @@ const WAYS: &[Flushed] = &[
     Flushed::Locally(Extent::Small),
     Flushed::Locally(Extent::Huge),
     Flushed::LocallyEverything,
+    Flushed::ByHypercall,
     Flushed::Broadcast(Extent::All),
     Flushed::Broadcast(Extent::Small),
     Flushed::Broadcast(Extent::Huge),

@@ -19,6 +19,7 @@ mod grace;
 mod hold;
 mod hotplug;
 mod hypercall;
+mod hypercall_all;
 mod kept;
 mod lazy;
 #[cfg(tso)]
