@@ -24,7 +24,7 @@ const CONTROLS: &[Control] = &[
     Control {
         name: "a_lost_sync_is_caught_under_each",
         mutant: "no-policy-is-asked-to-sync",
-        words: &["invlpgb=on", "invlpgb=on order=4 batch=4", "invlpgb=on ranges=3"],
+        words: &["invlpgb=on", "invlpgb=on order=4 batch=4", "invlpgb=on ranges=3", "flush=hypercall-all"],
         finding: IN_TABLE,
     },
     Control {

@@ -11,6 +11,7 @@ mod dying;
 mod endings;
 mod fake;
 mod hotplug;
+mod hypercall_all;
 mod isolated;
 mod kept;
 mod lazy;
@@ -58,6 +59,7 @@ fn main() {
         counts::trials(),
         membership::trials(),
         hotplug::trials(),
+        hypercall_all::trials(),
         unshare::trials(),
         piggyback::trials(),
         pins::trials(),

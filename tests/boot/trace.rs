@@ -183,6 +183,7 @@ fn counts_equal(x2apic: bool) -> Result<()> {
         "invlpgb=on mm_cpus=2",
         "invlpgb=off mm_cpus=3 mutator=outside",
         "workload=piggyback-kernel mm_cpus=3 flush=hypercall preempted=1",
+        "mm_cpus=3 lazy=1 flush=hypercall-all",
     ];
     let specs = words.map(|words| spec(&format!("{words} ops=20")));
     let Traced { rows, seen, .. } = traced(machine(4), x2apic, &specs)?;
