@@ -44,6 +44,8 @@ pub enum Call {
         /// The mms that have shared the table.
         sharers: MmSet,
     },
+    /// Flush what is loaded, whichever mm that is: a batch that knows none.
+    Batch,
     /// Flush everything: a kernel-range flush, as far as a CPU is concerned.
     Kernel,
     /// Nothing, for a caller that wants every CPU to have been interrupted.
@@ -67,7 +69,7 @@ impl Call {
     /// Why the interrupt is sent.
     pub fn cause(self) -> Cause {
         match self {
-            Call::Flush(_) => Cause::Flush,
+            Call::Flush(_) | Call::Batch => Cause::Flush,
             Call::Sync(_) | Call::Debt { .. } => Cause::Sync,
             Call::Kernel | Call::Everyone | Call::Stop => Cause::Other,
         }
@@ -78,7 +80,7 @@ impl Call {
         match self {
             Call::Flush(flush) => flush.mm,
             Call::Sync(mm) | Call::Debt { mm, .. } => mm,
-            Call::Kernel | Call::Everyone | Call::Stop => MmId::KERNEL,
+            Call::Batch | Call::Kernel | Call::Everyone | Call::Stop => MmId::KERNEL,
         }
     }
 }
@@ -234,6 +236,7 @@ impl Slot {
     const FLUSH_SMALL: u64 = 5;
     const FLUSH_HUGE: u64 = 6;
     const STOP: u64 = 7;
+    const BATCH: u64 = 8;
 
     // Relaxed in both: the mailboxes publish the words; the slot is not written again before all acks (Release) are in
     // (Acquire, in `claim`).
@@ -241,6 +244,7 @@ impl Slot {
         let words = match call {
             Call::Sync(mm) => [Self::SYNC, mm.word(), 0, 0, 0],
             Call::Debt { mm, sharers } => [Self::DEBT, mm.word(), sharers.word(), 0, 0],
+            Call::Batch => [Self::BATCH, 0, 0, 0, 0],
             Call::Kernel => [Self::KERNEL, 0, 0, 0, 0],
             Call::Everyone => [Self::EVERYONE, 0, 0, 0, 0],
             Call::Stop => [Self::STOP, 0, 0, 0, 0],
@@ -266,6 +270,7 @@ impl Slot {
         let range = match word(0) {
             Self::SYNC => return Call::Sync(mm),
             Self::DEBT => return Call::Debt { mm, sharers: MmSet::from_word(word(2)) },
+            Self::BATCH => return Call::Batch,
             Self::KERNEL => return Call::Kernel,
             Self::EVERYONE => return Call::Everyone,
             Self::STOP => return Call::Stop,

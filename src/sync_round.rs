@@ -134,6 +134,12 @@ impl<M: Machine> World<M> {
             _ => Standing::Elsewhere,
         }
     }
+
+    /// Whether `cpu` is lazy, in whichever mm, as seen from another CPU: a flush that was counted before leaves it to catch up.
+    pub(crate) fn is_lazy(&self, cpu: CpuId) -> bool {
+        // Acquire: pairs with the Release in `enter_lazy_tlb`; what it did with old translations is over.
+        self.cpus[cpu.0].is_lazy.load(Ordering::Acquire) != 0
+    }
 }
 
 /// The CPUs that may be walking, found on the CPU that is left out, and that CPU: it is kept, so that the task sends

@@ -168,6 +168,14 @@ impl FrameSize {
             FrameSize::Huge => HUGE_SIZE,
         }
     }
+
+    /// The level of the entries that map pages of this size.
+    pub fn level(self) -> u32 {
+        match self {
+            FrameSize::Small => 1,
+            FrameSize::Huge => 2,
+        }
+    }
 }
 
 /// A part of an address space whose translations are to go.
@@ -203,6 +211,8 @@ pub enum Invlpgb {
         /// What of it.
         range: Range,
     },
+    /// Of every ASID, everything but global translations, which are the kernel's.
+    NonGlobal,
     /// Everything, the kernel's translations too.
     Everything,
 }

@@ -173,6 +173,17 @@ impl<'w, M: Machine> Cpu<'w, M> {
         result
     }
 
+    /// Does `body` on this CPU alone, with the PTE lock of `mm`. Interrupts stay on, and it may send: a CPU that waits for the
+    /// lock answers.
+    pub(crate) fn with_pte_lock<R>(&mut self, mm: &Mm, body: impl FnOnce(&mut Self) -> R) -> R {
+        self.pinned(|cpu| {
+            cpu.wait(|| mm.pte_lock.try_lock());
+            let result = body(cpu);
+            mm.pte_lock.unlock();
+            result
+        })
+    }
+
     /// Runs `body` with maskable interrupts off. It has no [`Cpu`], and so cannot send, wait or switch.
     #[inline(always)]
     pub fn irqs_off<R>(&mut self, body: impl FnOnce(&IrqsOff<'w, M>) -> R) -> R {

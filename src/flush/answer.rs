@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::smp_call::{Call, FlushCall};
-use crate::types::{CpuId, MmId};
+use crate::types::{CpuId, MmId, Range};
 use crate::world::{Cpu, IrqsOff, World};
 
 impl<M: Machine> World<M> {
@@ -45,6 +45,7 @@ impl<M: Machine> World<M> {
             _ if loaded == MmId::SWITCHING => {}
             Call::Flush(flush) if loaded == flush.mm => off.flush_own(self.mm(flush.mm), flush),
             Call::Sync(mm) if loaded == mm => {}
+            Call::Batch => off.flush_loaded(),
             // As in Linux, only a flush trims the cpumask.
             Call::Sync(mm) => off.note(mm, Event::ForeignInterrupt, 1),
             Call::Flush(FlushCall { mm, .. }) => {
@@ -76,6 +77,15 @@ impl<M: Machine> IrqsOff<'_, M> {
             self.drop_lazy();
         } else {
             self.bring_up(mm, call.tlb_gen, call.range);
+        }
+    }
+
+    /// Carries out the flush of a batch: drops all that this CPU holds of the mm that it has loaded, if that is behind.
+    pub(crate) fn flush_loaded(&self) {
+        let mm = self.state().own_loaded_mm();
+        if mm != MmId::KERNEL {
+            // No flush of this mm has number 0: more than its range may be due.
+            self.flush_own(self.world().mm(mm), FlushCall { mm, range: Range::All, tlb_gen: 0 });
         }
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn flush<M: Machine>(
 
 impl<M: Machine> World<M> {
     /// Leaves the flush of `cpu` to the hypervisor, if it is preempted.
-    fn defer_flush(&self, cpu: CpuId) -> bool {
+    pub(crate) fn defer_flush(&self, cpu: CpuId) -> bool {
         let word = &self.cpus[cpu.0].preempted;
         // Release: pairs with the Acquire in `resume`; the change is visible to what the vCPU does after its flush.
         // Acquire: pairs with the Release in `preempt`; what the vCPU did with the old translations came before, and its

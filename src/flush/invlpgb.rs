@@ -34,7 +34,16 @@ pub(crate) fn complete<M: Machine>(cpu: &Cpu<'_, M>, mm: MmId) {
 
 /// Flushes everything on every CPU, the kernel's translations too, on behalf of no mm.
 pub(crate) fn flush_everything<M: Machine>(cpu: &Cpu<'_, M>) {
-    cpu.world().machine.invlpgb(cpu.id(), Invlpgb::Everything);
+    flush_of_no_mm(cpu, Invlpgb::Everything);
+}
+
+/// Flushes the translations of every mm, on every CPU (Linux: `invlpgb_flush_all_nonglobals()`).
+pub(crate) fn flush_all_mms<M: Machine>(cpu: &Cpu<'_, M>) {
+    flush_of_no_mm(cpu, Invlpgb::NonGlobal);
+}
+
+fn flush_of_no_mm<M: Machine>(cpu: &Cpu<'_, M>, what: Invlpgb) {
+    cpu.world().machine.invlpgb(cpu.id(), what);
     cpu.note(MmId::KERNEL, Event::Invlpgb, 1);
     complete(cpu, MmId::KERNEL);
 }

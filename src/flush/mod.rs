@@ -18,6 +18,7 @@
 //! | [`hypercall_all`] | no |
 //! | [`invlpgb`] | no; in a [`transition`] as by interrupts, if there were stragglers |
 //! | [`none`] | no |
+//! | [`batch`] | of several mms at once, and no answer: it knows none of them |
 //! | this CPU alone | yes: the cpumask, read after the snapshot, holds no other |
 //!
 //! A new flush method is a new file here, a `mod` line, a line in `methods!` below, and its name in
@@ -36,6 +37,8 @@ pub mod none;
 
 pub mod invlpgb;
 pub mod transition;
+
+pub mod batch;
 
 pub use reached::Reached;
 
@@ -81,6 +84,17 @@ pub fn flush<M: Machine>(
         cpu.note(mm.id, Event::ClearedByOtherFlush, covered.count() - own);
     }
     reached
+}
+
+/// Before page entries of `mm` are changed, and those skipped that are cleared: flushes the whole mm if a batch has cleared some
+/// of it and may be pending (Linux: `flush_tlb_batched_pending()`, where `flush_tlb_mm()` flushes as if tables were freed).
+/// The caller holds the PTE lock.
+pub(crate) fn flush_pending<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm) {
+    if let Some(due) = mm.batched.due() {
+        // Whom it reached is another matter: no table was unlinked.
+        let _ = flush(cpu, mm, Range::All, FreedTables::Yes, None);
+        mm.batched.flushed(due);
+    }
 }
 
 macro_rules! methods {

@@ -3,6 +3,7 @@
 
 pub(crate) mod asid;
 pub mod page_table;
+pub(crate) mod pte_lock;
 pub mod shared_table;
 
 use crate::atomic::{AtomicU64, Figure, Ordering, fence};
@@ -10,6 +11,7 @@ use crate::config::MmConfig;
 use crate::cpumask::CpuMask;
 use crate::machine::Machine;
 use crate::mm::asid::MmAsid;
+use crate::mm::pte_lock::PteLock;
 use crate::pending_gup_sync::PendingGupSync;
 use crate::stats::HeldWalkers;
 use crate::types::{Frame, FrameSize, MmId, VirtAddr};
@@ -29,6 +31,9 @@ pub struct Mm {
     /// Counts flushes; a CPU whose own copy is behind has a flush to catch up with.
     pub(crate) tlb_gen: AtomicU64,
     pub(crate) asid: MmAsid,
+    /// Held by those that change or skip page entries of a range that may not be theirs alone.
+    pub(crate) pte_lock: PteLock,
+    pub(crate) batched: Batched,
     /// Walkers that are held inside a walk of it.
     pub held: HeldWalkers,
     /// Plain flushes by interrupts: every so many, the cpumask is trimmed.
@@ -49,6 +54,8 @@ impl Mm {
             cpumask: CpuMask::new(machine.cpus()),
             tlb_gen: AtomicU64::new(1),
             asid: MmAsid::new(),
+            pte_lock: PteLock::new(),
+            batched: Batched::new(),
             held: HeldWalkers::new(),
             plain_flushes: Figure::new(0),
             without_asid: Figure::new(0),
@@ -98,5 +105,37 @@ impl Mm {
     pub(crate) fn tlb_gen(&self) -> u64 {
         // Acquire: pairs with the Release in `next_tlb_gen`; what that flush was about is changed.
         self.tlb_gen.load(Ordering::Acquire)
+    }
+}
+
+/// How often pages of an mm were added to a batch, and how many of these times a flush of the mm has come after (Linux:
+/// `mm->tlb_flush_batched`, its two halves). Both are looked at and changed under the PTE lock.
+pub(crate) struct Batched {
+    added: AtomicU64,
+    flushed: AtomicU64,
+}
+
+impl Batched {
+    fn new() -> Self {
+        Batched { added: AtomicU64::new(0), flushed: AtomicU64::new(0) }
+    }
+
+    /// Once more.
+    pub(crate) fn add(&self) {
+        // Relaxed: the PTE lock orders it.
+        self.added.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often by now, if no flush has come after the last time.
+    pub(crate) fn due(&self) -> Option<u64> {
+        // Relaxed, both: likewise.
+        let added = self.added.load(Ordering::Relaxed);
+        (self.flushed.load(Ordering::Relaxed) != added).then_some(added)
+    }
+
+    /// A flush has come after the first `due` times.
+    pub(crate) fn flushed(&self, due: u64) {
+        // Relaxed: likewise.
+        self.flushed.store(due, Ordering::Relaxed);
     }
 }

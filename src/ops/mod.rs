@@ -10,6 +10,7 @@ pub mod collapse;
 pub mod collapse_several;
 pub mod mthp;
 pub mod protect;
+pub mod reclaim;
 pub mod unmap;
 pub mod unshare;
 
@@ -67,6 +68,8 @@ operations! {
     Mthp = mthp::Mthp,
     /// Pages lose the right to be written.
     Protect = protect::Protect,
+    /// Pages of several mms go, with one flush.
+    Reclaim = reclaim::Reclaim,
     /// Pages and tables go.
     Unmap = unmap::Unmap,
     /// A sharer leaves shared tables.

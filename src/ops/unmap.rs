@@ -4,6 +4,9 @@
 //! Tables are not freed even then, because a walker may be inside: they are *deferred*, and the operation does not
 //! wait. Where there is no memory for a gather, tables go one by one, each with a flush of its own, and are deferred too
 //! (Linux: `tlb_remove_table_one()`, which sends no interrupt since `CONFIG_PT_RECLAIM` is always on).
+//!
+//! Before page entries are cleared it looks whether a batch is pending, as Linux's `zap_pte_range()` does
+//! ([`crate::flush::batch`]). Here that is no more than a cost: the flush that comes with the tables is of the whole range.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -115,21 +118,25 @@ impl Gather {
     }
 
     /// Clears the entries of pages until there are no more, or no room for more.
-    fn clear_pages<M: Machine>(&mut self, cpu: &Cpu<'_, M>, mm: &Mm, from: u64) -> State {
-        let machine = &cpu.world().machine;
-        let room = if self.room.pages == 0 { BUNDLE } else { self.room.pages };
-        for page in from..self.ranges * ENTRIES as u64 {
-            let va = VirtAddr(self.start.0 + page * PAGE_SIZE);
-            let slot = mm.entry(machine, va, 1).expect("the range has its tables");
-            // Relaxed: a swap, because the MMU may write too; F2 orders it before the flush looks.
-            if Entry(slot.load(Ordering::Relaxed)).is_present() {
-                self.pages.push(Entry(slot.swap(0, Ordering::Relaxed)).frame());
-                if self.pages.len() == room {
-                    return State::Full(page + 1);
+    fn clear_pages<M: Machine>(&mut self, cpu: &mut Cpu<'_, M>, mm: &Mm, from: u64) -> State {
+        cpu.with_pte_lock(mm, |cpu| {
+            flush::flush_pending(cpu, mm);
+            let machine = &cpu.world().machine;
+            let room = if self.room.pages == 0 { BUNDLE } else { self.room.pages };
+            for page in from..self.ranges * ENTRIES as u64 {
+                let va = VirtAddr(self.start.0 + page * PAGE_SIZE);
+                let slot = mm.entry(machine, va, 1).expect("the range has its tables");
+                // Relaxed: the PTE lock orders them. A swap, because the MMU may write too; F2 orders it before the flush
+                // looks.
+                if Entry(slot.load(Ordering::Relaxed)).is_present() {
+                    self.pages.push(Entry(slot.swap(0, Ordering::Relaxed)).frame());
+                    if self.pages.len() == room {
+                        return State::Full(page + 1);
+                    }
                 }
             }
-        }
-        State::Tables(0)
+            State::Tables(0)
+        })
     }
 
     /// Unlinks as many tables as there is room for: one, without memory.

@@ -309,7 +309,7 @@ impl Machine for Sequential {
                     self.record(Flushed::Broadcast(range.into()));
                     plugged().for_each(|core| self.forget(core, asid, range));
                 }
-                Invlpgb::Everything => {
+                Invlpgb::NonGlobal | Invlpgb::Everything => {
                     self.record(Flushed::Everything);
                     plugged().for_each(|core| self.forget_all(core));
                 }

@@ -83,6 +83,9 @@ pub enum Refused {
 /// Everything, the kernel's translations too.
 pub const EVERYTHING: Registers = Registers { rax: ASID | GLOBAL, ecx: 0, edx: 0 };
 
+/// Everything but global translations.
+pub const NON_GLOBAL: Registers = Registers { rax: ASID, ecx: 0, edx: 0 };
+
 /// `range` of the mm with this PCID. The ASID of the host or of a bare machine is 0.
 ///
 /// # Panics

@@ -1,6 +1,6 @@
 use gupsync::types::{FrameSize, HUGE_SIZE, PAGE_SIZE, Range, VirtAddr};
 
-use super::{EVERYTHING, Limits, Operation, Refused, Registers, decode, encode};
+use super::{EVERYTHING, Limits, NON_GLOBAL, Operation, Refused, Registers, decode, encode};
 
 const START: u64 = 0x10_0020_3000;
 const LIMITS: Limits = Limits { pages: 8, asid: 0 };
@@ -37,6 +37,7 @@ fn ranges_are_written_as_in_the_manual() {
         assert_eq!(encode(pcid, range), expected, "{range:?} of {pcid}");
     }
     assert_eq!(EVERYTHING, registers(0b1100, 0, 0));
+    assert_eq!(NON_GLOBAL, registers(0b100, 0, 0));
 }
 
 #[test]

@@ -146,7 +146,7 @@ impl Machine for Hw {
 
     fn invlpgb(&self, cpu: CpuId, what: Invlpgb) {
         tlb::invlpgb(what);
-        if what == Invlpgb::Everything {
+        if matches!(what, Invlpgb::NonGlobal | Invlpgb::Everything) {
             self.kept.start_everywhere(cpu);
         }
         self.note_nmis(cpu);

@@ -75,6 +75,7 @@ pub fn invlpgb(what: Invlpgb) {
     let Registers { rax, ecx, edx } = match what {
         // An mm is told by its PCID.
         Invlpgb::Of { asid, range } => gupsync_invlpgb::encode(asid.word(), range),
+        Invlpgb::NonGlobal => gupsync_invlpgb::NON_GLOBAL,
         Invlpgb::Everything => gupsync_invlpgb::EVERYTHING,
     };
     // No `nomem`: the compiler keeps the change of the tables before it.

@@ -77,7 +77,7 @@ impl Paging {
             Invlpgb::Of { asid, range } => {
                 self.places_of(number(asid), range).fold(0, |bits, place| bits | 1 << place)
             }
-            Invlpgb::Everything => (1 << self.places()) - 1,
+            Invlpgb::NonGlobal | Invlpgb::Everything => (1 << self.places()) - 1,
         }
     }
 
