@@ -12,6 +12,7 @@
 
 mod acts;
 mod asid;
+mod batch;
 mod ends;
 mod everyone;
 mod four;
