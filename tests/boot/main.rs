@@ -27,6 +27,7 @@ mod posture;
 mod printed;
 mod product;
 mod rare;
+mod reclaim;
 mod refused;
 mod sender;
 mod several;
@@ -73,6 +74,7 @@ fn main() {
         cleared::trials(),
         product::trials(),
         rare::trials(),
+        reclaim::trials(),
         policies::trials(),
         controls::trials(),
         trace::trials(),

@@ -57,13 +57,15 @@ choices! {
         Unmap = "unmap",
         /// Ranges lose the right to be written.
         Protect = "protect",
+        /// Pages of several mms are reclaimed, with one flush.
+        Reclaim = "reclaim",
         /// Collapses; between flush and sync a sibling protects something.
         PiggybackProtect = "piggyback-protect",
         /// Collapses; between flush and sync a sibling flushes the kernel's range.
         PiggybackKernel = "piggyback-kernel",
         /// Collapses; between flush and sync a sibling calls every CPU.
         PiggybackEveryone = "piggyback-everyone",
-        /// Several mms at once, flushed in different ways, each doing every operation.
+        /// Several mms at once, flushed in different ways, each doing several operations.
         Mixed = "mixed",
     }
 
@@ -77,6 +79,16 @@ choices! {
         Unmap = "unmap",
         /// Protect.
         Protect = "protect",
+        /// Reclaim.
+        Reclaim = "reclaim",
+    }
+
+    /// An operation that another thread does on the range of a reclaim.
+    Between: "operation that comes between" {
+        /// Protect.
+        Protect = "protect",
+        /// Unmap.
+        Unmap = "unmap",
     }
 
     /// Whether the mutator has the mm loaded.
@@ -187,6 +199,16 @@ choices! {
         Timeout = "timeout",
         /// The machine ended in some other way before the row was finished.
         Died = "died",
+    }
+}
+
+impl Kind {
+    /// Those of one mm each, whose interrupts are all on behalf of that.
+    pub const OF_ONE_MM: &[Kind] = &[Kind::Collapse, Kind::Unshare, Kind::Unmap, Kind::Protect];
+
+    /// Whether it unlinks page tables.
+    pub fn unlinks(self) -> bool {
+        !matches!(self, Kind::Protect | Kind::Reclaim)
     }
 }
 

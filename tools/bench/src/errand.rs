@@ -22,6 +22,8 @@ pub(crate) enum Errand {
     Step(Job),
     /// What a sibling of the mutator might do, for a piggyback.
     Sibling(Workload),
+    /// To see that the page of this turn is not there any more.
+    FindGone,
     /// To give back the page that it has pinned for this turn.
     Unpin,
 }

@@ -12,7 +12,7 @@ use alloc::string::{String, ToString};
 
 use gupsync::policy::{Never, Property};
 
-use crate::choice::{Flush, Kind, MmName, Mutator, Sample, Sender, Status, Workload};
+use crate::choice::{Flush, MmName, Mutator, Sample, Sender, Status, Workload};
 use crate::row::Row;
 use crate::text::{OrMixed, PolicyName};
 
@@ -126,7 +126,7 @@ impl Row {
         let ops = value(c.ops)?;
         let is_total = self.mm == MmName::Total;
         let holds = self.holds(ops);
-        let unlinks = self.operations.iter().any(|kind| *kind != Kind::Protect);
+        let unlinks = self.operations.iter().any(|kind| kind.unlinks());
         let is_one_mm = !is_total || self.flush != OrMixed(None);
         let walkers = if is_one_mm { self.walkers() as u64 } else { 0 };
         // What CPUs in a role did, for the row that is about all mms.

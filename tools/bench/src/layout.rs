@@ -83,7 +83,7 @@ impl Layout {
             Kind::Unshare => (SHARED_BASE, MAX_RANGES * TABLE_SIZE),
             Kind::Protect if self.size == FrameSize::Small => (PROTECT_BASE, MAX_PAGES * HUGE_SIZE + SHIFT),
             Kind::Protect => (PROTECT_BASE, MAX_PAGES * HUGE_SIZE),
-            Kind::Collapse | Kind::Unmap => (SMALL_BASE, MAX_TABLES * HUGE_SIZE),
+            Kind::Collapse | Kind::Unmap | Kind::Reclaim => (SMALL_BASE, MAX_TABLES * HUGE_SIZE),
         };
         VirtAddr(base + turn % SPAN * size)
     }
@@ -125,7 +125,7 @@ impl Layout {
                 let own = OWN_OF_SHARED + turn % LIVE * MAX_PAGES + page;
                 VirtAddr(start + page * HUGE_SIZE + own * PAGE_SIZE)
             }
-            Kind::Protect => VirtAddr(start + small(draw)),
+            Kind::Protect | Kind::Reclaim => VirtAddr(start + small(draw)),
         }
     }
 }

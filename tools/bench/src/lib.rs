@@ -31,6 +31,7 @@ mod mutator;
 mod phases;
 mod ranges;
 mod rare;
+mod reclaim;
 pub mod report;
 pub mod row;
 mod run;

@@ -110,6 +110,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
                 self.ranges.map_small(machine, mm, layout.page_of(kind, turn, table), layout.places(kind))
             }),
             Kind::Unshare => self.prepare_sharing(),
+            Kind::Reclaim => self.prepare_victims(),
         }
     }
 
@@ -180,6 +181,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
                 Ok((Expect::Nothing, true))
             }
             Kind::Unshare => self.unshare::<P>(cpu),
+            Kind::Reclaim => Ok((self.reclaim::<P>(cpu), true)),
         }
     }
 
@@ -262,7 +264,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
         }
     }
 
-    fn send(&self, cpu: &mut Cpu<'_, M>, worker: CpuId, errand: Errand) -> Option<Box<Stepped>> {
+    pub(crate) fn send(&self, cpu: &mut Cpu<'_, M>, worker: CpuId, errand: Errand) -> Option<Box<Stepped>> {
         let mm = self.mm().id;
         self.team.errands.send(cpu, worker, errand, |cpu| {
             self.run.world.machine.wake(cpu.id(), core::iter::once(worker), mm);
@@ -277,7 +279,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
     }
 
     /// Whether `worker` is neither held nor offline.
-    fn is_free(&self, worker: CpuId) -> bool {
+    pub(crate) fn is_free(&self, worker: CpuId) -> bool {
         !self.held.contains(&worker) && !self.offline.contains(&worker)
     }
 

@@ -99,7 +99,11 @@ fn warm_up<P: Policy, M: Bench>(mutation: &mut Mutation<'_, M>, cpu: &mut Cpu<'_
     let kinds = mutation.run.spec.kinds();
     let mut at_rest = false;
     while !at_rest && mutation.turn < WARM_UP + mutation.run.spec.asid_every && !mutation.run.must_stop() {
-        let kind = kinds[mutation.turn as usize % kinds.len()];
+        let kind = match kinds[mutation.turn as usize % kinds.len()] {
+            // The flush of a batch gives no mm its ASID.
+            Kind::Reclaim => Kind::Protect,
+            kind => kind,
+        };
         turn::<P, M>(mutation, cpu, kind, false, false)?;
         at_rest = cpu.is_at_rest(mutation.mm(), mutation.cast.mm_cpus());
     }
@@ -125,9 +129,8 @@ fn count<P: Policy, M: Bench>(
         if mutation.cast.renews && op % LIFE == 0 {
             renew(mutation, cpu);
         }
-        // One in so many, but not always the same one: which mm leaves shared tables first goes by turns too.
         let holds_always = run.spec.is_piggyback() || run.spec.interleave.is_on();
-        let hold = holds_always || op % HOLD_EVERY == op / HOLD_EVERY % HOLD_EVERY;
+        let hold = holds_always || is_held(op, kinds.len() as u64);
         let kind = kinds[op as usize % kinds.len()];
         collapses += u64::from(kind == Kind::Collapse);
         let pin = kind == Kind::Collapse && run.spec.pins.0.is_some_and(|pins| pins.is_due(collapses));
@@ -137,6 +140,13 @@ fn count<P: Policy, M: Bench>(
         progress(op + 1);
     }
     Ok(())
+}
+
+/// Whether walkers are held in operation `op`, where operations of so many kinds go by turns. In one of so many, but not always
+/// the same one (which mm leaves shared tables first goes by turns too), and in each kind.
+fn is_held(op: u64, kinds: u64) -> bool {
+    let shifted_after = if kinds > HOLD_EVERY { HOLD_EVERY * kinds } else { HOLD_EVERY };
+    op % HOLD_EVERY == op / shifted_after % HOLD_EVERY
 }
 
 /// One turn: one operation, and every worker around it. Whether the operation could be done.
@@ -241,4 +251,18 @@ fn draw_held<M: Bench>(mutation: &mut Mutation<'_, M>) -> Vec<CpuId> {
     let count = mutation.run.spec.hold.min(among.len());
     let first = if among.is_empty() { 0 } else { mutation.draw(among.len()) };
     (0..count).map(|index| CpuId(among.start + (first + index) % among.len())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HOLD_EVERY, Kind, is_held};
+
+    #[test]
+    fn walkers_are_held_in_operations_of_each_kind() {
+        for kinds in 1..=Kind::ALL.len() as u64 {
+            let held = |kind| (0..20).any(|op| op % kinds == kind && is_held(op, kinds));
+            assert!((0..kinds).all(held), "{kinds}");
+            assert_eq!((0..80).filter(|op| is_held(*op, kinds)).count() as u64, 80 / HOLD_EVERY);
+        }
+    }
 }

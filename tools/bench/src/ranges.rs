@@ -31,6 +31,8 @@ pub(crate) struct NoMemory;
 pub(crate) enum Place {
     /// A PTE table and its pages.
     Small(VirtAddr),
+    /// A PTE table in each of these mms.
+    SmallIn(Vec<MmId>, VirtAddr),
     /// A huge page.
     Huge(VirtAddr, Frame),
     /// Huge pages, all of them the one that stands for all.
@@ -295,18 +297,9 @@ fn take_away<M: Bench>(cpu: &Cpu<'_, M>, mm: &Mm, place: Place) -> Vec<Trash> {
     let machine = &world.machine;
     let pmd = |va| mm.entry(machine, va, 2).expect("it was mapped");
     match place {
-        Place::Small(va) => {
-            // Relaxed, here and below: written by this mutator.
-            let entry = Entry(pmd(va).load(Ordering::Relaxed));
-            if !entry.is_present() {
-                // A collapse has not put it back, and was caught.
-                return Vec::new();
-            }
-            let table = entry.frame();
-            page_table::link(pmd(va), Entry(0));
-            let page = |slot: &AtomicU64| Entry(slot.load(Ordering::Relaxed));
-            let pages = machine.words(table).iter().map(page).filter(|entry| entry.is_present());
-            pages.map(|entry| Trash::Page(entry.frame())).chain([Trash::Table(table)]).collect()
+        Place::Small(va) => take_table_away(cpu, mm, va),
+        Place::SmallIn(mms, va) => {
+            mms.into_iter().flat_map(|mm| take_table_away(cpu, world.mm(mm), va)).collect()
         }
         Place::Huge(va, huge) => {
             page_table::link(pmd(va), Entry(0));
@@ -331,6 +324,23 @@ fn take_away<M: Bench>(cpu: &Cpu<'_, M>, mm: &Mm, place: Place) -> Vec<Trash> {
             frames.into_iter().map(Trash::Table).collect()
         }
     }
+}
+
+/// Unlinks the PTE table of a range.
+fn take_table_away<M: Bench>(cpu: &Cpu<'_, M>, mm: &Mm, va: VirtAddr) -> Vec<Trash> {
+    let machine = &cpu.world().machine;
+    let slot = mm.entry(machine, va, 2).expect("it was mapped");
+    // Relaxed, here and below: written by this mutator.
+    let entry = Entry(slot.load(Ordering::Relaxed));
+    if !entry.is_present() {
+        // A collapse has not put it back, and was caught.
+        return Vec::new();
+    }
+    let table = entry.frame();
+    page_table::link(slot, Entry(0));
+    let page = |slot: &AtomicU64| Entry(slot.load(Ordering::Relaxed));
+    let pages = machine.words(table).iter().map(page).filter(|entry| entry.is_present());
+    pages.map(|entry| Trash::Page(entry.frame())).chain([Trash::Table(table)]).collect()
 }
 
 /// Looks, as the next page fault of `mm` would, whether a table that it has a share in is still what it shares. If not,

@@ -89,7 +89,12 @@ impl Row {
     /// Whether a vCPU is preempted while an operation flushes by hypercall.
     fn leaves_flushes(&self, ops: u64) -> bool {
         let is_asked = match self.workload {
-            Workload::Mixed => [MmName::Hypercall, MmName::Total].contains(&self.mm),
+            Workload::Mixed => {
+                [MmName::Hypercall, MmName::Total].contains(&self.mm)
+                    && self.operations.iter().any(|kind| *kind != Kind::Reclaim)
+            }
+            // A batch goes by INVLPGB where that is used, whatever its mms have.
+            Workload::Reclaim if self.invlpgb.is_on() => false,
             _ => self.preempted > 0 && self.flush == OrMixed(Some(Flush::Hypercall)) && !self.is_global(),
         };
         // A CPU between two tasks is lazy, or elsewhere: a plain flush leaves it out.
@@ -184,6 +189,9 @@ mod tests {
             ("policy=pending preempted=1 flush=hypercall hold=0", false),
             ("policy=pending flush=hypercall", false),
             ("policy=pending workload=mixed", true),
+            ("policy=pending workload=mixed operations=reclaim", false),
+            ("policy=pending workload=reclaim preempted=1 flush=hypercall", true),
+            ("policy=pending workload=reclaim preempted=1 flush=hypercall invlpgb=on asids=0", false),
         ] {
             assert_eq!(is_refused(words, fault, |c| c.hypercalls = Some(0)), is_due, "{words}");
         }

@@ -259,8 +259,10 @@ settings! {
         gather: usize = Room::LINUX.pages, sometimes([0, 2, 5, 510]), [Title];
         /// How many tables a gather holds, apart from pages.
         gather_tables: usize = Room::LINUX.tables, sometimes([1, 2]), [Title];
-        /// How many mms share the tables that are unshared.
+        /// How many mms share the tables that are unshared, or have pages reclaimed in one batch.
         sharers: usize = 3, sometimes(Vec::from_iter(2..=MAX_SHARERS)), [Title];
+        /// What another thread does on the range of a reclaim, when its pages are unmapped and not flushed yet.
+        between: Maybe<Between> = Maybe(None), sometimes([Between::Protect, Between::Unmap].map(|kind| Maybe(Some(kind)))), [Title];
         /// Whether the steps of the mms that leave and join shared tables are interleaved.
         interleave: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// Whether the mutator's task may go to another CPU between the snapshot of a round and its look, and before it waits.
@@ -268,7 +270,7 @@ settings! {
         /// Whether the steps of an operation run on different CPUs.
         migrate: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
         /// Which operations `mixed` does, in turn, separated by commas.
-        operations: List<Kind> = List(Kind::ALL.to_vec()), beside(), [Title];
+        operations: List<Kind> = List(Kind::OF_ONE_MM.to_vec()), beside(), [Title];
     }
     not in rows {
         /// How many operations are counted.

@@ -86,6 +86,7 @@ impl Spec {
             Workload::Unshare => &[Kind::Unshare],
             Workload::Unmap => &[Kind::Unmap],
             Workload::Protect => &[Kind::Protect],
+            Workload::Reclaim => &[Kind::Reclaim],
             Workload::Collapse
             | Workload::PiggybackProtect
             | Workload::PiggybackKernel

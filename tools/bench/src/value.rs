@@ -10,7 +10,7 @@ use core::str::FromStr;
 use gupsync::policy;
 
 use crate::choice::{
-    Backend, Fail, Flush, Kind, Mutator, Sample, Sender, Toggle, UnlazyFence, UnshareFlush, Workload,
+    Backend, Between, Fail, Flush, Kind, Mutator, Sample, Sender, Toggle, UnlazyFence, UnshareFlush, Workload,
 };
 use crate::text::{Every, List, Maybe, OrMixed, OrNone, PolicyName};
 
@@ -86,6 +86,7 @@ values! {
     [] Mutator: Mutator::NAMES.join("|"), Mutator::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
     [] UnlazyFence: UnlazyFence::NAMES.join("|"), UnlazyFence::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
     [] UnshareFlush: UnshareFlush::NAMES.join("|"), UnshareFlush::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
+    [] Between: Between::NAMES.join("|"), Between::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
     [] Sample: Sample::NAMES.join("|"), Sample::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
     [] Sender: Sender::NAMES.join("|"), Sender::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;
     [] Fail: Fail::NAMES.join("|"), Fail::NAMES.to_vec(), "=", str::parse, Self = |value, _| *value;

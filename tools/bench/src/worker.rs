@@ -24,7 +24,7 @@ use gupsync::ops::protect::Protect;
 use gupsync::ops::{Any, Job, Stepped};
 use gupsync::policy::{ForPolicy, Policy};
 use gupsync::sync_round;
-use gupsync::types::{CpuId, Frame, FrameSize, Range, VirtAddr};
+use gupsync::types::{CpuId, Frame, FrameSize, MmId, Range, VirtAddr};
 use gupsync::world::Cpu;
 
 /// Up to so many further walks in a turn.
@@ -50,6 +50,7 @@ impl<M: Bench> ForPolicy for Work<'_, M> {
             run,
             team: &run.teams[self.team],
             mm: run.world.mm(cast.mms[0]),
+            victim: cast.mms[1],
             random: run.random(self.cpu),
             is_preempted: cast.is_preempted(self.cpu),
             touched: VirtAddr(0),
@@ -63,6 +64,8 @@ pub(crate) struct Worker<'r, M: Bench> {
     pub(crate) run: &'r Run<M>,
     team: &'r Team,
     pub(crate) mm: &'r Mm,
+    /// The second mm of a batch.
+    pub(crate) victim: MmId,
     random: SplitMix64,
     is_preempted: bool,
     /// The page whose translation it has used in this turn.
@@ -154,7 +157,7 @@ impl<M: Bench> Worker<'_, M> {
         // Whatever it finds: the range may be changing already. What counts is that the TLB has it now.
         self.touched = self.draw_page(turn);
         let _ = self.run.world.machine.touch(cpu.id(), self.touched);
-        self.visit(cpu);
+        self.visit(cpu, turn);
         let walked = self.walk::<P>(cpu, turn, &mut false);
         if walked.has_reached() && self.run.phases.is_open(Phase::Count) {
             // Relaxed: published by `through`.
@@ -225,6 +228,7 @@ impl<M: Bench> Worker<'_, M> {
             let kind = if is_freed { Caught::UsedAfterFree } else { Caught::StaleTranslation };
             self.caught(cpu.id(), kind, at, Frame(0));
         }
+        self.visit_victim(cpu, last);
         if last.kind == Kind::Unshare {
             self.walk::<P>(cpu, last, &mut false);
         }
@@ -334,6 +338,7 @@ impl<M: Bench> Worker<'_, M> {
             Errand::Sibling(Workload::PiggybackKernel) => self.run.window.remap(cpu),
             Errand::Sibling(Workload::PiggybackEveryone) => sync_round::call_everyone(cpu),
             Errand::Sibling(_) => self.protect_elsewhere::<P>(cpu),
+            Errand::FindGone => self.find_gone(cpu, self.mm),
             Errand::Unpin => self.unpin::<P>(cpu),
         }
         None
