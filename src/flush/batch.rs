@@ -27,7 +27,8 @@
 //!
 //! Between the unmapping and the flush another thread may protect or unmap the same range, which skips what it finds
 //! cleared, and come back to its caller while a CPU still uses the page. So each looks first whether a batch is pending
-//! ([`flush_pending`](crate::flush::flush_pending)), under the lock under which the entry was cleared. The flush of the batch itself does not say to any mm that it is done: one protect or unmap more flushes, for nothing.
+//! (`flush_tlb_batched_pending()`), under the lock under which the entry was cleared. The flush of the batch itself does not
+//! say to any mm that it is done: one protect or unmap more flushes, for nothing.
 //!
 //! [`Snapshot`]: crate::pending_gup_sync::Snapshot
 
