@@ -22,8 +22,10 @@
 //! of the batch are interrupted, those too that have another mm loaded by now, since the request names none; and each drops
 //! all that it holds of *the mm that it has loaded*, if that is behind (`flush_tlb_func()`). That is enough: what it
 //! keeps of an mm that it has left, under a local ASID, is behind, and is dropped when it loads that again. Lazy CPUs are
-//! left out (`should_flush_tlb()`): they catch up by `tlb_gen` when they come back. Guests whose mms are all flushed by
-//! hypercall leave preempted vCPUs to the hypervisor (`kvm_flush_tlb_multi()`).
+//! left out (`should_flush_tlb()`): they catch up by `tlb_gen` when they come back.
+//!
+//! Guests flush a batch as they flush an mm: KVM's leave preempted vCPUs to the hypervisor (`kvm_flush_tlb_multi()`), those of
+//! Hyper-V all vCPUs but lazy ones (`hyperv_flush_tlb_multi()`, which asks for every address space where it is told no mm).
 //!
 //! Between the unmapping and the flush another thread may protect or unmap the same range, which skips what it finds
 //! cleared, and come back to its caller while a CPU still uses the page. So each looks first whether a batch is pending
@@ -48,14 +50,14 @@ use crate::world::Cpu;
 #[must_use = "until `flush`, a CPU may use a page that is unmapped"]
 pub struct UnmapBatch {
     cpus: CpuSet,
-    /// Whether every mm so far is flushed by hypercall.
-    by_hypercall: bool,
+    /// How its mms are flushed: all alike in a guest, by interrupts where they differ.
+    method: Option<FlushMethod>,
 }
 
 impl UnmapBatch {
     /// Nothing unmapped yet.
     pub fn new<M: Machine>(cpu: &mut Cpu<'_, M>) -> Self {
-        UnmapBatch { cpus: cpu.sets().take(), by_hypercall: true }
+        UnmapBatch { cpus: cpu.sets().take(), method: None }
     }
 
     /// Adds pages of `mm` whose entries were cleared under its PTE lock, which is held still: what finds one of them cleared
@@ -66,7 +68,9 @@ impl UnmapBatch {
         let _ = mm.next_tlb_gen();
         // Acquire: pairs with the Release in `leave`; what a CPU did with the page came before it left.
         mm.cpumask.for_each(Ordering::Acquire, |cpu| self.cpus.insert(cpu));
-        self.by_hypercall &= mm.config.flush == FlushMethod::Hypercall;
+        let method = mm.config.flush;
+        let is_alike = self.method.is_none_or(|others| others == method);
+        self.method = Some(if is_alike { method } else { FlushMethod::Ipi });
         mm.batched.add();
     }
 
@@ -77,24 +81,29 @@ impl UnmapBatch {
             cpu.pinned(|cpu| invlpgb::flush_all_mms(cpu));
             cpu.sets().give(self.cpus);
         } else {
-            self.interrupt(cpu);
+            self.flush_cpus(cpu);
         }
     }
 
-    fn interrupt<M: Machine>(self, cpu: &mut Cpu<'_, M>) {
-        let UnmapBatch { cpus, by_hypercall } = self;
+    /// Of the CPUs in it, those that are not lazy, and this one.
+    fn flush_cpus<M: Machine>(self, cpu: &mut Cpu<'_, M>) {
+        let UnmapBatch { cpus, method } = self;
         let (world, me, mut to, mut deferred) = (cpu.world(), cpu.id(), cpu.sets().take(), 0);
         cpus.for_each(|other| {
             if other == me || world.is_lazy(other) {
                 return;
             }
-            if by_hypercall && world.defer_flush(other) {
+            if method == Some(FlushMethod::Hypercall) && world.defer_flush(other) {
                 deferred += 1;
             } else {
                 to.insert(other);
             }
         });
         cpu.note(MmId::KERNEL, Event::Hypercall, deferred);
+        if method == Some(FlushMethod::HypercallAll) && !to.is_empty() {
+            flush_by_hypervisor(cpu, &to);
+            to.clear();
+        }
         let in_flight = sync_round::issue(cpu, Call::Batch, to, ());
         if cpus.contains(me) {
             cpu.irqs_off(|off| off.flush_loaded());
@@ -102,4 +111,9 @@ impl UnmapBatch {
         cpu.sets().give(cpus);
         in_flight.wait(cpu);
     }
+}
+
+fn flush_by_hypervisor<M: Machine>(cpu: &mut Cpu<'_, M>, to: &CpuSet) {
+    cpu.irqs_off(|off| off.world().machine.flush_by_hypercall(off.id(), to));
+    cpu.note(MmId::KERNEL, Event::Hypercall, 1);
 }

@@ -13,6 +13,7 @@ pub fn trials() -> Vec<Trial> {
         trial("reclaim::a_batch_interrupts_who_is_not_lazy", interrupts),
         trial("reclaim::a_batch_by_invlpgb_interrupts_no_cpu", by_invlpgb),
         trial("reclaim::a_batch_leaves_preempted_vcpus_to_the_hypervisor", by_hypercall),
+        trial("reclaim::a_batch_of_hyper_v_interrupts_no_cpu", by_hypervisor),
         trial("reclaim::no_cpu_uses_a_page_after_the_flush_of_its_batch", held),
     ]
 }
@@ -108,6 +109,21 @@ fn by_hypercall() -> Result<()> {
     Ok(())
 }
 
+/// One hypercall for each batch, and NMIs that stand for what the hypervisor does to each CPU that is not lazy.
+fn by_hypervisor() -> Result<()> {
+    let cases = [(RUN, OPS, T - 1), ("mm_cpus=2 lazy=1 stale=1", OPS, 2), (LAZY, 0, 0)];
+    let rows = rows(&cases, |(words, ..)| format!("flush=hypercall-all {words}"))?;
+    ensure!(rows.len() == 2 * cases.len());
+    for (rows, (_, hypercalls, flushed)) in rows.chunks(2).zip(cases) {
+        for row in rows {
+            ensure!(row.counts.flush_ipis == Some(0) && row.counts.hypercalls == Some(hypercalls), "{row:#?}");
+            ensure!(row.counts.emulation_nmis == Some(hypercalls * flushed), "{row:#?}");
+            has_no_sync(row, false)?;
+        }
+    }
+    Ok(())
+}
+
 /// Everything by which a CPU keeps a translation, or forgets it.
 fn held() -> Result<()> {
     let besides = [
@@ -121,6 +137,7 @@ fn held() -> Result<()> {
         "switchers=2 flushers=1 eager=on",
         "mutator=outside unlazy_fence=linux naps=on",
         "isolated_members=1 trim=every:2 remap=on",
+        "flush=hypercall-all visits=on pcids=3",
     ];
     let cases: Vec<_> =
         ["invlpgb=off", "invlpgb=on"].into_iter().flat_map(|by| besides.map(|words| (by, words))).collect();

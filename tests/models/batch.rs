@@ -38,6 +38,14 @@ const GUEST: MmConfig = MmConfig { flush: FlushMethod::Hypercall, ..MM };
 const GUESTS: Setting<[Frame; 2]> =
     Setting { config: FlushConfig { methods_interrupt: false, ..BY_IPI }, mms: &[GUEST, GUEST], ..TWO };
 
+const HV_GUEST: MmConfig = MmConfig { flush: FlushMethod::HypercallAll, ..MM };
+/// Of Hyper-V. A CPU keeps the translations of both mms.
+const HV_GUESTS: Setting<[Frame; 2]> = Setting {
+    config: FlushConfig { methods_interrupt: false, pcids: 3, ..BY_IPI },
+    mms: &[HV_GUEST, HV_GUEST],
+    ..TWO
+};
+
 fn a_page_each(world: &World<Model>) -> [Frame; 2] {
     [1, 2].map(|mm| {
         let machine = &world.machine;
@@ -221,6 +229,21 @@ fn by_invlpgb_under_global_asids() {
 #[test]
 fn a_vcpu_that_is_preempted() {
     explore(GUESTS, &[(using::<1>, access_and_be_preempted), (elsewhere, reclaim_both)]);
+}
+
+#[test]
+fn a_vcpu_that_the_hypervisor_flushes() {
+    explore(HV_GUESTS, &[(using::<1>, access_twice), (using::<2>, reclaim_both_and_access)]);
+}
+
+#[test]
+fn a_vcpu_that_the_hypervisor_flushes_and_that_has_kept_an_mm() {
+    explore(HV_GUESTS, &[(using_both, access_and_change_over), (elsewhere, reclaim_both)]);
+}
+
+#[test]
+fn a_vcpu_that_was_lazy_and_is_left_out() {
+    explore(HV_GUESTS, &[(using_lazily, come_back_and_access), (elsewhere, reclaim_both)]);
 }
 
 /// Between the unmapping and the flush the mm is protected. When that is over, no CPU writes the page, though its entry was
