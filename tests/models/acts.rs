@@ -5,7 +5,6 @@ use gupsync::config::FreedTables;
 use gupsync::flush::{self, Reached};
 use gupsync::gup_fast;
 use gupsync::machine::Machine;
-use gupsync::mm::page_table;
 use gupsync::ops::collapse::Collapse;
 use gupsync::ops::{Operation, Step};
 use gupsync::policy::{self, Pending, Policy};

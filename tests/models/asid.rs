@@ -3,7 +3,6 @@
 
 use gupsync::config::{FlushConfig, FreedTables};
 use gupsync::flush;
-use gupsync::machine::Machine;
 use gupsync::policy::Pending;
 use gupsync::types::Range;
 use gupsync::world::Cpu;

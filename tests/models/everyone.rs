@@ -1,7 +1,6 @@
 //! Property: an interrupt to every CPU covers what was unlinked before it.
 
 use gupsync::flush::{self, Reached};
-use gupsync::mm::page_table;
 use gupsync::policy::{self, Pending};
 use gupsync::sync_round;
 use gupsync::world::Cpu;

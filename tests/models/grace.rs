@@ -1,6 +1,5 @@
 //! Property: when a grace period has elapsed, every walk that could have seen what was unlinked before is over.
 
-use gupsync::mm::page_table;
 use gupsync::ops::deferred::Deferred;
 use gupsync::policy::{self, Rcu};
 use gupsync::world::Cpu;

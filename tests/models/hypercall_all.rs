@@ -85,6 +85,7 @@ fn a_sender_by_itself_and_one_that_joins() {
 }
 
 #[test]
+#[cfg_attr(loom, ignore = "deep")]
 fn one_that_joins() {
     explore(GUEST_PAGE, &[(elsewhere, join_and_access), (running, elsewhere), (elsewhere, unmap_and_reuse)]);
 }

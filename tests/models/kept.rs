@@ -5,7 +5,6 @@
 use gupsync::atomic::Ordering;
 use gupsync::config::{FlushConfig, FreedTables};
 use gupsync::flush;
-use gupsync::machine::Machine;
 use gupsync::mm::page_table::{self, Entry};
 use gupsync::types::Range;
 use gupsync::world::Cpu;

@@ -20,7 +20,7 @@ type Act = fn(&Shared);
 /// Explores `acts`, each on its CPU; `handler` is run by interrupts, `wrong` tells what must not come out in the end. Says
 /// what was found.
 fn run(acts: &'static [Act], handler: fn(&Shared, usize), wrong: fn(&Shared) -> bool) -> Option<String> {
-    let mut report = UnderWay::begin("tso", acts.len(), None);
+    let report = UnderWay::begin("tso", acts.len(), None);
     let outcome = tso::explore((1_000_000, None), || {
         let zero = || AtomicU64::new(0);
         let shared = Arc::new(Shared { x: zero(), y: zero(), seen: [zero(), zero()] });

@@ -3,7 +3,6 @@
 use gupsync::atomic::Ordering;
 use gupsync::gup_fast::{self, Walked};
 use gupsync::machine::Machine;
-use gupsync::mm::page_table;
 use gupsync::ops::mthp::Mthp;
 use gupsync::ops::{Operation, Step};
 use gupsync::policy::Pending;

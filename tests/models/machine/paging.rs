@@ -26,6 +26,7 @@ pub(super) fn number(asid: Asid) -> u64 {
 }
 
 /// The numbers of global ones.
+#[cfg(loom)]
 pub(super) fn global() -> std::ops::Range<u64> {
     LOCAL..ASIDS
 }
