@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::TempPath;
 
-use super::Ovmf;
+use super::ovmf::Ovmf;
 use crate::artifacts::Tree;
 
 /// The file that a boot finds its variables in.
