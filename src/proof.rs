@@ -187,6 +187,10 @@
 //! - *A flush that is left to the hypervisor drops the translations of every PCID* (`kvm_vcpu_flush_tlb_guest`;
 //!   `hyperv_flush_tlb_multi` names an address space without its PCID): the vCPU may have read `tlb_gen` before, and
 //!   load what it has found up to date. Dropped: mutant `hypervisor-flushes-the-loaded-asid`.
+//! - *What skips entries that it finds cleared flushes the batch first that may have cleared them.*
+//!   `set_tlb_ubc_flush_pending` and `flush_tlb_batched_pending`, both under the PTE lock. About translations alone: no
+//!   ticket rests on the flush of a batch. Dropped: mutants `batch-is-pending-after-the-lock`, `batch-pending-once`
+//!   and `protect-skips-what-a-batch-has-cleared`; and `batch-flush-covers-tickets`.
 //! - *An mm lives until its rounds are over.* `mmget` or `mmgrab` by the sender. Here a `Snapshot` borrows the mm:
 //!   dropped, it does not compile.
 //! - *64-bit counters do not wrap.* `tlb_gen` is an `atomic64_t`. No test would fail.

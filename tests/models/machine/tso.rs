@@ -231,7 +231,7 @@ impl Machine for Model {
 const QUICK: usize = 500_000;
 /// The same where deep bounds are asked for.
 const DEEP: usize = 40_000_000;
-/// The same where small ones are. More are left to others.
+/// The same where small ones are: the first of them, and what is left is for quick bounds.
 const SMALL: usize = 20_000;
 
 /// Explores all of `parts` at once, each on its CPU, and everything that x86 allows.
