@@ -140,11 +140,10 @@ impl Model {
     /// too. Hardware and hypervisors are no more predictable.
     pub(super) fn invalidate(&self, cpu: CpuId, places: u64, is_meant: impl Fn(CpuId) -> bool) {
         let own = &self.mmus[cpu.0];
-        for (to, mmu) in self.mmus.iter().enumerate().filter(|(to, _)| is_meant(CpuId(*to))) {
-            if to == cpu.0 {
-                own.forget(each_place(places));
-                continue;
-            }
+        if is_meant(cpu) {
+            own.forget(each_place(places));
+        }
+        for (to, mmu) in self.mmus.iter().enumerate().filter(|(to, _)| *to != cpu.0 && is_meant(CpuId(*to))) {
             if !tso::is_exploring() {
                 mmu.forget(each_place(places));
                 continue;
