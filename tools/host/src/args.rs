@@ -293,10 +293,10 @@ pub struct ProveArgs {
     pub modules: Option<PathBuf>,
     /// Only models, mutants and litmus tests whose names contain this.
     pub filter: Option<String>,
-    /// Part of a larger run, in which the filter may mean other tests.
+    /// Part of a larger run, in which the filter may mean other tests, and loom's bounds are small where nothing is wrong.
     #[arg(skip)]
     pub is_part: bool,
-    /// Small bounds.
+    /// Small bounds for the explorer of x86 too.
     #[arg(skip)]
     pub small: bool,
 }

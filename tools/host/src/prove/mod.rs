@@ -99,8 +99,11 @@ impl Plan {
         let models = self.lane.build("models")?;
         let filter = self.args.filter.as_deref();
         let properties = || {
-            let how =
-                How { filter, at_once: 2, deep: self.args.deep, small: self.args.small, ..How::default() };
+            let small = match self.lane.checker() {
+                Checker::Loom => self.args.is_part,
+                Checker::Tso => self.args.small,
+            };
+            let how = How { filter, at_once: 2, deep: self.args.deep, small, ..How::default() };
             match self.lane.run(&models, how) {
                 Ok(ran) => {
                     if !ran.held {
