@@ -2,6 +2,7 @@
 //! can be run on the machine, and every setting takes part, by the rule in its line of the table.
 
 use gupsync::ops::mthp::PMD_ORDER;
+use gupsync::types::ENTRIES;
 use gupsync_bench::Spec;
 use gupsync_bench::cast::Cast;
 use gupsync_bench::draw::{Draws, Rule};
@@ -14,6 +15,7 @@ use rand_xoshiro::SplitMix64;
 const SPECS: usize = 12;
 /// The most bytes of a command line. Every bootloader carries twice as many.
 const CMDLINE: usize = 8 << 10;
+
 /// Draws specs for a machine.
 #[derive(Debug)]
 pub struct Draw {
@@ -63,6 +65,10 @@ impl Draw {
         }
         if spec.order < PMD_ORDER {
             spec.batch = self.random.random_range(1..=8);
+        }
+        if spec.populate.is_on() && spec.gather < ENTRIES {
+            // A flush for every few pages of many full tables: minutes of interrupts that are all alike.
+            spec.tables = spec.tables.min(2);
         }
         self.give_roles(&mut spec);
         spec
