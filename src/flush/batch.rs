@@ -101,7 +101,7 @@ impl UnmapBatch {
         });
         cpu.note(MmId::KERNEL, Event::Hypercall, deferred);
         if method == Some(FlushMethod::HypercallAll) && !to.is_empty() {
-            flush_by_hypervisor(cpu, &to);
+            cpu.irqs_off(|off| off.flush_by_hypercall(MmId::KERNEL, &to));
             to.clear();
         }
         let in_flight = sync_round::issue(cpu, Call::Batch, to, ());
@@ -111,9 +111,4 @@ impl UnmapBatch {
         cpu.sets().give(cpus);
         in_flight.wait(cpu);
     }
-}
-
-fn flush_by_hypervisor<M: Machine>(cpu: &mut Cpu<'_, M>, to: &CpuSet) {
-    cpu.irqs_off(|off| off.world().machine.flush_by_hypercall(off.id(), to));
-    cpu.note(MmId::KERNEL, Event::Hypercall, 1);
 }

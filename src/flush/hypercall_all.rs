@@ -23,13 +23,14 @@
 
 use crate::atomic::Ordering;
 use crate::config::FreedTables;
+use crate::cpumask::CpuSet;
 use crate::event::Event;
 use crate::flush::reached::Reached;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::smp_call::{Call, FlushCall};
 use crate::sync_round::{self, Standing};
-use crate::types::Range;
+use crate::types::{MmId, Range};
 use crate::world::{Cpu, IrqsOff};
 
 /// Flushes everything on the CPUs of `mm`, by hypercall if there are others than this one.
@@ -60,8 +61,7 @@ pub(crate) fn flush<M: Machine>(
             to.insert(off.id());
         }
         if !to.is_empty() {
-            off.world().machine.flush_by_hypercall(off.id(), &to);
-            off.note(mm.id, Event::Hypercall, 1);
+            off.flush_by_hypercall(mm.id, &to);
         }
     });
     let proof = in_flight.wait(cpu);
@@ -73,6 +73,12 @@ pub(crate) fn flush<M: Machine>(
 }
 
 impl<M: Machine> IrqsOff<'_, M> {
+    /// Has the hypervisor flush the CPUs of `to`, on behalf of `mm`.
+    pub(crate) fn flush_by_hypercall(&self, mm: MmId, to: &CpuSet) {
+        self.world().machine.flush_by_hypercall(self.id(), to);
+        self.note(mm, Event::Hypercall, 1);
+    }
+
     /// Whether a hypercall names this CPU, which makes it, too.
     fn is_concerned(&self, mm: &Mm, freed: bool) -> bool {
         // Relaxed: only this CPU adds or removes its bit.
