@@ -6,11 +6,11 @@
 use anyhow::{Result, ensure};
 use gupsync::policy;
 use gupsync_bench::Row;
-use gupsync_bench::row::Status;
 use libtest_mimic::Trial;
 
-use crate::{boot, judge, judged, machine, spec, trial};
+use crate::{judged, machine, policies, spec, trial};
 
+const BY: &str = "flush=hypercall-all";
 const N: u64 = 10;
 const K: u64 = 3;
 const LAZY: u64 = 2;
@@ -20,8 +20,8 @@ const OPS: u64 = 40;
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("hypercall_all::each_policy_sends_the_syncs_that_are_due", counts),
-        trial("hypercall_all::never_is_caught_in_20_of_20_runs", never_is_caught),
-        trial("hypercall_all::a_lost_flush_is_caught_under_each", lost_flush),
+        trial("hypercall_all::never_is_caught_in_20_of_20_runs", || policies::never_is_caught(BY)),
+        trial("hypercall_all::a_lost_flush_is_caught_under_each", || policies::lost_flush(BY)),
     ]
 }
 
@@ -39,9 +39,8 @@ const CASES: [(&str, bool, u64); 5] = [
 const UNPROVED: u64 = 26;
 
 fn counts() -> Result<()> {
-    let specs = CASES.map(|(words, ..)| {
-        spec(&format!("workload={words} flush=hypercall-all lazy={LAZY} stale={STALE} ops={OPS}"))
-    });
+    let specs =
+        CASES.map(|(words, ..)| spec(&format!("workload={words} {BY} lazy={LAZY} stale={STALE} ops={OPS}")));
     let rows = judged(&machine(N as usize), &specs)?;
     let policies = policy::safe_names().count();
     ensure!(rows.len() == specs.len() * policies);
@@ -78,30 +77,5 @@ fn check(row: &Row, (words, freed, asked): (&str, bool, u64)) -> Result<()> {
         other => panic!("{other} is not compared here"),
     };
     ensure!(counts.sync_ipis == Some(syncs), "{words}: {syncs} sync IPIs expected in {row:#?}");
-    Ok(())
-}
-
-fn never_is_caught() -> Result<()> {
-    let specs: Vec<_> =
-        (1..=20).map(|seed| spec(&format!("policy=never flush=hypercall-all mm_cpus=6 seed={seed}"))).collect();
-    let outcome = boot(&machine(8), &specs)?;
-    ensure!(outcome.rows.len() == 20);
-    for row in &outcome.rows {
-        ensure!(row.status == Status::Violation, "{row:#?}");
-        judge(row)?;
-    }
-    Ok(())
-}
-
-/// A hypervisor that does not flush, under each kind of flush.
-fn lost_flush() -> Result<()> {
-    let specs = ["collapse", "unmap", "protect"]
-        .map(|workload| spec(&format!("workload={workload} flush=hypercall-all ops=40 fail=no-flush")));
-    let outcome = boot(&machine(8), &specs)?;
-    ensure!(outcome.rows.len() == specs.len() * policy::safe_names().count());
-    for row in &outcome.rows {
-        ensure!(row.status == Status::Violation, "{row:#?}");
-        ensure!(row.detail.as_deref().is_some_and(|detail| detail.contains("after its flush")), "{row:#?}");
-    }
     Ok(())
 }
