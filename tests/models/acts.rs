@@ -4,8 +4,10 @@ use gupsync::atomic::Ordering;
 use gupsync::config::FreedTables;
 use gupsync::flush::{self, Reached};
 use gupsync::gup_fast;
+use gupsync::hotplug;
 use gupsync::machine::Machine;
 use gupsync::ops::collapse::Collapse;
+use gupsync::ops::protect::Protect;
 use gupsync::ops::{Operation, Step};
 use gupsync::policy::{self, Pending, Policy};
 use gupsync::smp_call::{Call, FlushCall};
@@ -36,63 +38,114 @@ pub fn lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 }
 
 /// Beforehand: loads the mm, and its TLB has the page.
-pub fn using_it(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+pub fn using_it<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
     running(stage, cpu);
-    stage.world.machine.access(cpu.id(), 0);
+    access(stage, cpu);
+}
+
+/// Beforehand: as [`using_it`], and another mm is loaded.
+pub fn away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    using_it(stage, cpu);
+    switch_to_2(stage, cpu);
+}
+
+/// Loads another mm.
+pub fn switch_to_2(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    cpu.switch_mm(Some(stage.mm(2)));
 }
 
 /// Beforehand: as [`using_it`], and goes on with a kernel thread.
-pub fn using_it_lazily(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+pub fn using_it_lazily<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
     using_it(stage, cpu);
     cpu.enter_lazy_tlb();
 }
 
 /// Reads the memory that is mapped.
-pub fn access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+pub fn access<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
     stage.world.machine.access(cpu.id(), 0);
 }
 
 /// An interrupt may be taken in between.
-pub fn access_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+pub fn access_twice<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
     access(stage, cpu);
     stage.world.machine.window(cpu.id());
     access(stage, cpu);
 }
 
+/// Writes the memory that is mapped. An interrupt may be taken in between.
+pub fn write_twice<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
+    stage.world.machine.write_access(cpu.id(), 0);
+    stage.world.machine.window(cpu.id());
+    stage.world.machine.write_access(cpu.id(), 0);
+}
+
 /// Loads the mm and uses it.
-pub fn join_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+pub fn join_and_access<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
     cpu.switch_mm(Some(stage.mm(1)));
     access_twice(stage, cpu);
 }
 
 /// Comes back from a kernel thread and uses the mm.
-pub fn come_back_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+pub fn come_back_and_access<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
     cpu.exit_lazy_tlb(stage.mm(1));
     access_twice(stage, cpu);
 }
 
 /// Uses the mm and loads the kernel's tables.
-pub fn access_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+pub fn access_and_go_away<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
     access(stage, cpu);
     cpu.switch_mm(None);
 }
 
+/// Uses the mm, goes on with a kernel thread, and comes back. An interrupt may be taken in between.
+pub fn access_and_go_lazy<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>) {
+    access(stage, cpu);
+    cpu.enter_lazy_tlb();
+    stage.world.machine.window(cpu.id());
+    come_back_and_access(stage, cpu);
+}
+
+/// Uses the mm, goes offline, comes back and uses it.
+pub fn access_go_come_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    access(stage, cpu);
+    go_and_come(cpu);
+    join_and_access(stage, cpu);
+}
+
+/// Goes offline and comes back.
+pub fn go_and_come(cpu: &mut Cpu<'_, Model>) {
+    hotplug::go_offline(cpu).come_online();
+}
+
+/// Unmaps the page. The flush is to follow.
+pub fn unmap(stage: &Stage) {
+    let slot = stage.mm(1).entry(&stage.world.machine, VA, 1).expect("it exists");
+    slot.swap(0, Ordering::Relaxed);
+}
+
 /// Unmaps the page, flushes, reuses it.
 pub fn unmap_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    let (mm, machine) = (stage.mm(1), &stage.world.machine);
-    let slot = mm.entry(machine, VA, 1).expect("it exists");
-    slot.swap(0, Ordering::Relaxed);
+    unmap(stage);
     flush(stage, cpu);
-    machine.reuse(stage.table);
+    stage.world.machine.reuse(stage.table);
+}
+
+/// Carries an operation on mm 1 to its end.
+pub fn finish<P: Policy, T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>, mut operation: impl Operation) {
+    while let Step::Next(next) = operation.step::<P, _>(cpu, stage.mm(1)) {
+        operation = next;
+    }
+}
+
+/// Takes the right to write from so many pages.
+pub fn protect<T>(stage: &Stage<T>, cpu: &mut Cpu<'_, Model>, pages: u64) {
+    finish::<Pending, _>(stage, cpu, Protect::Ready { start: VA, pages, size: FrameSize::Small });
 }
 
 /// Collapses the range of the page.
 pub fn collapse<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let huge = stage.world.machine.alloc(FrameSize::Huge).expect("enough frames");
-    let mut collapse = Collapse::Ready { va: VA, huge };
-    while let Step::Next(next) = collapse.step::<P, _>(cpu, stage.mm(1)) {
-        collapse = next;
-    }
+    finish::<P, _>(stage, cpu, Collapse::Ready { va: VA, huge });
 }
 
 /// Walks to the PTE table and reads it.

@@ -4,14 +4,16 @@
 use gupsync::config::{FlushConfig, FlushMethod, MmConfig};
 use gupsync::machine::Machine;
 use gupsync::mm::page_table::{self, Entry};
-use gupsync::ops::protect::Protect;
+use gupsync::ops::Operation;
 use gupsync::ops::reclaim::{Reclaim, Victim};
-use gupsync::ops::{Operation, Step};
 use gupsync::policy::Pending;
 use gupsync::types::{Frame, FrameSize, MmId};
 use gupsync::world::{Cpu, World};
 
-use crate::acts::unlink_and_reuse;
+use crate::acts::{
+    access, access_and_go_away, access_and_go_lazy, access_twice, come_back_and_access, elsewhere, finish,
+    flush_the_walker, join_and_access, protect, unlink_and_reuse, using_it_lazily, write_twice,
+};
 use crate::machine::{BY_INVLPGB, BY_IPI, MM, Model, ONE_MM, Paging, Setting, VA, explore, give_asids};
 
 type Stage = crate::machine::Stage<[Frame; 2]>;
@@ -57,18 +59,10 @@ fn a_page_each(world: &World<Model>) -> [Frame; 2] {
     })
 }
 
-fn elsewhere(_: &Stage, _: &mut Cpu<'_, Model>) {}
-
 /// Beforehand: loads mm number `MM`, and its TLB has the page.
 fn using<const MM: usize>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     cpu.switch_mm(Some(stage.mm(MM)));
     access(stage, cpu);
-}
-
-/// Beforehand: as [`using`] mm 1, and goes on with a kernel thread.
-fn using_lazily(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    using::<1>(stage, cpu);
-    cpu.enter_lazy_tlb();
 }
 
 /// Beforehand: as [`using`] mm 1, then mm 2.
@@ -77,42 +71,13 @@ fn using_both(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     using::<2>(stage, cpu);
 }
 
-fn access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    stage.world.machine.access(cpu.id(), 0);
-}
-
-/// An interrupt may be taken in between.
-fn access_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    access(stage, cpu);
-    stage.world.machine.window(cpu.id());
-    access(stage, cpu);
-}
-
-fn join_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_mm(Some(stage.mm(1)));
-    access_twice(stage, cpu);
-}
-
 fn access_and_change_over(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     access(stage, cpu);
     join_and_access(stage, cpu);
 }
 
-fn come_back_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.exit_lazy_tlb(stage.mm(1));
-    access_twice(stage, cpu);
-}
-
-fn access_and_go_lazy(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    access(stage, cpu);
-    cpu.enter_lazy_tlb();
-    stage.world.machine.window(cpu.id());
-    come_back_and_access(stage, cpu);
-}
-
-fn access_and_go_away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    access(stage, cpu);
-    cpu.switch_mm(None);
+fn access_go_away_and_answer(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+    access_and_go_away(stage, cpu);
     stage.world.machine.window(cpu.id());
 }
 
@@ -125,20 +90,14 @@ fn access_and_be_preempted(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     access(stage, cpu);
 }
 
-fn flush_the_first(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    crate::acts::flush_the_walker(stage, cpu);
-}
-
 fn victims(stage: &Stage, mms: &[usize], pages: u64) -> Vec<Victim> {
     mms.iter().map(|mm| Victim { mm: stage.mm(*mm).id, start: VA, pages }).collect()
 }
 
 /// Reclaims the page of each of `mms`; it is used for something else as soon as it is free.
 fn reclaim_of(stage: &Stage, cpu: &mut Cpu<'_, Model>, mms: &[usize]) {
-    let mut reclaim = Reclaim::new(cpu, victims(stage, mms, 1));
-    while let Step::Next(next) = reclaim.step::<Pending, _>(cpu, stage.mm(1)) {
-        reclaim = next;
-    }
+    let reclaim = Reclaim::new(cpu, victims(stage, mms, 1));
+    finish::<Pending, _>(stage, cpu, reclaim);
 }
 
 fn reclaim(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -183,7 +142,7 @@ fn a_cpu_that_joins() {
 
 #[test]
 fn a_cpu_that_was_lazy() {
-    explore(TWO, &[(using_lazily, come_back_and_access), (elsewhere, reclaim_both)]);
+    explore(TWO, &[(using_it_lazily, come_back_and_access), (elsewhere, reclaim_both)]);
 }
 
 #[test]
@@ -206,14 +165,17 @@ fn a_cpu_that_has_kept_the_mm() {
 /// A flush of the mm may find it elsewhere, and make it leave the cpumask, before the mm is added.
 #[test]
 fn a_cpu_that_is_made_to_leave() {
-    explore(KEPT, &[(using::<1>, access_and_go_away), (elsewhere, flush_the_first), (elsewhere, reclaim)]);
+    explore(
+        KEPT,
+        &[(using::<1>, access_go_away_and_answer), (elsewhere, flush_the_walker), (elsewhere, reclaim)],
+    );
 }
 
 /// As before, and it comes back to what it has kept.
 #[test]
 #[cfg_attr(loom, ignore = "deep")]
 fn a_cpu_that_is_made_to_leave_and_comes_back() {
-    explore(KEPT, &[(using_both, join_and_access), (elsewhere, flush_the_first), (elsewhere, reclaim)]);
+    explore(KEPT, &[(using_both, join_and_access), (elsewhere, flush_the_walker), (elsewhere, reclaim)]);
 }
 
 #[test]
@@ -243,7 +205,7 @@ fn a_vcpu_that_the_hypervisor_flushes_and_that_has_kept_an_mm() {
 
 #[test]
 fn a_vcpu_that_was_lazy_and_is_left_out() {
-    explore(HV_GUESTS, &[(using_lazily, come_back_and_access), (elsewhere, reclaim_both)]);
+    explore(HV_GUESTS, &[(using_it_lazily, come_back_and_access), (elsewhere, reclaim_both)]);
 }
 
 /// Between the unmapping and the flush the mm is protected. When that is over, no CPU writes the page, though its entry was
@@ -251,23 +213,10 @@ fn a_vcpu_that_was_lazy_and_is_left_out() {
 mod protected {
     use super::*;
 
-    fn write_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-        stage.world.machine.write_access(cpu.id(), 0);
-        stage.world.machine.window(cpu.id());
-        stage.world.machine.write_access(cpu.id(), 0);
-    }
-
     /// The flush would come later.
     fn unmap_pages(stage: &Stage, cpu: &mut Cpu<'_, Model>, pages: u64) {
         let reclaim = Reclaim::new(cpu, victims(stage, &[1], pages));
         drop(reclaim.step::<Pending, _>(cpu, stage.mm(1)));
-    }
-
-    fn protect_pages(stage: &Stage, cpu: &mut Cpu<'_, Model>, pages: u64) {
-        let mut protect = Protect::Ready { start: VA, pages, size: FrameSize::Small };
-        while let Step::Next(next) = protect.step::<Pending, _>(cpu, stage.mm(1)) {
-            protect = next;
-        }
     }
 
     fn unmap(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
@@ -275,7 +224,7 @@ mod protected {
     }
 
     fn protect_and_read(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-        protect_pages(stage, cpu, 1);
+        protect(stage, cpu, 1);
         stage.world.machine.read(stage.table[0]);
     }
 
@@ -287,7 +236,7 @@ mod protected {
     /// The first batch is of other pages of the mm.
     fn unmap_protect_and_read_again(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
         unmap_pages(stage, cpu, 0);
-        protect_pages(stage, cpu, 0);
+        protect(stage, cpu, 0);
         unmap_protect_and_read(stage, cpu);
     }
 
@@ -320,10 +269,8 @@ mod walked {
 
     fn reclaim_nothing(stage: &crate::machine::Stage, cpu: &mut Cpu<'_, Model>) {
         let victims = Vec::from([Victim { mm: stage.mm(1).id, start: VA, pages: 0 }]);
-        let mut reclaim = Reclaim::new(cpu, victims);
-        while let Step::Next(next) = reclaim.step::<Pending, _>(cpu, stage.mm(1)) {
-            reclaim = next;
-        }
+        let reclaim = Reclaim::new(cpu, victims);
+        finish::<Pending, _>(stage, cpu, reclaim);
     }
 
     #[test]

@@ -9,14 +9,16 @@
 use gupsync::atomic::Ordering;
 use gupsync::config::FlushConfig;
 use gupsync::flush;
-use gupsync::hotplug;
 use gupsync::machine::Machine;
 use gupsync::mm::page_table::{self, Entry};
 use gupsync::policy::{Broadcast, Pending, Policy, Rcu};
 use gupsync::types::MmId;
 use gupsync::world::Cpu;
 
-use crate::acts::{self, access, access_twice, elsewhere, join_and_walk, lazy, running, using_it, walk};
+use crate::acts::{
+    self, access, access_go_come_and_access, access_twice, elsewhere, go_and_come, join_and_walk, lazy,
+    running, using_it, walk,
+};
 use crate::machine::{
     BY_INVLPGB, BY_IPI, Model, ONE_MM, ONE_PAGE, Setting, Stage, VA, explore, explore_moving, give_asids,
 };
@@ -46,10 +48,6 @@ const KERNEL_PAGE: Setting = Setting {
     ..KEPT
 };
 
-fn go_and_come(cpu: &mut Cpu<'_, Model>) {
-    hotplug::go_offline(cpu).come_online();
-}
-
 fn go(_: &Stage, cpu: &mut Cpu<'_, Model>) {
     go_and_come(cpu);
 }
@@ -62,13 +60,6 @@ fn walk_and_go(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 fn go_come_and_walk(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     go_and_come(cpu);
     join_and_walk(stage, cpu);
-}
-
-fn access_go_come_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    access(stage, cpu);
-    go_and_come(cpu);
-    cpu.switch_mm(Some(stage.mm(1)));
-    access_twice(stage, cpu);
 }
 
 /// With the kernel's tables loaded.

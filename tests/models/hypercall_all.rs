@@ -1,18 +1,15 @@
 //! Property: a CPU that a hypervisor has flushed uses no translation from before, and may be inside a walk still.
 
-use gupsync::atomic::Ordering;
-use gupsync::config::{FlushConfig, FlushMethod, FreedTables, MmConfig};
-use gupsync::flush;
-use gupsync::hotplug;
+use gupsync::config::{FlushConfig, FlushMethod, MmConfig};
 use gupsync::policy::{Gather, GatherMask, Pending, Policy, Property, Targeted};
-use gupsync::types::Range;
 use gupsync::world::Cpu;
 
 use crate::acts::{
-    access, access_twice, come_back_and_access, elsewhere, flush, join_and_access, running,
-    unlink_flush_and_reuse, unmap_and_reuse, using_it, using_it_lazily, walk_to_and,
+    access, access_go_come_and_access, access_twice, away, come_back_and_access, elsewhere, flush, flush_freed,
+    join_and_access, running, switch_to_2, unlink_flush_and_reuse, unmap, unmap_and_reuse, using_it,
+    using_it_lazily, walk_to_and,
 };
-use crate::machine::{BY_IPI, MM, Model, ONE_MM, ONE_PAGE, Setting, Stage, VA, explore};
+use crate::machine::{BY_IPI, MM, Model, ONE_MM, ONE_PAGE, Setting, Stage, explore};
 
 /// What such a machine knows at boot.
 const GUESTS: FlushConfig = FlushConfig { methods_interrupt: FlushMethod::HypercallAll.interrupts(), ..BY_IPI };
@@ -34,36 +31,20 @@ fn walk<P: Policy>(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
 
 /// Unmaps the page, flushes as if a table were freed, reuses it.
 fn unmap_flush_freed_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    let slot = stage.mm(1).entry(&stage.world.machine, VA, 1).expect("it exists");
-    slot.swap(0, Ordering::Relaxed);
-    let _ = flush::flush(cpu, stage.mm(1), Range::All, FreedTables::Yes, None);
+    unmap(stage);
+    flush_freed(stage, cpu);
     stage.world.machine.reuse(stage.table);
 }
 
 /// Uses the mm, which it has loaded, after its own flush as well.
 fn unmap_access_and_reuse(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    let slot = stage.mm(1).entry(&stage.world.machine, VA, 1).expect("it exists");
-    slot.swap(0, Ordering::Relaxed);
-    flush(stage, cpu);
-    stage.world.machine.reuse(stage.table);
+    unmap_and_reuse(stage, cpu);
     access(stage, cpu);
-}
-
-/// Beforehand: its TLB has the page, and another mm is loaded.
-fn away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    using_it(stage, cpu);
-    cpu.switch_mm(Some(stage.mm(2)));
 }
 
 fn access_go_away_and_come_back(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     access(stage, cpu);
-    cpu.switch_mm(Some(stage.mm(2)));
-    join_and_access(stage, cpu);
-}
-
-fn access_go_come_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    access(stage, cpu);
-    hotplug::go_offline(&mut *cpu).come_online();
+    switch_to_2(stage, cpu);
     join_and_access(stage, cpu);
 }
 

@@ -10,8 +10,8 @@ use gupsync::types::Range;
 use gupsync::world::Cpu;
 
 use crate::acts::{
-    access, access_twice, come_back_and_access, elsewhere, flush, flush_the_walker, join_and_access,
-    unmap_and_reuse, using_it, using_it_lazily,
+    access, access_twice, away, come_back_and_access, elsewhere, flush, flush_the_walker, join_and_access,
+    switch_to_2, unmap_and_reuse, using_it, using_it_lazily,
 };
 use crate::machine::{BY_INVLPGB, BY_IPI, MM, Model, ONE_PAGE, Setting, Stage, VA, explore};
 
@@ -35,16 +35,6 @@ const KERNEL_PAGE: Setting = Setting {
     },
     ..KEPT
 };
-
-fn switch_to_2(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    cpu.switch_mm(Some(stage.mm(2)));
-}
-
-/// Beforehand: loads the mm, its TLB has the page, and another mm is loaded.
-fn away(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
-    using_it(stage, cpu);
-    switch_to_2(stage, cpu);
-}
 
 /// Beforehand: as [`away`], and its TLB has the page under both ASIDs.
 fn away_and_using_it(stage: &Stage, cpu: &mut Cpu<'_, Model>) {

@@ -4,12 +4,11 @@ use gupsync::atomic::Ordering;
 use gupsync::gup_fast::{self, Walked};
 use gupsync::machine::Machine;
 use gupsync::ops::mthp::Mthp;
-use gupsync::ops::{Operation, Step};
 use gupsync::policy::Pending;
 use gupsync::types::{Frame, FrameSize};
 use gupsync::world::Cpu;
 
-use crate::acts::{collapse, elsewhere, running};
+use crate::acts::{collapse, elsewhere, finish, running};
 use crate::machine::{BY_INVLPGB, Model, ONE_PAGE, Setting, Stage, VA, explore, give_asids};
 
 /// What is read or written through a pin needs no interrupts off.
@@ -53,10 +52,7 @@ fn unmap_and_map_elsewhere(stage: &Stage, _: &mut Cpu<'_, Model>) {
 /// The table is taken out, and put back.
 fn collapse_to_mthps(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     let page = stage.world.machine.alloc(FrameSize::Small).expect("enough frames");
-    let mut mthp = Mthp::new(VA, 8, 1, [page].into());
-    while let Step::Next(next) = mthp.step::<Pending, _>(cpu, stage.mm(1)) {
-        mthp = next;
-    }
+    finish::<Pending, _>(stage, cpu, Mthp::new(VA, 8, 1, [page].into()));
 }
 
 /// No flush interrupts the walker.

@@ -148,16 +148,27 @@ impl Model {
         for (to, core) in self.cpus.iter().enumerate() {
             let is_there = to != cpu.0 && !core.is_unplugged.load(Relaxed);
             if is_there && self.mmu(CpuId(to)).may_have(places()) {
-                self.cpus[cpu.0].has_broadcast.store(true, Relaxed);
-                // If it was asked by an INVLPGB before this one, and has not been there yet, it answers both at once.
-                if core.unwanted[cpu.0].fetch_or(self.paging.emptied_by(what), Release) == 0 {
-                    self.cpus[cpu.0].invalidating.fetch_add(1, gupsync::atomic::Ordering::Relaxed);
-                }
-                core.is_unwanted.store(true, Relaxed);
-                self.wake(CpuId(to));
+                self.ask(cpu, CpuId(to), self.paging.emptied_by(what));
             }
         }
-        for place in places() {
+        self.follow_uses(self.paging.emptied_by(what));
+    }
+
+    /// Has `to` empty these places, and answer `cpu`.
+    fn ask(&self, cpu: CpuId, to: CpuId, places: u64) {
+        let core = &self.cpus[to.0];
+        self.cpus[cpu.0].has_broadcast.store(true, Relaxed);
+        // If it was asked by an INVLPGB before this one, and has not been there yet, it answers both at once.
+        if core.unwanted[cpu.0].fetch_or(places, Release) == 0 {
+            self.cpus[cpu.0].invalidating.fetch_add(1, gupsync::atomic::Ordering::Relaxed);
+        }
+        core.is_unwanted.store(true, Relaxed);
+        self.wake(to);
+    }
+
+    /// Comes after what CPUs have used of these places that have emptied them already, or gone offline ([`Model::end_uses`]).
+    fn follow_uses(&self, places: u64) {
+        for place in each_place(places) {
             self.invalidations[place].fetch_add(0, Acquire);
         }
     }
@@ -170,20 +181,11 @@ impl Model {
             self.mmu(cpu).forget(each_place(everything));
         }
         to.for_each(|to| {
-            let core = &self.cpus[to.0];
-            if to != cpu && !core.is_unplugged.load(Relaxed) {
-                self.cpus[cpu.0].has_broadcast.store(true, Relaxed);
-                if core.unwanted[cpu.0].fetch_or(everything, Release) == 0 {
-                    self.cpus[cpu.0].invalidating.fetch_add(1, gupsync::atomic::Ordering::Relaxed);
-                }
-                core.is_unwanted.store(true, Relaxed);
-                self.wake(to);
+            if to != cpu && !self.cpus[to.0].is_unplugged.load(Relaxed) {
+                self.ask(cpu, to, everything);
             }
         });
-        // What was used on a CPU that is offline: `end_uses`.
-        for place in each_place(everything) {
-            self.invalidations[place].fetch_add(0, Acquire);
-        }
+        self.follow_uses(everything);
         self.await_broadcasts(cpu);
     }
 
