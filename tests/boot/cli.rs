@@ -76,7 +76,7 @@ fn help() -> Result<()> {
 }
 
 fn stresses() -> Result<()> {
-    let output = gupsync().args(["stress", "--minutes", "0", "--cpus", "8", "--limine", "builtin"]).output()?;
+    let output = gupsync().args(["stress", "--minutes", "0", "--cpus", "8", "--limine", "direct"]).output()?;
     let totals = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "{}", said(&output));
     for words in ["boots 1, scenarios ", "violations 0, lost acks 0", " seconds"] {
@@ -137,6 +137,9 @@ fn dry_run() -> Result<()> {
     }
     ensure!(qemu.ends_with(" -cdrom gupsync.iso -device nec-usb-xhci"), "{qemu}");
     ensure!(!fake.work.path().join("started").exists() && !fake.json.exists() && fake.left()? == 0);
+    let direct = self::printed(gupsync().args("compare --dry-run --limine direct --invlpgb on".split(' ')))?;
+    ensure!(direct.ends_with(" -kernel gupsync-loader-direct -initrd gupsync.bundle\n"), "{direct}");
+    ensure!(!direct.contains("pflash"), "{direct}");
     Ok(())
 }
 
@@ -231,7 +234,7 @@ fn statuses() -> Result<()> {
         ("--policy pending --invlpgb off --fail panic", 3, "as asked"),
     ];
     for (words, status, reason) in cases {
-        let arguments = format!("compare --ops 20 --limine builtin {words}");
+        let arguments = format!("compare --ops 20 --limine direct {words}");
         let output = gupsync().args(arguments.split(' ')).output()?;
         ensure!(output.status.code() == Some(status), "{words}: {:?}, {}", output.status, said(&output));
         ensure!(status == 0 || said(&output).contains(reason), "{words}: {}", said(&output));
@@ -241,7 +244,7 @@ fn statuses() -> Result<()> {
 
 /// A comparison that takes a while, and writes its rows to `json`.
 fn start_long_comparison(json: &Path) -> Result<Child> {
-    let arguments = "compare --cpus 16 --mm-cpus 16 --invlpgb off --limine builtin --policy pending,broadcast --ops 4000 --json";
+    let arguments = "compare --cpus 16 --mm-cpus 16 --invlpgb off --limine direct --policy pending,broadcast --ops 4000 --json";
     Ok(gupsync().args(arguments.split(' ')).arg(json).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?)
 }
 
@@ -257,7 +260,7 @@ fn qemu_of(parent: u32) -> Result<u32> {
             let Some((name, rest)) = stat.rsplit_once(')') else { continue };
             let is_child = rest.split_whitespace().nth(1) == Some(&parent.to_string());
             let boots =
-                || fs::read_to_string(entry.path().join("cmdline")).is_ok_and(|line| line.contains("-cdrom"));
+                || fs::read_to_string(entry.path().join("cmdline")).is_ok_and(|line| line.contains("-kernel"));
             if is_child && name.contains("qemu-system") && boots() {
                 return Ok(id);
             }

@@ -34,21 +34,33 @@ pub fn trials() -> Vec<Trial> {
         ending("a_stack_overflow", "mm_cpus=2 fail=overflow", ExitCode::Exception, "stack overflow"),
         ending("a_refused_command_line", "mm_cpus=3", ExitCode::Refused, "mm_cpus=3"),
         trial("endings::item_13_a_loader_that_refuses_ends_the_boot", || {
-            refuses(&Bootloader::Builtin, Firmware::Uefi, "boot/nothing: not found")
+            refuses(&Bootloader::Builtin, Firmware::Uefi, NO_KERNEL, "boot/nothing: not found")
+        }),
+        trial("endings::item_13_a_direct_loader_that_refuses_ends_the_boot", || {
+            let other = ("protocol: limine", "protocol: linux");
+            refuses(&Bootloader::Direct, Firmware::Bios, other, "gupsync-loader-direct: limine.conf: ")
         }),
         trial("endings::a_hang_keeps_the_rows_before_it", hang),
         trial("endings::too_little_memory", memory),
     ]
 }
 
-/// Boots with a configuration that names a kernel which is not there.
-pub fn refuses(bootloader: &Bootloader, firmware: Firmware, reason: &str) -> Result<()> {
+/// A configuration that names a kernel which is not there.
+pub const NO_KERNEL: (&str, &str) = ("/boot/gupsync", "/boot/nothing");
+
+/// Boots with a configuration in which something stands in the place of something else.
+pub fn refuses(
+    bootloader: &Bootloader,
+    firmware: Firmware,
+    (right, wrong): (&str, &str),
+    reason: &str,
+) -> Result<()> {
     let work = tempfile::tempdir()?;
-    let (iso, tree) = (work.path().join("gupsync.iso"), Tree::own());
-    let config = image::one_entry(&image::menu(&tree)?, "").replace("/boot/gupsync", "/boot/nothing");
-    image::write(&tree, bootloader, &config, &iso)?;
+    let tree = Tree::own();
+    let config = image::one_entry(&image::menu(&tree)?, "").replace(right, wrong);
+    let medium = image::write(&tree, bootloader, &config, work.path())?;
     let (specs, machine) = ([spec("mm_cpus=2")], Machine { firmware, ..machine(2) });
-    let outcome = gupsync_host::boot::iso_of(&specs, &iso, &machine, Duration::from_secs(200), |_| ())?;
+    let outcome = gupsync_host::boot::from(&specs, &medium, &machine, Duration::from_secs(200), |_| ())?;
     ensure!(outcome.end == End::Cut && !outcome.has_begun, "{}", outcome.end);
     let detail = outcome.rows[0].detail.as_deref().unwrap_or_default();
     ensure!(detail.starts_with("the bootloader refuses: ") && detail.contains(reason), "{detail}");

@@ -51,7 +51,7 @@ fn main() {
     if !arguments.list {
         // Once, before boots in parallel want them.
         let tree = Tree::own();
-        if let Err(error) = tree.kernel().and_then(|_| tree.loader()) {
+        if let Err(error) = tree.kernel().and_then(|_| tree.direct_loader()).and_then(|_| tree.loader()) {
             eprintln!("error: {error:#}");
             std::process::exit(1);
         }
@@ -101,7 +101,7 @@ fn trial(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> Tria
     Trial::test(name, || together::in_turn(test).map_err(|error| Failed::from(format!("{error:#}"))))
 }
 
-/// A machine for counting, with room for `cpus`.
+/// A machine for counting, with room for `cpus`, that boots directly.
 fn machine(cpus: usize) -> Machine {
     Machine::for_counting(cpus)
 }

@@ -9,16 +9,22 @@ use gupsync_bench::report;
 use gupsync_host::artifacts::Tree;
 use gupsync_host::boot::{self, Outcome, Word};
 use gupsync_host::image::Bootloader;
-use gupsync_host::qemu::Machine;
+use gupsync_host::qemu::{Firmware, Machine};
 use libtest_mimic::Trial;
 
 use crate::{judge, machine, spec, trial};
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("posture::item_10_holds_before_the_first_row", || {
-        let outcome = boot(&Bootloader::Builtin, &machine(3), &[spec("mm_cpus=2 ops=2")])?;
-        outcome.rows.iter().try_for_each(judge)
-    })]
+    let of = |name: &str, bootloader, firmware| {
+        trial(&format!("posture::item_10_holds_before_the_first_row_{name}"), move || {
+            let machine = Machine { firmware, ..machine(3) };
+            boot(&bootloader, &machine, &[spec("mm_cpus=2 ops=2")])?.rows.iter().try_for_each(judge)
+        })
+    };
+    vec![
+        of("after_uefi", Bootloader::Builtin, Firmware::Uefi),
+        of("after_a_direct_boot", Bootloader::Direct, Firmware::Bios),
+    ]
 }
 
 /// Boots, and fails unless the kernel has looked at its posture before the first row.

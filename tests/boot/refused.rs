@@ -98,7 +98,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ("compare --workload=", "invalid value '' for '--workload", "`` is no workload; use one of"),
     ("compare --json=", "a value is required for '--json <FILE>'", "see `--help`"),
     ("compare --log=", "a value is required for '--log <FILE>'", "see `--help`"),
-    ("compare --limine=", "invalid value '' for '--limine", "use auto, builtin or the folder"),
+    ("compare --limine=", "invalid value '' for '--limine", "use auto, builtin, direct or the folder"),
     ("compare --ovmf=", "invalid value '' for '--ovmf", "name CODE or CODE,VARS"),
     ("compare --cpu-model=", "a value is required for '--cpu-model <MODEL>'", "see `--help`"),
     ("compare --qemu-arg=", "a value is required for '--qemu-arg <ARG>'", "see `--help`"),
@@ -137,6 +137,8 @@ const BAD: &[(&str, &str, &str)] = &[
     ("compare --workload unmap,protect,unmap", "invalid value", "name each once"),
     ("compare --icount --accel tcg-multi", "--icount:", "leave out --accel tcg-multi"),
     ("compare --limine builtin --firmware bios", "--firmware bios:", "name a Limine folder by --limine"),
+    ("compare --limine direct --firmware uefi", "--firmware uefi:", "leave out one of them"),
+    ("iso --limine direct --out here.iso", "--limine direct:", "use auto, builtin or the folder"),
     ("compare --firmware bios --ovmf tools/gupsync", "invalid value", "name CODE or CODE,VARS"),
     // Names that there are not, some of them nearly.
     ("compare --policy brodcast", "invalid value", "`brodcast` is no policy; use some of: never, "),

@@ -1,4 +1,4 @@
-//! Boots of tests that wait at the same time, put together: most of a boot is its firmware.
+//! Boots of tests that wait at the same time, put together. They are direct: most of a boot from an ISO is its firmware.
 //!
 //! As many tests run as there are CPUs. One that asks for a boot lets another go on. When all tests that are left wait for a
 //! boot, one of them boots for all that want the same machine. If that boot does not come to its end, each of them boots
@@ -83,7 +83,7 @@ pub fn boot(asked: &[(Machine, Vec<Spec>)], alone: Duration) -> Result<Vec<Outco
 
 /// The same, in a boot of its own.
 pub fn boot_alone(machine: &Machine, specs: &[Spec], timeout: Duration) -> Result<Outcome> {
-    boot::run(&Tree::own(), &Bootloader::Builtin, machine, specs, timeout, |_| ())
+    boot::run(&Tree::own(), &Bootloader::Direct, machine, specs, timeout, |_| ())
 }
 
 /// One boot, in which a spec that several ask for is run once; an answer for each of `requests`.

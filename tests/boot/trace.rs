@@ -147,7 +147,7 @@ fn traced(machine: Machine, x2apic: bool, specs: &[Spec]) -> Result<Traced> {
         }
     };
     let timeout = Duration::from_secs(200);
-    let rows = boot::run(&Tree::own(), &Bootloader::Builtin, &machine, specs, timeout, listen)?.rows;
+    let rows = boot::run(&Tree::own(), &Bootloader::Direct, &machine, specs, timeout, listen)?.rows;
     rows.iter().try_for_each(judge)?;
     let mode = if x2apic { ", x2APIC," } else { ", xAPIC," };
     ensure!(said.iter().any(|line| line.contains(mode)), "the kernel does not say `{mode}`: {said:#?}");

@@ -71,26 +71,37 @@ impl Tree {
     ///
     /// What cargo said, if it does not build.
     pub fn kernel(&self) -> Result<PathBuf> {
-        self.build("gupsync-kernel", "x86_64-unknown-none", "kernel", "gupsync-kernel")
+        self.build("gupsync-kernel", "gupsync-kernel", "x86_64-unknown-none", "kernel")
     }
 
-    /// Builds the loader and returns its EFI file.
+    /// Builds the loader for UEFI and returns its EFI file.
     ///
     /// # Errors
     ///
     /// What cargo said, if it does not build.
     pub fn loader(&self) -> Result<PathBuf> {
-        self.build("gupsync-loader", "x86_64-unknown-uefi", "release", "gupsync-loader.efi")
+        let file = self.build("gupsync-loader", "gupsync-loader", "x86_64-unknown-uefi", "release")?;
+        Ok(file.with_extension("efi"))
     }
 
-    fn build(&self, package: &str, target: &str, profile: &str, file: &str) -> Result<PathBuf> {
+    /// Builds the loader that QEMU starts by itself, and returns its ELF file.
+    ///
+    /// # Errors
+    ///
+    /// What cargo said, if it does not build.
+    pub fn direct_loader(&self) -> Result<PathBuf> {
+        self.build("gupsync-loader", "gupsync-loader-direct", "x86_64-unknown-none", "release")
+    }
+
+    fn build(&self, package: &str, binary: &str, target: &str, profile: &str) -> Result<PathBuf> {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         if self.quick {
             cargo.env("CARGO_PROFILE_KERNEL_LTO", "off").env("CARGO_PROFILE_KERNEL_CODEGEN_UNITS", "16");
         }
         cargo
             .current_dir(&self.root)
-            .args(["build", "--quiet", "--package", package, "--target", target, "--profile", profile])
+            .args(["build", "--quiet", "--package", package, "--bin", binary])
+            .args(["--target", target, "--profile", profile])
             .arg("--target-dir")
             .arg(&self.target)
             // They would replace those that the kernel is built with.
@@ -99,7 +110,7 @@ impl Tree {
         let output = child::output(&mut cargo)?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{package} does not build:\n{}", said.trim_end());
-        Ok(self.target.join(target).join(profile).join(file))
+        Ok(self.target.join(target).join(profile).join(binary))
     }
 }
 

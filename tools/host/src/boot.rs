@@ -13,7 +13,7 @@ use gupsync_bench::Spec;
 
 use crate::artifacts::Tree;
 use crate::image::{self, Bootloader};
-use crate::qemu::Machine;
+use crate::qemu::{Machine, Medium};
 use crate::say;
 use heard::Heard;
 pub use outcome::{Outcome, Word};
@@ -50,10 +50,9 @@ pub fn with_cmdline(
     listen: impl FnMut(Word<'_>),
 ) -> Result<Outcome> {
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let iso = work.path().join("gupsync.iso");
     let config = image::one_entry(&image::menu(tree)?, cmdline);
-    image::write(tree, bootloader, &config, &iso)?;
-    iso_of(specs, &iso, machine, timeout, listen)
+    let medium = image::write(tree, bootloader, &config, work.path())?;
+    from(specs, &medium, machine, timeout, listen)
 }
 
 /// Prints what a boot of `specs` would be: the kernel's command line, and QEMU's.
@@ -61,27 +60,27 @@ pub fn with_cmdline(
 /// # Errors
 ///
 /// If there is no such machine here.
-pub fn show(machine: &Machine, specs: &[Spec]) -> Result<()> {
-    let line = machine.line(Path::new("gupsync.iso"))?;
+pub fn show(bootloader: &Bootloader, machine: &Machine, specs: &[Spec]) -> Result<()> {
+    let line = machine.line(&image::medium(bootloader, Path::new("")))?;
     say::out(format_args!("kernel: {}", cmdline(specs)));
     say::out(format_args!("qemu: {line}"));
     Ok(())
 }
 
-/// Boots an ISO that was written for `specs`.
+/// Boots from what was written for `specs`.
 ///
 /// # Errors
 ///
 /// If the machine could not be started.
-pub fn iso_of(
+pub fn from(
     specs: &[Spec],
-    iso: &Path,
+    medium: &Medium,
     machine: &Machine,
     timeout: Duration,
     mut listen: impl FnMut(Word<'_>),
 ) -> Result<Outcome> {
     let mut heard = Heard::new(questions(specs, machine.cpus));
-    let (end, errors) = machine.run(iso, timeout, |line| heard.line(line, &mut listen))?;
+    let (end, errors) = machine.run(medium, timeout, |line| heard.line(line, &mut listen))?;
     Ok(heard.outcome(end, &errors))
 }
 

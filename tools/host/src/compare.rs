@@ -44,10 +44,10 @@ pub fn specs(args: &CompareArgs) -> Result<(usize, Vec<Vec<Spec>>), Usage> {
 /// If it cannot be begun, or its results cannot be handed over.
 pub fn run(args: &CompareArgs) -> Result<Ending> {
     let (cpus, boots) = specs(args)?;
-    let machine = args.machine.machine(cpus)?;
     let bootloader = args.machine.bootloader()?;
+    let machine = args.machine.machine(cpus, &bootloader)?;
     if args.dry_run {
-        boots.iter().try_for_each(|specs| boot::show(&machine, specs))?;
+        boots.iter().try_for_each(|specs| boot::show(&bootloader, &machine, specs))?;
         return Ok(Ending::AsPromised);
     }
     let (json, log) = (&args.json, &args.console.log);

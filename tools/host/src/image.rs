@@ -1,16 +1,18 @@
-//! The ISO: the kernel, a bootloader, and the configuration that the bootloader reads.
+//! What is booted: the kernel, a bootloader, and the configuration that the bootloader reads, on an ISO or in two files.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use gupsync::types::PAGE_SIZE;
 
 use crate::artifacts::Tree;
 use crate::child;
 use crate::ending::Usage;
 use crate::limine;
 pub use crate::limine::{Bootloader, Choice};
+use crate::qemu::Medium;
 
 /// The menu that a person sees: `limine.conf` at the top of the checkout.
 ///
@@ -58,12 +60,50 @@ pub fn demand_writable(out: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What `bootloader` boots from, in `folder`.
+#[must_use]
+pub fn medium(bootloader: &Bootloader, folder: &Path) -> Medium {
+    match bootloader {
+        Bootloader::Direct => Medium::Direct {
+            loader: folder.join("gupsync-loader-direct"),
+            bundle: folder.join("gupsync.bundle"),
+        },
+        _ => Medium::Iso(folder.join("gupsync.iso")),
+    }
+}
+
+/// Writes that.
+///
+/// # Errors
+///
+/// If something does not build, or a tool is missing or fails.
+pub fn write(tree: &Tree, bootloader: &Bootloader, config: &str, folder: &Path) -> Result<Medium> {
+    let medium = medium(bootloader, folder);
+    match &medium {
+        Medium::Iso(iso) => write_iso(tree, bootloader, config, iso)?,
+        Medium::Direct { loader, bundle } => {
+            fs::copy(tree.direct_loader()?, loader).context("cannot copy the loader")?;
+            write_bundle(config, &fs::read(tree.kernel()?)?, bundle)?;
+        }
+    }
+    Ok(medium)
+}
+
+/// Writes the configuration, a zero byte, and from the next page on the kernel: what the direct loader reads.
+fn write_bundle(config: &str, kernel: &[u8], bundle: &Path) -> Result<()> {
+    let mut bytes = config.as_bytes().to_vec();
+    bytes.push(0);
+    bytes.resize(bytes.len().next_multiple_of(PAGE_SIZE as usize), 0);
+    bytes.extend_from_slice(kernel);
+    fs::write(bundle, bytes).with_context(|| format!("cannot write {}", bundle.display()))
+}
+
 /// Writes an ISO.
 ///
 /// # Errors
 ///
-/// If a tool is missing or fails.
-pub fn write(tree: &Tree, bootloader: &Bootloader, config: &str, iso: &Path) -> Result<()> {
+/// If the kernel does not build, a tool is missing or fails, or the bootloader is for no ISO.
+pub fn write_iso(tree: &Tree, bootloader: &Bootloader, config: &str, iso: &Path) -> Result<()> {
     let kernel = tree.kernel()?;
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let root = work.path().join("iso");
@@ -103,6 +143,7 @@ pub fn write(tree: &Tree, bootloader: &Bootloader, config: &str, iso: &Path) -> 
             )?;
             xorriso.args(["-e", "boot/efi.img", "-no-emul-boot"]);
         }
+        Bootloader::Direct => bail!("{bootloader}: boots from no ISO"),
     }
     run(xorriso.arg(&root))
 }

@@ -1,11 +1,12 @@
-//! Which bootloader goes on the ISO: Limine where it is found and new enough, else the project's own.
+//! Which bootloader boots the kernel: from an ISO Limine, where it is found and new enough, else the project's own; or, without
+//! an ISO, the project's own that QEMU starts directly.
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::ending::{Usage, demand};
+use crate::ending::Usage;
 use crate::qemu::Firmware;
 
 /// Where distributions keep Limine's files.
@@ -21,10 +22,12 @@ const OLDEST: [u32; 2] = [8, 2];
 /// Which bootloader is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// Limine if it is found, else the project's own loader.
+    /// Limine if it is found, else the project's own loader: directly, or from an ISO where there has to be one.
     Auto,
-    /// The project's own loader.
+    /// The project's own loader, from an ISO.
     Builtin,
+    /// The project's own loader, directly.
+    Direct,
     /// Limine from this folder.
     Folder(PathBuf),
 }
@@ -36,19 +39,22 @@ impl FromStr for Choice {
         Ok(match text {
             "auto" => Choice::Auto,
             "builtin" => Choice::Builtin,
-            "" => return Err("use auto, builtin or the folder of a Limine binary release".to_owned()),
+            "direct" => Choice::Direct,
+            "" => return Err("use auto, builtin, direct or the folder of a Limine binary release".to_owned()),
             folder => Choice::Folder(folder.into()),
         })
     }
 }
 
-/// The bootloader that goes on the ISO.
+/// The bootloader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bootloader {
     /// Limine, from this folder.
     Limine(PathBuf),
-    /// The project's own, which needs UEFI.
+    /// The project's own on an ISO, which needs UEFI.
     Builtin,
+    /// The project's own, which QEMU starts as it starts a kernel (`-kernel`, by PVH), with next to no firmware.
+    Direct,
 }
 
 impl fmt::Display for Bootloader {
@@ -56,12 +62,13 @@ impl fmt::Display for Bootloader {
         match self {
             Bootloader::Limine(folder) => write!(f, "Limine from {}", folder.display()),
             Bootloader::Builtin => f.write_str("the built-in loader"),
+            Bootloader::Direct => f.write_str("the built-in loader, directly"),
         }
     }
 }
 
 impl Bootloader {
-    /// Looks for what was asked for: `LIMINE_DIR`, then the system's folders, then the built-in loader.
+    /// Looks for what was asked for: `LIMINE_DIR`, then the system's folders, then the project's own loader.
     ///
     /// # Errors
     ///
@@ -69,28 +76,50 @@ impl Bootloader {
     pub fn find(choice: &Choice) -> Result<Self, Usage> {
         match choice {
             Choice::Builtin => Ok(Bootloader::Builtin),
+            Choice::Direct => Ok(Bootloader::Direct),
             Choice::Folder(folder) => Self::limine_in(folder, "--limine"),
             Choice::Auto => match std::env::var_os("LIMINE_DIR").filter(|folder| !folder.is_empty()) {
                 Some(folder) => Self::limine_in(Path::new(&folder), "LIMINE_DIR"),
                 None => Ok(FOLDERS
                     .iter()
                     .find_map(|folder| Self::limine_in(Path::new(folder), "the system").ok())
-                    .unwrap_or(Bootloader::Builtin)),
+                    .unwrap_or(Bootloader::Direct)),
             },
         }
     }
 
-    /// Refuses firmware that this bootloader does not run on.
+    /// The same, for an ISO.
+    ///
+    /// # Errors
+    ///
+    /// The same, and if it boots from none.
+    pub fn find_for_iso(choice: &Choice) -> Result<Self, Usage> {
+        match Self::find(choice)? {
+            Bootloader::Direct if *choice == Choice::Auto => Ok(Bootloader::Builtin),
+            Bootloader::Direct => Err(Usage(
+                "--limine direct: boots from no ISO; use auto, builtin or the folder of a Limine binary release".into(),
+            )),
+            found => Ok(found),
+        }
+    }
+
+    /// The firmware it runs on, if `asked` is one that it does.
     ///
     /// # Errors
     ///
     /// One line that says what to do.
-    pub fn check(&self, firmware: Firmware) -> Result<(), Usage> {
-        let fits = firmware == Firmware::Uefi || *self != Bootloader::Builtin;
-        demand(fits, || {
-            "--firmware bios: the built-in loader needs UEFI; name a Limine folder by --limine or LIMINE_DIR"
-                .into()
-        })
+    pub fn firmware(&self, asked: Option<Firmware>) -> Result<Firmware, Usage> {
+        let refused = |why: &str| Err(Usage(why.to_owned()));
+        match (self, asked) {
+            (Bootloader::Builtin, Some(Firmware::Bios)) => refused(
+                "--firmware bios: the built-in loader needs UEFI; name a Limine folder by --limine or LIMINE_DIR",
+            ),
+            (Bootloader::Direct, Some(Firmware::Uefi)) => {
+                refused("--firmware uefi: --limine direct starts without it; leave out one of them")
+            }
+            (Bootloader::Direct, None) => Ok(Firmware::Bios),
+            (_, asked) => Ok(asked.unwrap_or(Firmware::Uefi)),
+        }
     }
 
     fn limine_in(folder: &Path, named_by: &str) -> Result<Self, Usage> {

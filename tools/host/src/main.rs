@@ -47,10 +47,10 @@ fn run(command: &Command) -> Result<Ending> {
 }
 
 fn iso(args: &IsoArgs) -> Result<Ending> {
-    let bootloader = Bootloader::find(&args.limine)?;
+    let bootloader = Bootloader::find_for_iso(&args.limine)?;
     image::demand_writable(&args.out)?;
     let tree = Tree::own();
-    image::write(&tree, &bootloader, &image::menu(&tree)?, &args.out)?;
+    image::write_iso(&tree, &bootloader, &image::menu(&tree)?, &args.out)?;
     say::out(format_args!("{}: booted by {bootloader}", args.out.display()));
     Ok(Ending::AsPromised)
 }

@@ -20,10 +20,10 @@ pub fn run(args: &RunArgs) -> Result<Ending> {
     let specs = spec::parse_all(&args.cmdline).map_err(refused)?;
     let cpus = args.machine.cpus_for(&specs);
     specs.iter().try_for_each(|spec| spec.check(cpus)).map_err(|error| refused(error.to_string()))?;
-    let machine = args.machine.machine(cpus)?;
     let bootloader = args.machine.bootloader()?;
+    let machine = args.machine.machine(cpus, &bootloader)?;
     if args.dry_run {
-        boot::show(&machine, &specs)?;
+        boot::show(&bootloader, &machine, &specs)?;
         return Ok(Ending::AsPromised);
     }
     qemu::version()?;

@@ -58,6 +58,20 @@ pub enum Firmware {
     Bios,
 }
 
+/// What a machine boots from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// An ISO.
+    Iso(PathBuf),
+    /// Nothing: QEMU starts the loader, and hands it the bundle of configuration and kernel.
+    Direct {
+        /// The loader.
+        loader: PathBuf,
+        /// The bundle.
+        bundle: PathBuf,
+    },
+}
+
 /// A machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
@@ -78,7 +92,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// One for counting: its CPUs take turns, so that the same seed gives the same counts.
+    /// One for counting: its CPUs take turns, so that the same seed gives the same counts. It boots directly.
     #[must_use]
     pub fn for_counting(cpus: usize) -> Self {
         Machine {
@@ -86,7 +100,7 @@ impl Machine {
             icount: false,
             cpus,
             memory: 512,
-            firmware: Firmware::Uefi,
+            firmware: Firmware::Bios,
             tuning: Tuning::default(),
             trace: None,
         }
@@ -117,7 +131,7 @@ pub fn version() -> Result<String> {
 }
 
 impl Machine {
-    /// Boots an ISO and hands each line of the serial port to `on_line`, until the machine ends, `timeout` is over,
+    /// Boots from `medium` and hands each line of the serial port to `on_line`, until the machine ends, `timeout` is over,
     /// `on_line` says that it has heard enough, or a signal comes. Returns how it ended, and the last that QEMU itself
     /// has said.
     ///
@@ -126,13 +140,13 @@ impl Machine {
     /// If QEMU cannot be started.
     pub fn run(
         &self,
-        iso: &Path,
+        medium: &Medium,
         timeout: Duration,
         on_line: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<(End, String)> {
         let variables = self.variables()?;
         let drive = variables.as_ref().map(Variables::drive);
-        let mut command = self.command(iso, drive)?;
+        let mut command = self.command(medium, drive)?;
         let (end, said) =
             Running::start(command.process_group(0)).with_context(missing)?.wait(timeout, on_line)?;
         if let (End::Kernel(_), Some(variables)) = (end, variables) {
@@ -141,13 +155,13 @@ impl Machine {
         Ok((end, said))
     }
 
-    /// The command line that boots `iso`, as a shell reads it.
+    /// The command line that boots from `medium`, as a shell reads it.
     ///
     /// # Errors
     ///
     /// If there is no such machine here.
-    pub fn line(&self, iso: &Path) -> Result<String> {
-        let command = self.command(iso, None)?;
+    pub fn line(&self, medium: &Medium) -> Result<String> {
+        let command = self.command(medium, None)?;
         let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
         let from = words.iter().position(|word| word == PROGRAM).context("it is QEMU that is run")?;
         Ok(shlex::try_join(words[from..].iter().map(|word| &**word))?)
@@ -181,7 +195,7 @@ impl Machine {
     }
 
     /// `variables` is the drive for the firmware's; none for those that its package has.
-    fn command(&self, iso: &Path, variables: Option<String>) -> Result<Command> {
+    fn command(&self, medium: &Medium, variables: Option<String>) -> Result<Command> {
         // Ends QEMU with this process, however that ends.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", PROGRAM]);
@@ -214,7 +228,11 @@ impl Machine {
                 command.args(["-drive", &drive]);
             }
         }
-        command.arg("-cdrom").arg(iso).args(&self.tuning.args);
+        match medium {
+            Medium::Iso(iso) => command.arg("-cdrom").arg(iso),
+            Medium::Direct { loader, bundle } => command.arg("-kernel").arg(loader).arg("-initrd").arg(bundle),
+        };
+        command.args(&self.tuning.args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(command)
     }

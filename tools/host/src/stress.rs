@@ -53,8 +53,8 @@ struct Failure {
 /// If a boot cannot be begun.
 pub fn run(args: &StressArgs) -> Result<Ending> {
     let cpus = args.machine.cpus_for(&[]);
-    let machine = args.machine.machine(cpus)?;
     let bootloader = args.machine.bootloader()?;
+    let machine = args.machine.machine(cpus, &bootloader)?;
     qemu::version()?;
     let tree = Tree::own();
     let ears = Ears::open(&args.console)?;

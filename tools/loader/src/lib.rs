@@ -1,14 +1,15 @@
 //! The parts of the loader that need neither firmware nor a privileged CPU.
 //!
 //! Each module turns bytes or numbers into bytes or numbers and refuses bad input with one line
-//! that names it, so all of them run, and are tested, on a host. The binary in `main.rs` connects
-//! them to UEFI and to the CPU.
+//! that names it, so all of them run, and are tested, on a host. Two binaries connect them to the
+//! CPU: `main.rs` under UEFI, `direct/main.rs` where QEMU starts it by itself.
 //!
 //! The protocol is the Limine boot protocol as of Limine 8.2, for base revisions 1 and 2.
 #![no_std]
 
 extern crate alloc;
 
+pub mod bundle;
 pub mod config;
 pub mod elf;
 pub mod memory_map;
@@ -16,6 +17,8 @@ pub mod menu;
 pub mod paging;
 pub mod requests;
 pub mod responses;
+pub mod room;
+pub mod start_info;
 
 /// Where the higher half direct map starts: physical address `p` is mapped at `HHDM + p`.
 pub const HHDM: u64 = 0xffff_8000_0000_0000;

@@ -11,6 +11,7 @@ use crate::HHDM;
 use crate::memory_map::{Builder, Region};
 use crate::requests::{Requests, id};
 
+const FIRMWARE_X86_BIOS: u64 = 0;
 const FIRMWARE_UEFI_64: u64 = 2;
 const PAGING_4_LEVEL: u64 = 0;
 
@@ -45,8 +46,8 @@ pub struct Facts<'a> {
     pub cmdline: &'a str,
     /// The ACPI root pointer.
     pub rsdp: Option<u64>,
-    /// The EFI system table.
-    pub system_table: u64,
+    /// The EFI system table; without one the firmware is a BIOS.
+    pub system_table: Option<u64>,
 }
 
 /// Memory for responses, filled from its start.
@@ -95,7 +96,10 @@ impl Facts<'_> {
                     let version = arena.string(self.version);
                     arena.words(&[0, name, version])
                 }
-                id::FIRMWARE_TYPE => arena.words(&[0, FIRMWARE_UEFI_64]),
+                id::FIRMWARE_TYPE => {
+                    let is_uefi = self.system_table.is_some();
+                    arena.words(&[0, if is_uefi { FIRMWARE_UEFI_64 } else { FIRMWARE_X86_BIOS }])
+                }
                 id::STACK_SIZE => arena.words(&[0]),
                 id::HHDM => arena.words(&[0, HHDM]),
                 id::PAGING_MODE => arena.words(&[0, PAGING_4_LEVEL]),
@@ -113,7 +117,10 @@ impl Facts<'_> {
                     Some(rsdp) => arena.words(&[0, HHDM + rsdp]),
                     None => continue,
                 },
-                id::EFI_SYSTEM_TABLE => arena.words(&[0, HHDM + self.system_table]),
+                id::EFI_SYSTEM_TABLE => match self.system_table {
+                    Some(table) => arena.words(&[0, HHDM + table]),
+                    None => continue,
+                },
                 _ => continue,
             };
             request.answer(image, response);

@@ -35,7 +35,7 @@ fn facts() -> Facts<'static> {
         path: "/boot/gupsync",
         cmdline: "a=b c",
         rsdp: Some(0x7f_0014),
-        system_table: 0x7e_0018,
+        system_table: Some(0x7e_0018),
     }
 }
 

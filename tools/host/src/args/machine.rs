@@ -30,12 +30,13 @@ pub struct MachineArgs {
     /// Stop a boot after so many seconds.
     #[arg(long, value_name = "S", default_value_t = 300, value_parser = number::<{ 1 }, { 7 * 24 * 60 * 60 }>)]
     pub timeout: u64,
-    /// Which bootloader: Limine if found (LIMINE_DIR, the system's folders) else the built-in one, or a folder.
-    #[arg(long, value_name = "auto|builtin|DIR", default_value = "auto")]
+    /// Which bootloader: from an ISO Limine if found (LIMINE_DIR, the system's folders), or from a folder, or the built-in
+    /// one; else the built-in one that QEMU starts directly, which boots soonest.
+    #[arg(long, value_name = "auto|builtin|direct|DIR", default_value = "auto")]
     pub limine: Choice,
-    /// What the machine starts with.
-    #[arg(long, value_enum, default_value_t = Firmware::Uefi)]
-    pub firmware: Firmware,
+    /// What the machine starts with; by default UEFI, unless it boots directly.
+    #[arg(long, value_enum)]
+    pub firmware: Option<Firmware>,
     /// The files of OVMF to start with: its code, and its variables if they are in a file of their own.
     #[arg(long, value_name = "CODE[,VARS]")]
     pub ovmf: Option<Ovmf>,
@@ -75,12 +76,12 @@ impl MachineArgs {
         self.cpus.unwrap_or_else(least)
     }
 
-    /// The machine, of so many CPUs.
+    /// The machine, of so many CPUs, on which `bootloader` runs.
     ///
     /// # Errors
     ///
     /// One line that names what does not go together.
-    pub fn machine(&self, cpus: usize) -> Result<Machine, Usage> {
+    pub fn machine(&self, cpus: usize, bootloader: &Bootloader) -> Result<Machine, Usage> {
         // Firmware, kernel and workload take this much, in MiB, as measured with OVMF.
         let least = 72 + cpus as u64 / 2;
         let memory = self.memory.unwrap_or(512.max(least));
@@ -91,12 +92,13 @@ impl MachineArgs {
         demand(!self.icount || accel == Accel::TcgSingle, || {
             format!("--icount: counts in tcg-single only; leave out --accel {accel} or --icount")
         })?;
-        demand(self.ovmf.is_none() || self.firmware == Firmware::Uefi, || {
-            "--ovmf: is for UEFI; leave out --firmware bios or --ovmf".to_owned()
+        let firmware = bootloader.firmware(self.firmware)?;
+        demand(self.ovmf.is_none() || firmware == Firmware::Uefi, || {
+            "--ovmf: is for UEFI; leave it out, or --firmware bios, or --limine direct".to_owned()
         })?;
         let tuning =
             Tuning { cpu_model: self.cpu_model.clone(), ovmf: self.ovmf.clone(), args: self.qemu_arg.clone() };
-        let Self { accel, icount, firmware, .. } = *self;
+        let Self { accel, icount, .. } = *self;
         Ok(Machine { accel, icount, cpus, memory, firmware, tuning, trace: None })
     }
 
@@ -104,11 +106,13 @@ impl MachineArgs {
     ///
     /// # Errors
     ///
-    /// If it is not there, or does not go with the firmware.
+    /// If it is not there.
     pub fn bootloader(&self) -> Result<Bootloader, Usage> {
-        let bootloader = Bootloader::find(&self.limine)?;
-        bootloader.check(self.firmware)?;
-        Ok(bootloader)
+        let is_for_uefi = self.firmware == Some(Firmware::Uefi) || self.ovmf.is_some();
+        match self.limine {
+            Choice::Auto if is_for_uefi => Bootloader::find_for_iso(&self.limine),
+            _ => Bootloader::find(&self.limine),
+        }
     }
 
     /// The hard limit of a boot.

@@ -9,11 +9,12 @@ const LINES: usize = 3;
 const LENGTH: usize = 160;
 
 /// How bootloaders and firmware say that they will not boot. After it they wait, for a key or for ever.
-const REFUSALS: [&str; 5] = [
+const REFUSALS: [&str; 6] = [
     // Limine, and this project's loader where it has panicked.
     "PANIC",
     // This project's loader, before it returns to the firmware.
     "gupsync-loader: ",
+    "gupsync-loader-direct: ",
     // OVMF.
     "BdsDxe: failed to ",
     "BdsDxe: No bootable option",
@@ -76,6 +77,7 @@ mod tests {
         for line in [
             "\u{1b}[31mPANIC\u{1b}[37;1m\u{1b}[0m: limine: Failed to open kernel",
             "gupsync-loader: limine.conf: no entries",
+            "gupsync-loader-direct: panicked at tools/loader/src/room.rs:1:1:",
             "[PANIC]: panicked at tools/loader/src/main.rs:1:1:",
             "\u{1b}[2J\u{1b}[01;01H\u{1b}[=3hBdsDxe: failed to start Boot0001 \"UEFI QEMU DVD-ROM\": Load Error",
         ] {

@@ -67,7 +67,7 @@ impl Kernel {
         let listen = |word: Word<'_>| {
             has_entered |= matches!(word, Word::Line(line) if line.trim_end() == KERNEL_ENTERED);
         };
-        let bootloader = Bootloader::Builtin;
+        let bootloader = Bootloader::Direct;
         let outcome = boot::with_cmdline(&self.tree, &bootloader, &machine, specs, &cmdline, PATIENCE, listen)?;
         if let Some(number) = self.number {
             ensure!(has_entered == (number != 0), "the code of mutant {number}: run is {has_entered}");

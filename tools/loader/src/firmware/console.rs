@@ -1,7 +1,7 @@
 //! The menu and messages on the firmware's text console, which firmware for servers and virtual
 //! machines mirrors to the serial port.
 
-use super::failure::{NAME, VERSION};
+use crate::machine::failure::{NAME, VERSION};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;

@@ -4,33 +4,19 @@
 //! the loader's own is reclaimable, except for the kernel's image and file, which stay the
 //! kernel's.
 
-use super::failure::Failure;
+use crate::machine::failure::Failure;
 use alloc::format;
 use alloc::vec::Vec;
-use core::ops::Range;
 use gupsync_loader::PAGE;
 use gupsync_loader::memory_map::{Builder, Kind, Region};
 use uefi::boot;
 use uefi::mem::memory_map::{MemoryDescriptor, MemoryMap, MemoryType};
-
-/// How many regions the map may gain until the boot services are gone.
-const SLACK: usize = 64;
 
 /// The memory map as of now.
 pub fn current() -> Result<Vec<Region>, Failure> {
     let failure = |error| format!("no memory map ({error}); the firmware is at fault");
     let map = boot::memory_map(MemoryType::LOADER_DATA).map_err(failure)?;
     Ok(map.entries().map(region).collect())
-}
-
-/// A builder with room for what `regions` may become, and with the kernel's ranges in it.
-pub fn builder(regions: &[Region], kernel: [Range<u64>; 2]) -> Builder {
-    let mut builder = Builder::with_capacity(regions.len() + kernel.len() + SLACK);
-    for Range { start, end } in kernel {
-        let region = Region { base: start, end: end.next_multiple_of(PAGE), kind: Kind::ExecutableAndModules };
-        builder.add(region);
-    }
-    builder
 }
 
 /// Ends the boot services and adds the final memory map to `builder`.

@@ -3,8 +3,8 @@
 //! A file is read whole or not at all. A missing file is an answer; everything else that goes
 //! wrong is a failure that names the file.
 
-use super::failure::Failure;
-use super::pages::Pages;
+use crate::machine::failure::Failure;
+use crate::machine::pages::Pages;
 use alloc::format;
 use uefi::CString16;
 use uefi::Status;

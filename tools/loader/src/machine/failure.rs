@@ -1,10 +1,10 @@
-//! What each part of the firmware side says of itself when something is wrong.
+//! What each part says of itself when something is wrong.
 
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Display;
 
-pub const NAME: &str = env!("CARGO_PKG_NAME");
+pub const NAME: &str = env!("CARGO_BIN_NAME");
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// One line that names what is wrong and how to mend it.

@@ -7,7 +7,7 @@
 //! bits, EFER no further features, IDT and LDT are empty.
 //!
 //! The switch takes two steps, because the lower half, where this code runs, has to go. The
-//! transition tables have the firmware's lower half and the kernel's higher half; on them, control
+//! transition tables have the lower half that is mapped until then and the kernel's higher half; on them, control
 //! moves to this code's direct map alias, which then loads the final tables.
 
 use core::arch::asm;
@@ -51,7 +51,7 @@ const FLAGS: u64 = 2;
 ///
 /// # Safety
 ///
-/// The boot services must have ended, and interrupts must be off. Both roots must map the direct
+/// Nothing else may use the machine, and interrupts must be off. Both roots must map the direct
 /// map and the kernel; the transition root must also map the code that runs now where it runs.
 pub unsafe fn enter(machine: Machine) -> ! {
     // SAFETY: By the contract above, each instruction is mapped when it is fetched, before and

@@ -1,18 +1,17 @@
 //! Memory in whole pages, as the kernel inherits it.
 //!
-//! Pages are zeroed, page-aligned, identity-mapped while the firmware runs, and typed as loader
-//! data, which the kernel's memory map has as bootloader-reclaimable. They go back to the firmware
-//! when dropped; the hand-off never returns and so never drops those the kernel gets.
+//! Pages are zeroed, page-aligned, mapped one to one while the loader runs, and bootloader-reclaimable in
+//! the kernel's memory map. They go back to where they came from (`memory`, which each loader has) when
+//! dropped; the hand-off never returns and so never drops those the kernel gets.
 
 use super::failure::Failure;
+use crate::memory;
 use alloc::format;
 use core::ops::{Deref, DerefMut, Range};
 use core::ptr::NonNull;
 use core::slice;
 use gupsync_loader::PAGE;
 use gupsync_loader::paging::Table;
-use uefi::boot::{self, AllocateType};
-use uefi::mem::memory_map::MemoryType;
 
 /// Types of which any bit pattern is a value and that need at most page alignment.
 ///
@@ -40,8 +39,7 @@ impl<T: Plain> Pages<T> {
         let failure = |bytes| format!("out of memory ({bytes:#x} bytes); give the machine more");
         let bytes = len.saturating_mul(size_of::<T>());
         let pages = bytes.div_ceil(PAGE as usize).max(1);
-        let start = boot::allocate_pages(AllocateType::AnyPages, MemoryType::LOADER_DATA, pages)
-            .map_err(|_| failure(bytes))?;
+        let start = memory::allocate(pages).ok_or_else(|| failure(bytes))?;
         // SAFETY: These pages were just allocated.
         unsafe { start.write_bytes(0, pages * PAGE as usize) };
         let start = start.cast();
@@ -87,7 +85,6 @@ impl<T: Plain> Drop for Pages<T> {
     fn drop(&mut self) {
         let pages = (self.len * size_of::<T>()).div_ceil(PAGE as usize).max(1);
         // SAFETY: The pages were allocated with this count, and no reference outlives `self`.
-        // A failure could only leak them.
-        let _ = unsafe { boot::free_pages(self.start.cast(), pages) };
+        unsafe { memory::free(self.start.cast(), pages) };
     }
 }

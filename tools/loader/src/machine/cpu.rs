@@ -38,10 +38,10 @@ pub fn check() -> Result<Features, Failure> {
     Ok(Features { gib_pages: extended & 1 << 26 != 0 })
 }
 
-/// A copy of the root page table the firmware runs on.
-pub fn firmware_tables() -> Table {
+/// A copy of the root page table the loader runs on.
+pub fn current_tables() -> Table {
     let root = Cr3::read().0.start_address().as_u64() as *const Table;
-    // SAFETY: The firmware maps memory one to one, and paging has four levels (see `check`), so CR3
+    // SAFETY: Memory is mapped one to one, and paging has four levels (see `check`), so CR3
     // leads to one table. The MMU may set accessed bits meanwhile: hence a volatile read.
     unsafe { root.read_volatile() }
 }
@@ -80,8 +80,8 @@ fn io_apic_write(register: u32, value: u32) {
 }
 
 fn io_apic_select(register: u32) {
-    // SAFETY: Firmware of PCs maps the first 4 GiB one to one, and no memory is where the I/O APIC is:
-    // where there is none, reads yield ones and writes are lost. The firmware's drivers, the only others
-    // to use it, are gone.
+    // SAFETY: The first 4 GiB are mapped one to one, by firmware of PCs or by the loader, and no memory is
+    // where the I/O APIC is: where there is none, reads yield ones and writes are lost. The firmware's
+    // drivers, the only others to use it, are gone.
     unsafe { IO_APIC_SELECT.write_volatile(register) };
 }
