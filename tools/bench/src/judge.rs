@@ -29,6 +29,17 @@ pub(crate) fn sum(counts: &[Option<u64>]) -> Result<u64, String> {
     counts.iter().copied().map(value).sum()
 }
 
+impl Status {
+    /// Why a row ended so, if it does not say so itself.
+    fn reason(self) -> &'static str {
+        match self {
+            Status::Memory => "no page was left; give the machine more memory",
+            Status::Unsettled => "an mm had not come to rest when its warm-up was over",
+            _ => "no reason was given",
+        }
+    }
+}
+
 impl Row {
     /// What is wrong with this row, if it is not what its policy promises.
     ///
@@ -36,7 +47,7 @@ impl Row {
     ///
     /// One line that names the fault.
     pub fn judge(&self) -> Result<(), String> {
-        let detail = || self.detail.as_deref().unwrap_or("no reason was given");
+        let detail = || self.detail.as_deref().unwrap_or(self.status.reason());
         match self.status {
             // A row without counts was caught, and then broke off in another way, which was not to be expected.
             Status::Violation if !self.keeps_its_promise() && self.counts.ops.is_some() => Ok(()),
