@@ -17,7 +17,7 @@ use gupsync_host::flat;
 use libtest_mimic::Trial;
 
 use crate::fake::Fake;
-use crate::trial;
+use crate::{trial, waiting_trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -30,7 +30,7 @@ pub fn trials() -> Vec<Trial> {
         trial("cli::item_17_the_console_is_logged_and_shown", console),
         trial("cli::item_17_csv_is_json", csv),
         trial("cli::a_comparison_is_printed_and_written_down", compares),
-        trial("cli::the_exit_status_says_how_the_rows_ended", statuses),
+        waiting_trial("cli::the_exit_status_says_how_the_rows_ended", statuses),
         trial("cli::a_qemu_killed_half_way_keeps_the_rows_before", killed_qemu),
         trial("cli::a_killed_host_leaves_no_qemu_behind", killed_host),
     ]

@@ -11,7 +11,7 @@ use gupsync_host::qemu::{End, Firmware, Machine};
 use libtest_mimic::Trial;
 
 use crate::together::boot_alone;
-use crate::{PATIENCE, machine, spec, trial};
+use crate::{PATIENCE, machine, spec, trial, waiting_trial};
 
 pub fn trials() -> Vec<Trial> {
     let ending = |name, words, end, reason| {
@@ -40,7 +40,7 @@ pub fn trials() -> Vec<Trial> {
             let other = ("protocol: limine", "protocol: linux");
             refuses(&Bootloader::Direct, Firmware::Bios, other, "gupsync-loader-direct: limine.conf: ")
         }),
-        trial("endings::a_hang_keeps_the_rows_before_it", hang),
+        waiting_trial("endings::a_hang_keeps_the_rows_before_it", hang),
         trial("endings::too_little_memory", memory),
     ]
 }

@@ -101,6 +101,11 @@ fn trial(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> Tria
     Trial::test(name, || together::in_turn(test).map_err(|error| Failed::from(format!("{error:#}"))))
 }
 
+/// A test that does little but wait for a time limit: beside those that take turns.
+fn waiting_trial(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    Trial::test(name, || test().map_err(|error| Failed::from(format!("{error:#}"))))
+}
+
 /// A machine for counting, with room for `cpus`, that boots directly.
 fn machine(cpus: usize) -> Machine {
     Machine::for_counting(cpus)

@@ -103,8 +103,9 @@ unsafe extern "C" {
 
 extern "C" fn start(start_info: u64) -> ! {
     static mut MEMORY: [u8; HEAP_SIZE] = [0; HEAP_SIZE];
+    let memory = (&raw mut MEMORY).cast();
     // SAFETY: This is the only place that names the memory, and it runs once.
-    unsafe { HEAP.lock().init((&raw mut MEMORY).cast(), HEAP_SIZE) };
+    unsafe { HEAP.lock().init(memory, HEAP_SIZE) };
     let Err(failure) = boot(start_info);
     say(format_args!("{NAME}: {failure}\n"));
     halt()
