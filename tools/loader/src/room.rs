@@ -5,7 +5,7 @@ use crate::memory_map::{Kind, Region};
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// Memory that firmware and what it was told may still use: below it a loader takes nothing.
+/// Below it lies what firmware uses, and what it has handed over.
 const LOWEST: u64 = 1 << 20;
 /// What is mapped while the loader runs.
 const HIGHEST: u64 = 1 << 32;
@@ -22,7 +22,7 @@ pub fn largest(regions: &[Region], taken: &[Range<u64>]) -> Range<u64> {
             largest = start..end;
         }
     };
-    for region in regions.iter().filter(|region| region.kind == Kind::Usable) {
+    for region in regions.iter().filter(|region| region.kind == Kind::Usable && region.base < HIGHEST) {
         let (mut start, end) = (region.base.max(LOWEST), region.end.min(HIGHEST));
         for taken in taken.iter().filter(|taken| taken.start < end) {
             consider(start, taken.start);
