@@ -95,6 +95,10 @@
 //! - **A global ASID**: F5, between giving the ASID and looking which CPUs run the mm, against F3: a CPU that the scan
 //!   misses loads the mm under it. F8, between a CPU's reading the ASID and its look-ups, against F2: a flush that does
 //!   not see the ASID changed the tables before.
+//! - **An upper table that goes** ([`ops::exit`](crate::ops::exit)): its walkers are what its ticket is for, as any table's.
+//!   Besides, a CPU may keep the entry that led to it, and look up by that what no task uses, while it is lazy too. So
+//!   the flush goes to lazy CPUs, and comes after the clear: mutants `exit-flush-is-plain` and
+//!   `exit-flush-before-the-clear`.
 //! - **A CPU that comes online**: its TLB is empty after it is in the mask, and F9 stands between, against F10, between
 //!   a change of the kernel's range and the look who is online. For an mm F3 does, against F2. INVLPGBs that did not
 //!   reach it while it was offline are made up for: nothing is assumed of them.
@@ -180,8 +184,8 @@
 //! - *A CPU that comes back drops its whole TLB.* `cr4_init` and `initialize_tlbstate_and_flush`. Dropped: mutants
 //!   `back-with-an-old-tlb`, `back-with-kept-asids` and `back-in-the-mask-after-the-flush`.
 //! - *Entries are cleared by atomic updates.* `pmdp_collapse_flush` (`pmdp_huge_get_and_clear`); not
-//!   `huge_pmd_unshare`, whose `pud_clear` is a plain store: its F1 is the increment of `tlb_gen` in its flush.
-//!   Dropped, F1 costs a fence on x86: `switch-joins/plain-clear`.
+//!   `huge_pmd_unshare` and `free_pud_range`, whose `pud_clear` and `p4d_clear` are plain stores: their F1 is the
+//!   increment of `tlb_gen` in their flush. Dropped, F1 costs a fence on x86: `switch-joins/plain-clear`.
 //! - *No two mms have one number, as far as a CPU remembers it.* `ctx_id` is never used again. Here an mm that begins
 //!   anew is one flush further. Dropped: mutant `mm-begins-anew-with-its-tlb-gen`.
 //! - *A flush that is left to the hypervisor drops the translations of every PCID* (`kvm_vcpu_flush_tlb_guest`;
@@ -201,8 +205,8 @@
 //!   is a fault, and no state comes again. So every fair execution of a model comes to its end.
 //! - More than four CPUs, more than three mms, and executions longer than those of `tests/models`; more than two pages
 //!   in a TLB and tables of more than two entries (one, where flushes are not about ranges); pages of both sizes in one
-//!   TLB. Histories of hundreds of steps, with all of these, are tried at random, one step at a time
-//!   (`tests/histories`).
+//!   TLB; entries that lead to tables, kept by a CPU, but for the root's in the models of an exit. Histories of hundreds
+//!   of steps, with more pages and sizes, are tried at random, one step at a time (`tests/histories`).
 //! - Under loom, executions with more preemptions than the bound. Loom also does not switch between a store and a fence
 //!   that follows it at once, takes the order of execution for the order of modification, and lets a fence acquire what
 //!   is known through another thread; the explorer of x86-TSO has none of these limits, but knows no weaker memory

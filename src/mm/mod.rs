@@ -64,7 +64,8 @@ impl Mm {
 
     /// The entry of `va` at `level`, with every table above it made if need be. `None` if there is no memory.
     ///
-    /// For the owner of this part of the mm; upper tables are never taken away while the mm lives.
+    /// For the owner of this part of the mm. Its upper tables are taken away by [`crate::ops::exit`] alone, which is the owner
+    /// then of all that they lead to.
     pub fn entry<'m, M: Machine>(&self, machine: &'m M, va: VirtAddr, level: u32) -> Option<&'m AtomicU64> {
         page_table::entry(machine, self.root, va, level)
     }

@@ -106,7 +106,8 @@ pub(crate) fn copy_kernel_half<M: Machine>(machine: &M, root: Frame) {
 
 /// The entry of `va` at `level` below `root`, with every table above it made if need be. `None` if there is no memory.
 ///
-/// For the owner of this part of the mm; upper tables are never taken away while the mm lives.
+/// For the owner of this part of the mm. Its upper tables are taken away by [`crate::ops::exit`] alone, which is the owner then
+/// of all that they lead to.
 pub(crate) fn entry<M: Machine>(machine: &M, root: Frame, va: VirtAddr, level: u32) -> Option<&AtomicU64> {
     let mut table = root;
     for upper in (level + 1..=4).rev() {

@@ -8,6 +8,7 @@ pub mod deferred;
 
 pub mod collapse;
 pub mod collapse_several;
+pub mod exit;
 pub mod mthp;
 pub mod protect;
 pub mod reclaim;
@@ -78,6 +79,8 @@ operations! {
     Survive = unshare::Survive,
     /// An mm begins to share tables.
     Join = unshare::Join,
+    /// The upper tables of a part of an mm go.
+    Exit = exit::Exit,
 }
 
 /// What a step of any operation has led to: as [`Step`].
