@@ -111,6 +111,7 @@ impl Spec {
         self.check_twice("operations", &self.operations)?;
         self.check_tables()?;
         self.check_isolated_members()?;
+        self.check_exit()?;
         self.check_preempted()?;
         self.check_unflushed()?;
         self.check_mthp()?;
@@ -141,6 +142,15 @@ impl Spec {
         if self.tables > MAX_RANGES && self.kinds().contains(&Kind::Unshare) {
             let remedy = format!("an unshare is of up to {MAX_RANGES} tables; use tables={MAX_RANGES}");
             return self.refuse("tables", remedy);
+        }
+        Ok(())
+    }
+
+    /// Of the mms of `mixed`, none comes to its end with shared tables.
+    fn check_exit(&self) -> Result<(), Refusal> {
+        if self.exit.is_on() && self.workload != Workload::Unshare {
+            let remedy = "an mm exits that has left shared tables; use workload=unshare or exit=off";
+            return self.refuse("exit", remedy.to_owned());
         }
         Ok(())
     }
@@ -233,11 +243,13 @@ impl Spec {
     /// Where nothing is flushed, translations may be stale, and pages be used after they were freed.
     fn check_unflushed(&self) -> Result<(), Refusal> {
         let is_possible = matches!(self.workload, Workload::Collapse | Workload::Unshare)
+            && !self.exit.is_on()
             && !self.touch.is_on()
             && !self.remap.is_on()
             && self.trim.0.is_none();
         if self.flush == Flush::None && !is_possible {
-            let remedy = "goes with workload=collapse or unshare, without touch, remap and trim; use these";
+            let remedy =
+                "goes with workload=collapse or unshare, without exit, touch, remap and trim; use these";
             return self.refuse("flush", remedy.to_owned());
         }
         Ok(())

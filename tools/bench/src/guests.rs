@@ -120,7 +120,7 @@ impl<M: Bench> Switch<'_, M> {
         let Some(turn) = self.run.teams[team].turns.glance() else { return false };
         let at = self.run.spec.layout().page_of(turn.kind, turn.number, random.next_u64());
         let mut pauses = random.next_u64() % PAUSES;
-        let level = self.run.spec.layout().last_level(turn.kind);
+        let level = self.run.spec.layout().held_level(turn.kind, turn.number);
         let inside = |off: &IrqsOff<'_, M>, at: u32, _| {
             if at != level {
                 return;

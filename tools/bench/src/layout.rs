@@ -5,6 +5,7 @@
 
 use crate::choice::Kind;
 use crate::spec::{MAX_PAGES, MAX_RANGES, MAX_TABLES, Spec};
+use gupsync::ops::exit::PUD_TABLE_SIZE;
 use gupsync::ops::unshare::TABLE_SIZE;
 use gupsync::types::{ENTRIES, FrameSize, HUGE_SIZE, PAGE_SIZE, VirtAddr};
 
@@ -60,6 +61,8 @@ pub(crate) struct Layout {
     pub(crate) size: FrameSize,
     /// Whether the tables of an unmap are full.
     populate: bool,
+    /// Whether the upper tables go that shared tables are linked in.
+    exits: bool,
 }
 
 impl Spec {
@@ -72,6 +75,7 @@ impl Spec {
             pages: self.pages,
             size,
             populate: self.populate.is_on(),
+            exits: self.exit.is_on(),
         }
     }
 }
@@ -80,6 +84,8 @@ impl Layout {
     /// Where turn `turn` works.
     pub(crate) fn address(self, kind: Kind, turn: u64) -> VirtAddr {
         let (base, size) = match kind {
+            // Each turn has a root entry of its own then. What lies 512 GiB apart has the same tag.
+            Kind::Unshare if self.exits => (SHARED_BASE, PUD_TABLE_SIZE + MAX_RANGES * TABLE_SIZE),
             Kind::Unshare => (SHARED_BASE, MAX_RANGES * TABLE_SIZE),
             Kind::Protect if self.size == FrameSize::Small => (PROTECT_BASE, MAX_PAGES * HUGE_SIZE + SHIFT),
             Kind::Protect => (PROTECT_BASE, MAX_PAGES * HUGE_SIZE),
@@ -102,9 +108,20 @@ impl Layout {
     }
 
     /// The level of the tables that lead to pages.
-    pub(crate) fn last_level(self, kind: Kind) -> u32 {
+    fn last_level(self, kind: Kind) -> u32 {
         let is_huge = kind == Kind::Unshare || kind == Kind::Protect && self.size == FrameSize::Huge;
         if is_huge { 2 } else { 1 }
+    }
+
+    /// The level of the tables in which walkers are held in turn `turn`: the last, or, in some turns with an exit, the PUD table.
+    pub(crate) fn held_level(self, kind: Kind, turn: u64) -> u32 {
+        if self.holds_above(kind, turn) { 3 } else { self.last_level(kind) }
+    }
+
+    /// Whether they are held in the PUD table, which goes last. In two turns of four: which mm is the last to leave, and whether
+    /// it survives first, goes by turns too.
+    pub(crate) fn holds_above(self, kind: Kind, turn: u64) -> bool {
+        self.exits && kind == Kind::Unshare && (turn / 2).is_multiple_of(2)
     }
 
     /// Address of some page of turn `turn`. Each such address is stored at itself.
@@ -131,6 +148,10 @@ impl Layout {
 }
 
 const _: () = assert!(SMALL_BASE + SPAN * MAX_TABLES * HUGE_SIZE <= SHARED_BASE, "ranges do not overlap");
+const _: () = assert!(SHARED_BASE.is_multiple_of(PUD_TABLE_SIZE), "shared tables begin with a root entry");
+const _: () = assert!(SPAN * MAX_RANGES * TABLE_SIZE <= PUD_TABLE_SIZE, "those of a turn have one root entry");
+const _: () =
+    assert!(SHARED_BASE + SPAN * (PUD_TABLE_SIZE + MAX_RANGES * TABLE_SIZE) <= 1 << 47, "in the lower half");
 const _: () = assert!(OWN_OF_SHARED + LIVE * MAX_PAGES <= ENTRIES as u64, "one huge page has room for all");
 const _: () =
     assert!((SPAN - 1) * SHIFT + MAX_PAGES * PAGE_SIZE <= HUGE_SIZE, "protected pages are in one table");

@@ -221,7 +221,8 @@ impl<'r, M: Bench> Mutation<'r, M> {
 
     /// One step, here or on another CPU.
     pub(crate) fn step<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, job: Job) -> Stepped {
-        if !self.held.is_empty() && job.mm == self.mm().id && is_about_to_unlink(&job.op) {
+        let is_about_to = is_about_to_unlink(&job.op) || self.is_held_above() && is_about_to_exit(&job.op);
+        if !self.held.is_empty() && job.mm == self.mm().id && is_about_to {
             self.team.hold.await_one(cpu);
         }
         let elsewhere = if self.run.spec.migrate.is_on() { self.draw_free_worker() } else { None };
@@ -296,6 +297,11 @@ impl<'r, M: Bench> Mutation<'r, M> {
         (self.turn ^ self.run.spec.seed).is_multiple_of(2)
     }
 
+    /// Whether walkers are held in an upper table, until that goes: they are back there when the tables below have gone.
+    fn is_held_above(&self) -> bool {
+        self.run.spec.layout().holds_above(Kind::Unshare, self.turn)
+    }
+
     /// The worker that does what a piggyback needs.
     pub(crate) fn sibling(&self) -> CpuId {
         CpuId(self.cast.workers.end - 1)
@@ -318,4 +324,9 @@ fn is_about_to_unlink(op: &Any) -> bool {
         Any::Leave(leave) => leave.is_ready(),
         _ => false,
     }
+}
+
+/// Whether an upper table goes next.
+fn is_about_to_exit(op: &Any) -> bool {
+    matches!(op, Any::Exit(exit) if exit.is_ready())
 }

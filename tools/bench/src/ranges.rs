@@ -17,6 +17,7 @@ use gupsync::mm::Mm;
 use gupsync::mm::page_table::{self, Entry};
 use gupsync::mm::shared_table::{Attempt, SharedTable};
 use gupsync::ops::deferred::Deferred;
+use gupsync::ops::exit::Exited;
 use gupsync::ops::unshare::{self, SharedTables, TABLE_SIZE};
 use gupsync::policy::Policy;
 use gupsync::rcu::GracePeriod;
@@ -58,8 +59,12 @@ pub(crate) struct Ranges {
     trash: Vec<(GracePeriod, Vec<Trash>)>,
     /// Shared tables that operations have left to be freed later.
     pub(crate) deferred: Vec<Deferred<Vec<Frame>>>,
+    /// Upper tables, likewise.
+    pub(crate) exited: Vec<Exited>,
     /// SharedTables that are free: the next range to be mapped reuses them.
     tables: Vec<Frame>,
+    /// Upper tables that are free. They stay as they are until the turn is over: what is walked still is caught.
+    upper: Vec<Frame>,
     /// Huge frames that map nothing.
     spare: Vec<Frame>,
     /// What shared tables map, and the huge pages that are protected.
@@ -73,7 +78,9 @@ impl Ranges {
             live: [const { Vec::new() }; LIVE as usize],
             trash: Vec::new(),
             deferred: Vec::new(),
+            exited: Vec::new(),
             tables: Vec::new(),
+            upper: Vec::new(),
             spare: Vec::new(),
             shared_page: None,
         }
@@ -95,6 +102,7 @@ impl Ranges {
 
     /// Makes room for turn `turn`: takes the range away that had its place, and what may be reused out of the trash.
     pub(crate) fn make_room<P: Policy, M: Bench>(&mut self, cpu: &Cpu<'_, M>, mm: &Mm, turn: u64) {
+        self.give_upper_tables_back(&cpu.world().machine);
         let places = self.live[(turn % LIVE) as usize].drain(..);
         let trash: Vec<_> = places.flat_map(|place| take_away(cpu, mm, place)).collect();
         if !trash.is_empty() {
@@ -120,17 +128,13 @@ impl Ranges {
 
     /// Takes out of use what operations have left, if it may be.
     pub(crate) fn look_after_deferred<P: Policy, M: Bench>(&mut self, cpu: &Cpu<'_, M>) {
-        let mut kept = Vec::new();
-        for deferred in self.deferred.drain(..) {
-            match deferred.poll::<P, M>(cpu) {
-                Ok(tables) => tables.into_iter().for_each(|table| {
-                    page_table::fill(&cpu.world().machine, table, Entry::POISON);
-                    self.tables.push(table);
-                }),
-                Err(deferred) => kept.push(deferred),
-            }
-        }
-        self.deferred = kept;
+        take_out_of_use::<P, M>(cpu, &mut self.deferred, &mut self.tables);
+        take_out_of_use::<P, M>(cpu, &mut self.exited, &mut self.upper);
+    }
+
+    /// Gives upper tables back that no walker of this turn can be inside. An mm makes its own.
+    fn give_upper_tables_back<M: Bench>(&mut self, machine: &M) {
+        self.upper.drain(..).for_each(|table| machine.free(table, FrameSize::Small));
     }
 
     /// A table that an operation has set free: the next range uses it.
@@ -278,11 +282,29 @@ impl Ranges {
         cpu.synchronize_rcu();
         self.make_room::<P, M>(cpu, mm, 0);
         let machine = &cpu.world().machine;
+        self.give_upper_tables_back(machine);
         if !cpu.world().findings.has_caught() {
             // After a violation it is not known which mm has a table.
             self.tables.into_iter().for_each(|table| machine.free(table, FrameSize::Small));
         }
         self.spare.into_iter().chain(self.shared_page).for_each(|huge| machine.free(huge, FrameSize::Huge));
+    }
+}
+
+/// Moves to `free` what of `deferred` may be taken out of use.
+fn take_out_of_use<P: Policy, M: Bench>(
+    cpu: &Cpu<'_, M>,
+    deferred: &mut Vec<Deferred<Vec<Frame>>>,
+    free: &mut Vec<Frame>,
+) {
+    for waiting in core::mem::take(deferred) {
+        match waiting.poll::<P, M>(cpu) {
+            Ok(tables) => tables.into_iter().for_each(|table| {
+                page_table::fill(&cpu.world().machine, table, Entry::POISON);
+                free.push(table);
+            }),
+            Err(waiting) => deferred.push(waiting),
+        }
     }
 }
 

@@ -24,12 +24,14 @@ impl Row {
             |kinds: &[Kind]| self.workload != Workload::Mixed && kinds.contains(&self.operations[0]);
         // A walker that is inside when the table goes finds its page, and the entry above it changed.
         // An NMI handler pins none; and of several ranges a walker is held in one.
+        // In an upper table it finds nothing below that.
         let backs_off = is_one_kind(&[Kind::Collapse, Kind::Unshare])
+            && !self.exit.is_on()
             && !self.is_sampled_between_tasks()
             && self.ranges == 1
             && self.policy.is_safe()
             && !self.races();
-        let defers = is_one_kind(&[Kind::Unmap]) && ops > 1;
+        let defers = (is_one_kind(&[Kind::Unmap]) || self.exit.is_on()) && ops > 1;
         let failed = value(c.ops_failed)?;
         Ok([
             (
@@ -170,6 +172,7 @@ mod tests {
         for (words, is_due) in [
             ("policy=pending", true),
             ("policy=pending workload=unshare", true),
+            ("policy=pending workload=unshare exit=on", false),
             // The pages go first.
             ("policy=pending workload=unmap", false),
             ("policy=pending eager=on", false),
@@ -223,6 +226,8 @@ mod tests {
         for (words, is_due) in [
             ("policy=pending workload=unmap", true),
             ("policy=pending workload=unmap gather=0", true),
+            ("policy=pending workload=unshare exit=on", true),
+            ("policy=pending workload=unshare", false),
             ("policy=pending", false),
         ] {
             let none = |c: &mut Counts| (c.freed_by_ticket, c.freed_by_grace_period) = (Some(0), Some(0));

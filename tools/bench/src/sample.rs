@@ -67,9 +67,9 @@ impl<M: Bench> ForPolicy for Walk<'_, M> {
             }
         };
         let at = run.spec.layout().page_of(turn.kind, turn.number, 0);
-        let (mut is_to_stay, last_table) = (stays, run.spec.layout().last_level(turn.kind));
+        let (mut is_to_stay, held_level) = (stays, run.spec.layout().held_level(turn.kind, turn.number));
         let inside = |off: &IrqsOff<'_, M>, level, table| {
-            if level == last_table && core::mem::take(&mut is_to_stay) {
+            if level == held_level && core::mem::take(&mut is_to_stay) {
                 stay(off, Some(At { mm, va: at, table }));
             }
         };

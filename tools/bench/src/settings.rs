@@ -265,6 +265,8 @@ settings! {
         between: Maybe<Between> = Maybe(None), sometimes([Between::Protect, Between::Unmap].map(|kind| Maybe(Some(kind)))), [Title];
         /// Whether the steps of the mms that leave and join shared tables are interleaved.
         interleave: Toggle = Toggle::Off, sometimes(Toggle::ALL), [Title];
+        /// Whether an mm that has left shared tables exits: gives up its upper tables, too, with one more flush.
+        exit: Toggle = Toggle::Off, beside(), [Title];
         /// Whether the mutator's task may go to another CPU between the snapshot of a round and its look, and before it waits.
         sender: Sender = Sender::Pinned, sometimes(Sender::ALL), [Title];
         /// Whether the steps of an operation run on different CPUs.

@@ -1,23 +1,26 @@
-//! A turn with shared tables: several mms join, leave and survive, one after the other or step by step in between.
+//! A turn with shared tables: several mms join, leave, survive and exit, one after the other or step by step in between.
 
 use alloc::vec::Vec;
 
+use crate::choice::Kind;
 use crate::machine::Bench;
 use crate::mutation::Mutation;
 use crate::ranges::{self, NoMemory, Place, Ranges};
 use crate::turns::Expect;
+use gupsync::ops::exit::Exit;
 use gupsync::ops::unshare::{Join, Leave, SharedTables, Survive};
 use gupsync::ops::{Any, Ended, Job, Stepped};
 use gupsync::policy::Policy;
 use gupsync::types::MmId;
 use gupsync::world::Cpu;
 
-/// How an mm changes its share of the tables.
+/// How an mm changes its share of the tables, and what becomes of the mm.
 #[derive(Clone, Copy)]
 enum Change {
     Leave,
     Survive,
     Join,
+    Exit,
 }
 
 /// An mm, and its changes in a turn.
@@ -55,7 +58,8 @@ impl<M: Bench> Mutation<'_, M> {
         };
         let tables = self.ranges.make_shared(&world.machine, order[0], self.turn, spec.layout(), false)?;
         // Made now: later they would be made of what the operation has freed, and hide the walkers that are still inside.
-        self.own = match self.turn.is_multiple_of(3) {
+        // (An mm that has exited is not to come back.)
+        self.own = match self.turn.is_multiple_of(3) && !spec.exit.is_on() {
             true => Some(self.ranges.make_shared(&world.machine, mms[0], self.turn, spec.layout(), true)?),
             false => None,
         };
@@ -116,10 +120,12 @@ impl<M: Bench> Mutation<'_, M> {
             false => last + (self.turn % 2) as usize,
         };
         let stays = interleave && self.draw(2) == 0;
+        let exits = self.run.spec.exit.is_on();
         let sharers = self.sharing.iter().enumerate().map(|(index, (mm, _))| {
             let survives = (index == survivor).then_some(Change::Survive);
             let leaves = (index != survivor || !stays).then_some(Change::Leave);
-            Sharer::new(*mm, leaves.into_iter().chain(survives))
+            let exits = leaves.filter(|_| exits).map(|_| Change::Exit);
+            Sharer::new(*mm, [exits, leaves, survives].into_iter().flatten())
         });
         let joiners = self.joiners.iter().map(|(mm, _)| Sharer::new(*mm, [Change::Join]));
         let mut sharers: Vec<_> = sharers.chain(joiners).collect();
@@ -153,6 +159,10 @@ impl<M: Bench> Mutation<'_, M> {
             Change::Leave => Leave::new(share(&self.sharing)?).into(),
             Change::Survive => Survive::new(share(&self.sharing)?).into(),
             Change::Join => Join::new(share(&self.joiners)?).into(),
+            Change::Exit => {
+                let start = self.run.spec.layout().address(Kind::Unshare, self.turn);
+                Exit::Ready { start, tables: 1 }.into()
+            }
         };
         Some(Job { mm: id, op })
     }
@@ -164,6 +174,7 @@ impl<M: Bench> Mutation<'_, M> {
                 self.sharing.retain(|(mm, _)| *mm != id);
                 self.ranges.deferred.extend(left);
             }
+            Ended::Exit(exited) => self.ranges.exited.push(exited),
             Ended::Join(joined) if !joined.is_empty() => self.sharing.push((id, joined)),
             _ => {}
         }

@@ -303,12 +303,12 @@ impl<M: Bench> Worker<'_, M> {
     /// Walks to the page at `at`, and keeps it; with `hold`, is held on the way, once.
     fn walk_to<P: Policy>(&self, cpu: &mut Cpu<'_, M>, turn: Turn, at: VirtAddr, hold: &mut bool) -> Walked {
         let world = &self.run.world;
-        let last_table = self.run.spec.layout().last_level(turn.kind);
+        let held_level = self.run.spec.layout().held_level(turn.kind, turn.number);
         let (team, mut is_to_pin) = (self.team, false);
         let is_sampled = self.run.spec.sample.0 == Some(Sample::Walk);
         let is_over = || team.turns.has_operated(turn.number);
         let inside = |off: &_, level, table| {
-            if level == last_table && core::mem::take(hold) {
+            if level == held_level && core::mem::take(hold) {
                 if is_sampled {
                     self.run.sample(off, false);
                 }

@@ -6,7 +6,7 @@ use gupsync::types::ENTRIES;
 use gupsync_bench::Spec;
 use gupsync_bench::cast::Cast;
 use gupsync_bench::draw::{Draws, Rule};
-use gupsync_bench::spec::{Flush, Kind, List, Mark, PolicyName, SETTINGS, Workload};
+use gupsync_bench::spec::{Flush, Kind, List, Mark, PolicyName, SETTINGS, Toggle, Workload};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::SplitMix64;
@@ -62,6 +62,9 @@ impl Draw {
             spec.preempted = self.random.random_range(0..=2);
         } else if spec.flush == Flush::Hypercall {
             spec.preempted = self.random.random_range(0..spec.mm_cpus);
+        }
+        if spec.workload == Workload::Unshare {
+            spec.exit = *Toggle::ALL.choose(&mut self.random).expect("it is on or off");
         }
         if spec.order < PMD_ORDER {
             spec.batch = self.random.random_range(1..=8);
