@@ -15,6 +15,7 @@ mod asid;
 mod batch;
 mod ends;
 mod everyone;
+mod exit;
 mod four;
 mod grace;
 mod hold;

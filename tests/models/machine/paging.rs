@@ -12,6 +12,9 @@ pub struct Paging {
     pub size: FrameSize,
     /// The most pages that one INVLPGB takes.
     pub invlpgb_max: u64,
+    /// Whether a CPU keeps the root's entry too, that leads to all pages, and looks up by it what it does not keep: a
+    /// paging-structure cache. Whatever a TLB is told to forget, it forgets that entry with it.
+    pub upper: bool,
 }
 
 /// How many local ASIDs the models use, and how many global ones.
@@ -33,7 +36,7 @@ pub(super) fn global() -> std::ops::Range<u64> {
 
 impl Paging {
     /// One page of 4 KiB.
-    pub const ONE: Paging = Paging { pages: 1, size: FrameSize::Small, invlpgb_max: 1 };
+    pub const ONE: Paging = Paging { pages: 1, size: FrameSize::Small, invlpgb_max: 1, upper: false };
 
     /// The address of a page.
     pub fn va(self, page: usize) -> VirtAddr {
@@ -62,14 +65,19 @@ impl Paging {
         asid as usize * self.pages + page
     }
 
+    /// Where it holds the root's entry, if it does.
+    pub(super) fn upper_place(self, asid: u64) -> Option<usize> {
+        self.upper.then_some(ASIDS as usize * self.pages + asid as usize)
+    }
+
     /// How many places a TLB has.
     pub(super) fn places(self) -> usize {
-        ASIDS as usize * self.pages
+        ASIDS as usize * (self.pages + usize::from(self.upper))
     }
 
     /// The places that hold `range` of `asid`.
     pub(super) fn places_of(self, asid: u64, range: Range) -> impl Iterator<Item = usize> {
-        self.named_by(range).map(move |page| self.place(asid, page))
+        self.named_by(range).map(move |page| self.place(asid, page)).chain(self.upper_place(asid))
     }
 
     /// The places that an INVLPGB empties, a bit each.

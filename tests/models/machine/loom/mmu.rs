@@ -8,6 +8,7 @@ use gupsync::cpumask::CpuSet;
 use gupsync::mm::page_table::Entry;
 use gupsync::types::{Asid, Cached, CpuId, Frame, Invlpgb, Range};
 
+use super::super::VA;
 use super::super::paging::{Paging, each_place, global, number};
 use super::{Model, UNPOISONED};
 
@@ -92,7 +93,7 @@ impl Model {
             // What is looked up after an invalidation is looked up after what was changed before it. An update, because it
             // must not read an old value.
             self.invalidations[place].fetch_add(0, Acquire);
-            let found = self.look_up(root, page);
+            let found = self.look_up(cpu, root, asid, page);
             self.mmu(cpu).tlb[place] = found;
             self.take_broadcasts(cpu);
         }
@@ -102,10 +103,31 @@ impl Model {
         mmu.tlb[place]
     }
 
-    fn look_up(&self, root: Frame, page: usize) -> Option<Translation> {
-        let read = |table, index: usize| Entry(self.memory(table).words[index].load(Acquire));
-        let last = self.paging.look_up(root, page, read)?;
+    fn look_up(&self, cpu: CpuId, root: Frame, asid: u64, page: usize) -> Option<Translation> {
+        let upper = self.paging.upper_place(asid);
+        let last = self.paging.look_up(root, page, |table, index| {
+            let read = || Entry(self.memory(table).words[index].load(Acquire));
+            match upper.filter(|_| table == root) {
+                Some(place) => self.upper_entry(cpu, place, read),
+                None => read(),
+            }
+        })?;
         Some(Translation { page: last.frame(), writable: last.read_only() != last })
+    }
+
+    /// The root's entry: the one that is kept at `place`, or `read` now, and kept. The table that it leads to is read next.
+    fn upper_entry(&self, cpu: CpuId, place: usize, read: impl Fn() -> Entry) -> Entry {
+        let kept = self.mmu(cpu).tlb[place].map(|there| Entry::to(there.page, VA));
+        let entry = kept.unwrap_or_else(|| {
+            // As of a page: what is read after an invalidation was changed before it.
+            self.invalidations[place].fetch_add(0, Acquire);
+            read()
+        });
+        if entry.is_present() {
+            self.mmu(cpu).tlb[place] = Some(Translation { page: entry.frame(), writable: true });
+            self.read(entry.frame());
+        }
+        entry
     }
 
     fn change_entry(&self, cpu: usize, asid: u64) {

@@ -94,7 +94,7 @@ impl Model {
         let place = self.paging.place(asid, page);
         let broadcasts = mmu.broadcasts.load(Relaxed);
         if mmu.cached[place].load(Relaxed) == 0
-            && let Some(entry) = self.look_up(root, page)
+            && let Some(entry) = self.look_up(cpu, root, page)
         {
             mmu.cached_life[place].store(self.memory(entry.frame()).life.peek(), Relaxed);
             mmu.cached[place].store(entry.0, Relaxed);
@@ -105,8 +105,42 @@ impl Model {
         }
     }
 
-    fn look_up(&self, root: Frame, page: usize) -> Option<Entry> {
-        self.paging.look_up(root, page, |table, index| Entry(self.memory(table).words[index].load(Relaxed)))
+    fn look_up(&self, cpu: CpuId, root: Frame, page: usize) -> Option<Entry> {
+        let upper = self.paging.upper_place(self.mmus[cpu.0].loaded().1);
+        self.paging.look_up(root, page, |table, index| {
+            let read = || Entry(self.memory(table).words[index].load(Relaxed));
+            match upper.filter(|_| table == root) {
+                Some(place) => self.upper_entry(cpu, place, read),
+                None => read(),
+            }
+        })
+    }
+
+    /// The root's entry: the one that is kept at `place`, or `read` now, and kept. The table that it leads to is read next.
+    fn upper_entry(&self, cpu: CpuId, place: usize, read: impl Fn() -> Entry) -> Entry {
+        let mmu = &self.mmus[cpu.0];
+        let broadcasts = mmu.broadcasts.load(Relaxed);
+        let kept = Entry(mmu.cached[place].load(Relaxed));
+        if !kept.is_present() {
+            let entry = read();
+            if entry.is_present() {
+                mmu.cached_life[place].store(self.memory(entry.frame()).life.peek(), Relaxed);
+                mmu.cached[place].store(entry.0, Relaxed);
+                if mmu.broadcasts.load(Relaxed) != broadcasts {
+                    mmu.cached[place].store(0, Relaxed);
+                }
+            }
+            return entry;
+        }
+        let life = self.memory(kept.frame()).life.load(Relaxed);
+        // An invalidation in between: the look-up begins anew, and is about what is there by then.
+        if mmu.cached[place].peek() != kept.0 {
+            return Entry(0);
+        }
+        if life != mmu.cached_life[place].peek() {
+            tso::broken(format!("{cpu} looks up in an upper table that was freed"));
+        }
+        kept
     }
 
     pub(super) fn has_kernel_loaded(&self, cpu: CpuId) -> bool {
