@@ -40,6 +40,12 @@ const CONTROLS: &[Control] = &[
         finding: IN_TABLE,
     },
     Control {
+        name: "inside_reused_table_fires_where_an_upper_table_is_not_waited_for",
+        mutant: "exit-frees-at-once",
+        words: &["workload=unshare exit=on invlpgb=on", "workload=unshare exit=on flush=hypercall-all"],
+        finding: IN_TABLE,
+    },
+    Control {
         name: "stale_translation_fires_under_each",
         mutant: "flush-omitted",
         words: &["workload=protect"],

@@ -9,6 +9,7 @@ mod controls;
 mod counts;
 mod dying;
 mod endings;
+mod exit;
 mod fake;
 mod hotplug;
 mod hypercall_all;
@@ -62,6 +63,7 @@ fn main() {
         hotplug::trials(),
         hypercall_all::trials(),
         unshare::trials(),
+        exit::trials(),
         piggyback::trials(),
         pins::trials(),
         mixed::trials(),

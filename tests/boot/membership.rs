@@ -18,6 +18,8 @@ const SIZES: [(u64, u64); 4] = [(2, 2), (4, 2), (8, 4), (16, 16)];
 enum Others {
     /// They run the mm.
     Run,
+    /// They run the mm, and the mutator does not.
+    RunWithoutTheMutator,
     /// They have it loaded, lazily.
     Lazy,
     /// They have run it, and have another one loaded.
@@ -27,7 +29,7 @@ enum Others {
 }
 
 /// One comparison, and what it must show.
-struct Case {
+pub struct Case {
     others: Others,
     words: &'static str,
     ops: u64,
@@ -39,24 +41,29 @@ struct Case {
     syncs: u64,
 }
 
-const fn run(words: &'static str, ops: u64, flushes: u64, syncs: u64) -> Case {
+/// The others run the mm.
+pub const fn run(words: &'static str, ops: u64, flushes: u64, syncs: u64) -> Case {
     Case { others: Others::Run, words, ops, flushes, foreign: 0, syncs }
 }
 
-const fn lazy(words: &'static str, ops: u64, flushes: u64) -> Case {
+/// They have it loaded, lazily.
+pub const fn lazy(words: &'static str, ops: u64, flushes: u64) -> Case {
     // The second flush finds the kernel's tables loaded.
     Case { others: Others::Lazy, words, ops, flushes, foreign: flushes.saturating_sub(1), syncs: 0 }
 }
 
-const fn stale(words: &'static str, ops: u64, flushes: u64) -> Case {
+/// They have run it, and have another one loaded.
+pub const fn stale(words: &'static str, ops: u64, flushes: u64) -> Case {
     Case { others: Others::Stale, words, ops, flushes, foreign: flushes, syncs: 0 }
 }
 
-const fn elsewhere(words: &'static str, ops: u64, flushes: u64, syncs: u64) -> Case {
+/// They run it, and have another one loaded by the time of each operation.
+pub const fn elsewhere(words: &'static str, ops: u64, flushes: u64, syncs: u64) -> Case {
     Case { foreign: flushes, ..run(words, ops, flushes, syncs) }
 }
 
-const fn absent(words: &'static str, ops: u64, syncs: u64) -> Case {
+/// They have never seen it.
+pub const fn absent(words: &'static str, ops: u64, syncs: u64) -> Case {
     Case { others: Others::Absent, words, ops, flushes: 0, foreign: 0, syncs }
 }
 
@@ -206,15 +213,21 @@ pub fn trials() -> Vec<Trial> {
 }
 
 impl Case {
+    /// The same with a mutator that has the mm not loaded: the mm runs on the T-1 others.
+    pub const fn from_outside(self) -> Case {
+        Case { others: Others::RunWithoutTheMutator, ..self }
+    }
+
     fn spec(&self, t: u64) -> Spec {
         let others = match self.others {
             Others::Run => format!("mm_cpus={t}"),
+            Others::RunWithoutTheMutator => format!("mm_cpus={} mutator=outside", t - 1),
             Others::Lazy => format!("mm_cpus=1 lazy={}", t - 1),
             Others::Stale => format!("mm_cpus=1 stale={}", t - 1),
             Others::Absent => "mm_cpus=1".to_owned(),
         };
         // A `broadcast` sync makes CPUs leave too: the other policies show what flushes find of lazy and stale ones.
-        let broadcast = if matches!(self.others, Others::Run | Others::Absent) { "broadcast," } else { "" };
+        let broadcast = if matches!(self.others, Others::Lazy | Others::Stale) { "" } else { "broadcast," };
         let Case { words, ops, .. } = self;
         spec(&format!("{words} ops={ops} {others} policy={broadcast}property,gather,pending"))
     }
@@ -235,7 +248,8 @@ impl Case {
     }
 }
 
-fn each_size(cases: &[Case]) -> Result<()> {
+/// Each case in each size.
+pub fn each_size(cases: &[Case]) -> Result<()> {
     let asked = SIZES.map(|(n, t)| (machine(n as usize), cases.iter().map(|case| case.spec(t)).collect()));
     for (outcome, (n, t)) in boots(&asked)?.into_iter().zip(SIZES) {
         let mut rows = outcome.rows.iter();

@@ -42,6 +42,17 @@ const BAD: &[(&str, &str, &str)] = &[
     ("compare --tables 1025", "--tables 1025:", "use 1 to 1024"),
     ("compare --workload unshare --tables 5", "--tables 5:", "use --tables 4"),
     ("compare --workload mixed --tables 5", "--tables 5:", "use --tables 4"),
+    (
+        "compare --exit on",
+        "--exit on: an mm exits that has left shared tables",
+        "use --workload unshare or --exit off",
+    ),
+    ("compare --workload mixed --exit on", "--exit on:", "use --workload unshare or --exit off"),
+    (
+        "compare --workload unshare --flush none --exit on",
+        "--flush none:",
+        "without exit, touch, remap and trim",
+    ),
     ("compare --isolated-members 5000", "--isolated-members 5000:", "use 0 to 4096"),
     ("compare --isolated-members 3", "--isolated-members 3:", "use --mm-cpus 5 or more"),
     ("compare --hotplug 5000", "--hotplug 5000:", "use 0 to 4096"),
