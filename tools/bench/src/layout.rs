@@ -160,8 +160,27 @@ const _: () =
 mod tests {
     use alloc::vec::Vec;
 
-    use super::{MAX_PAGES, PAGES, place};
-    use gupsync::types::ENTRIES;
+    use super::{Kind, LIVE, MAX_PAGES, PAGES, SPAN, Spec, place};
+    use gupsync::mm::page_table::{self, Entry};
+    use gupsync::types::{ENTRIES, Frame, MmId};
+
+    #[test]
+    fn a_turn_with_an_exit_has_a_root_entry_and_marks_of_its_own() {
+        let spec: Spec = "workload=unshare exit=on tables=4".parse().expect("a spec");
+        let layout = spec.layout();
+        let mut roots: Vec<_> =
+            (0..SPAN).map(|turn| page_table::index(layout.address(Kind::Unshare, turn), 4)).collect();
+        for turn in 0..SPAN {
+            for (table, page) in (0..4).flat_map(|table| [0, 1].map(|page| (table, page))) {
+                let at = |turn| layout.page_of(Kind::Unshare, turn, table + 4 * page);
+                assert_eq!(page_table::index(at(turn), 4), roots[turn as usize]);
+                let entry = Entry::to(Frame(0), at(turn));
+                assert!((1..=LIVE).all(|later| !entry.is_of(at(turn + later), MmId::new(1))), "{turn}");
+            }
+        }
+        roots.dedup();
+        assert!(roots.len() == SPAN as usize && roots.iter().all(|root| *root < ENTRIES / 2), "{roots:?}");
+    }
 
     #[test]
     fn the_pages_at_the_edges_of_a_range_are_mapped() {
