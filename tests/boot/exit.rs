@@ -22,7 +22,10 @@ const CASES: &[(&str, &[Case])] = &[
             run("workload=unshare exit=on unshare_flush=series", 12, 2 * 12, 12),
         ],
     ),
-    ("the_exit_of_an_mm_on_other_cpus", &[run("workload=unshare exit=on", 12, 2 * 12, 12).from_outside()]),
+    (
+        "the_exit_of_an_mm_on_other_cpus",
+        &[run("workload=unshare exit=on", 12, 2 * 12, 12).with_mutator_outside()],
+    ),
     ("the_exit_of_an_mm_on_one_cpu_flushes_no_other", &[absent("workload=unshare exit=on", 12, 12)]),
     // The unshare spares them. The first exit makes them drop the mm, the second finds that they have, and they leave.
     (

@@ -214,7 +214,7 @@ pub fn trials() -> Vec<Trial> {
 
 impl Case {
     /// The same with a mutator that has the mm not loaded: the mm runs on the T-1 others.
-    pub const fn from_outside(self) -> Case {
+    pub const fn with_mutator_outside(self) -> Case {
         Case { others: Others::RunWithoutTheMutator, ..self }
     }
 
