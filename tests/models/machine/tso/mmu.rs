@@ -94,7 +94,7 @@ impl Model {
         let place = self.paging.place(asid, page);
         let broadcasts = mmu.broadcasts.load(Relaxed);
         if mmu.cached[place].load(Relaxed) == 0
-            && let Some(entry) = self.look_up(cpu, root, page)
+            && let Some(entry) = self.look_up(cpu, (root, asid), page)
         {
             mmu.cached_life[place].store(self.memory(entry.frame()).life.peek(), Relaxed);
             mmu.cached[place].store(entry.0, Relaxed);
@@ -105,8 +105,8 @@ impl Model {
         }
     }
 
-    fn look_up(&self, cpu: CpuId, root: Frame, page: usize) -> Option<Entry> {
-        let upper = self.paging.upper_place(self.mmus[cpu.0].loaded().1);
+    fn look_up(&self, cpu: CpuId, (root, asid): (Frame, u64), page: usize) -> Option<Entry> {
+        let upper = self.paging.upper_place(asid);
         self.paging.look_up(root, page, |table, index| {
             let read = || Entry(self.memory(table).words[index].load(Relaxed));
             match upper.filter(|_| table == root) {
