@@ -221,7 +221,7 @@ impl<'r, M: Bench> Mutation<'r, M> {
 
     /// One step, here or on another CPU.
     pub(crate) fn step<P: Policy>(&mut self, cpu: &mut Cpu<'_, M>, job: Job) -> Stepped {
-        let is_about_to = is_about_to_unlink(&job.op) || self.is_held_above() && is_about_to_exit(&job.op);
+        let is_about_to = is_about_to_begin(&job.op) || self.is_held_above() && is_about_to_exit(&job.op);
         if !self.held.is_empty() && job.mm == self.mm().id && is_about_to {
             self.team.hold.await_one(cpu);
         }
@@ -314,14 +314,15 @@ impl<'r, M: Bench> Mutation<'r, M> {
     }
 }
 
-/// Whether the first table goes next, in an operation that walkers are held for.
-fn is_about_to_unlink(op: &Any) -> bool {
+/// Whether the first table goes next, or the right to write, in an operation that walkers are held for.
+fn is_about_to_begin(op: &Any) -> bool {
     match op {
         Any::Collapse(collapse) => matches!(collapse, Collapse::Ready { .. }),
         Any::CollapseSeveral(collapse) => collapse.is_ready(),
         Any::Mthp(mthp) => mthp.is_ready(),
         Any::Unmap(unmap) => unmap.is_at_tables(),
         Any::Leave(leave) => leave.is_ready(),
+        Any::Protect(protect) => matches!(protect, Protect::Ready { .. }),
         _ => false,
     }
 }
