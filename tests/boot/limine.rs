@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use crate::{endings, judge, machine, posture, spec, trial};
 
 pub fn trials() -> Vec<Trial> {
-    let found = Bootloader::find(&Choice::Auto);
+    let found = Bootloader::find(&Choice::Auto, Bootloader::Direct);
     [("bios", Firmware::Bios), ("uefi", Firmware::Uefi)]
         .into_iter()
         .map(|(name, firmware)| {

@@ -105,7 +105,7 @@ fn target(name: &str) -> Result<String> {
 }
 
 fn bootloader(args: &DoctorArgs) -> Result<String> {
-    Ok(Bootloader::find(&args.limine)?.to_string())
+    Ok(Bootloader::find(&args.limine, Bootloader::Direct)?.to_string())
 }
 
 /// Where kernel and loader are built, which has to be writable.

@@ -68,12 +68,12 @@ impl fmt::Display for Bootloader {
 }
 
 impl Bootloader {
-    /// Looks for what was asked for: `LIMINE_DIR`, then the system's folders, then the project's own loader.
+    /// Looks for what was asked for: `LIMINE_DIR`, then the system's folders, else it is `otherwise`.
     ///
     /// # Errors
     ///
     /// If a folder was named and does not hold Limine, or one that is too old.
-    pub fn find(choice: &Choice) -> Result<Self, Usage> {
+    pub fn find(choice: &Choice, otherwise: Bootloader) -> Result<Self, Usage> {
         match choice {
             Choice::Builtin => Ok(Bootloader::Builtin),
             Choice::Direct => Ok(Bootloader::Direct),
@@ -83,23 +83,8 @@ impl Bootloader {
                 None => Ok(FOLDERS
                     .iter()
                     .find_map(|folder| Self::limine_in(Path::new(folder), "the system").ok())
-                    .unwrap_or(Bootloader::Direct)),
+                    .unwrap_or(otherwise)),
             },
-        }
-    }
-
-    /// The same, for an ISO.
-    ///
-    /// # Errors
-    ///
-    /// The same, and if it boots from none.
-    pub fn find_for_iso(choice: &Choice) -> Result<Self, Usage> {
-        match Self::find(choice)? {
-            Bootloader::Direct if *choice == Choice::Auto => Ok(Bootloader::Builtin),
-            Bootloader::Direct => Err(Usage(
-                "--limine direct: boots from no ISO; use auto, builtin or the folder of a Limine binary release".into(),
-            )),
-            found => Ok(found),
         }
     }
 
@@ -170,7 +155,8 @@ mod tests {
     fn item_13_an_old_limine_is_refused_by_its_version() {
         let find = |version| {
             let folder = release(version);
-            Bootloader::find(&Choice::Folder(folder.path().to_owned())).map_err(|error| error.to_string())
+            let choice = Choice::Folder(folder.path().to_owned());
+            Bootloader::find(&choice, Bootloader::Direct).map_err(|error| error.to_string())
         };
         for (old, said) in
             [("7.13.3", "Limine 7.13.3 is"), ("8.1.2", "Limine 8.1.2 is"), ("8.0", "Limine 8.0 is")]

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{CommandFactory, Parser};
 use gupsync_host::args::{self, Cli, Command, IsoArgs};
 use gupsync_host::artifacts::Tree;
-use gupsync_host::ending::Ending;
+use gupsync_host::ending::{Ending, demand};
 use gupsync_host::image::{self, Bootloader};
 use gupsync_host::{compare, completions, doctor, once, prove, say, stop, stress, suite};
 
@@ -47,7 +47,11 @@ fn run(command: &Command) -> Result<Ending> {
 }
 
 fn iso(args: &IsoArgs) -> Result<Ending> {
-    let bootloader = Bootloader::find_for_iso(&args.limine)?;
+    let bootloader = Bootloader::find(&args.limine, Bootloader::Builtin)?;
+    demand(bootloader != Bootloader::Direct, || {
+        "--limine direct: boots from no ISO; use auto, builtin or the folder of a Limine binary release"
+            .to_owned()
+    })?;
     image::demand_writable(&args.out)?;
     let tree = Tree::own();
     image::write_iso(&tree, &bootloader, &image::menu(&tree)?, &args.out)?;

@@ -109,10 +109,8 @@ impl MachineArgs {
     /// If it is not there.
     pub fn bootloader(&self) -> Result<Bootloader, Usage> {
         let is_for_uefi = self.firmware == Some(Firmware::Uefi) || self.ovmf.is_some();
-        match self.limine {
-            Choice::Auto if is_for_uefi => Bootloader::find_for_iso(&self.limine),
-            _ => Bootloader::find(&self.limine),
-        }
+        let own = if is_for_uefi { Bootloader::Builtin } else { Bootloader::Direct };
+        Bootloader::find(&self.limine, own)
     }
 
     /// The hard limit of a boot.
