@@ -41,22 +41,26 @@ impl Status {
 }
 
 impl Row {
+    /// Why it ended as it did.
+    pub fn reason(&self) -> &str {
+        self.detail.as_deref().unwrap_or(self.status.reason())
+    }
+
     /// What is wrong with this row, if it is not what its policy promises.
     ///
     /// # Errors
     ///
     /// One line that names the fault.
     pub fn judge(&self) -> Result<(), String> {
-        let detail = || self.detail.as_deref().unwrap_or(self.status.reason());
         match self.status {
             // A row without counts was caught, and then broke off in another way, which was not to be expected.
             Status::Violation if !self.keeps_its_promise() && self.counts.ops.is_some() => Ok(()),
-            Status::Violation => Err(format!("caught: {}", detail())),
+            Status::Violation => Err(format!("caught: {}", self.reason())),
             Status::Ok if self.is_to_be_caught() => {
                 Err("an unsafe policy was to be caught here, and was not".to_string())
             }
             Status::Ok => self.check_counts(),
-            status => Err(format!("{status}: {}", detail())),
+            status => Err(format!("{status}: {}", self.reason())),
         }
     }
 

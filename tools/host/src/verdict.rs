@@ -27,8 +27,7 @@ impl Verdict {
             let (came, rest) = outcome.rows.split_at(outcome.finished);
             faults.extend(came.iter().filter_map(|row| Some(format!("{}: {}", name(row), row.judge().err()?))));
             for row in rest {
-                let cause =
-                    format!("{}: {}", row.status, row.detail.as_deref().unwrap_or("no reason was given"));
+                let cause = format!("{}: {}", row.status, row.reason());
                 match missing.iter_mut().find(|(other, _)| *other == cause) {
                     Some((_, rows)) => rows.push(row),
                     None => missing.push((cause, vec![row])),
