@@ -7,7 +7,7 @@ use gupsync_bench::row::Status;
 use gupsync_host::qemu::{Accel, Machine};
 use libtest_mimic::Trial;
 
-use crate::membership::{Case, absent, each_size, elsewhere, lazy, run, stale};
+use crate::membership::{Case, absent, elsewhere, lazy, of_cases, run, stale};
 use crate::{boot, judge, judged, machine, spec, trial};
 
 /// By test. Each operation has the flush of the team's unshare and that of its exit. The other sharers exit too, and run on no
@@ -50,8 +50,7 @@ const CASES: &[(&str, &[Case])] = &[
 ];
 
 pub fn trials() -> Vec<Trial> {
-    let mut trials: Vec<_> =
-        CASES.iter().map(|(test, cases)| trial(&format!("exit::{test}"), || each_size(cases))).collect();
+    let mut trials = of_cases("exit", CASES);
     trials.extend([
         trial("exit::an_unsafe_policy_is_caught_and_no_other", unsafe_is_caught),
         trial("exit::upper_tables_go_by_ticket_or_by_grace_period", deferred),

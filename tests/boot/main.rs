@@ -100,7 +100,7 @@ fn main() {
 
 /// A test, under its module's name.
 fn trial(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
-    Trial::test(name, || together::in_turn(test).map_err(|error| Failed::from(format!("{error:#}"))))
+    waiting_trial(name, || together::in_turn(test))
 }
 
 /// A test that does little but wait for a time limit: beside those that take turns.

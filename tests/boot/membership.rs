@@ -206,8 +206,7 @@ const CASES: &[(&str, &[Case])] = &[
 ];
 
 pub fn trials() -> Vec<Trial> {
-    let mut trials: Vec<_> =
-        CASES.iter().map(|(test, cases)| trial(&format!("membership::{test}"), || each_size(cases))).collect();
+    let mut trials = of_cases("membership", CASES);
     trials.push(trial("membership::invlpgb_takes_as_many_pages_as_it_can", invlpgb));
     trials
 }
@@ -248,8 +247,13 @@ impl Case {
     }
 }
 
+/// A test of `module` for each of `cases`.
+pub fn of_cases(module: &str, cases: &'static [(&str, &[Case])]) -> Vec<Trial> {
+    cases.iter().map(|(test, cases)| trial(&format!("{module}::{test}"), || each_size(cases))).collect()
+}
+
 /// Each case in each size.
-pub fn each_size(cases: &[Case]) -> Result<()> {
+fn each_size(cases: &[Case]) -> Result<()> {
     let asked = SIZES.map(|(n, t)| (machine(n as usize), cases.iter().map(|case| case.spec(t)).collect()));
     for (outcome, (n, t)) in boots(&asked)?.into_iter().zip(SIZES) {
         let mut rows = outcome.rows.iter();

@@ -137,7 +137,7 @@ fn answer_and_access_twice(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     access_twice(stage, cpu);
 }
 
-fn come_back_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
+fn access_come_back_and_access(stage: &Stage, cpu: &mut Cpu<'_, Model>) {
     access(stage, cpu);
     cpu.exit_lazy_tlb(stage.mm(1));
     access(stage, cpu);
@@ -195,7 +195,7 @@ fn a_lazy_cpu_that_looks_up() {
 
 #[test]
 fn a_lazy_cpu_that_looks_up_and_comes_back() {
-    explore(UPPER, &[(using_it_lazily, come_back_and_access), (elsewhere, exit_and_free)]);
+    explore(UPPER, &[(using_it_lazily, access_come_back_and_access), (elsewhere, exit_and_free)]);
 }
 
 #[test]
