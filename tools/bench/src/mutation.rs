@@ -146,11 +146,13 @@ impl<'r, M: Bench> Mutation<'r, M> {
                 else {
                     unreachable!("a collapse of several ranges ends as one")
                 };
-                let done = outcomes.iter().all(|outcome| *outcome != Outcome::Pinned);
+                let pinned = outcomes.iter().filter(|outcome| **outcome == Outcome::Pinned).count();
+                // Of some ranges only: the others are huge pages now.
+                let is_as_before = pinned == outcomes.len();
                 for ((va, huge), outcome) in ranges.zip(outcomes) {
                     self.put_away(va, huge, outcome);
                 }
-                Ok((if done { Expect::Mapped } else { Expect::AsBefore }, done))
+                Ok((if is_as_before { Expect::AsBefore } else { Expect::Mapped }, pinned == 0))
             }
             Kind::Collapse => {
                 let huge = self.ranges.take_huge(&self.run.world.machine)?;
