@@ -228,8 +228,8 @@ impl Spec {
             return self.refuse("batch", "a batch is of mTHPs; use order=8 or below, or batch=1".to_owned());
         }
         let is_whole = self.is_piggyback() || self.pins.0.is_some();
-        if self.ranges > 1 && (is_whole || self.order < PMD_ORDER) {
-            let remedy = "piggybacks, pins and mTHPs are of one range at a time; use ranges=1";
+        if self.ranges > 1 && (self.is_piggyback() || self.order < PMD_ORDER) {
+            let remedy = "piggybacks and mTHPs are of one range at a time; use ranges=1";
             return self.refuse("ranges", remedy.to_owned());
         }
         if self.order < PMD_ORDER && is_whole {
