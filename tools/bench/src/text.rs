@@ -7,6 +7,7 @@ use core::fmt;
 use core::ops::Deref;
 use core::str::FromStr;
 
+use arrayvec::ArrayString;
 use gupsync::policy::{self, ForPolicy, Policy};
 
 /// In JSON, a type is the text of its `Display`, read back by its `FromStr`.
@@ -185,3 +186,81 @@ impl FromStr for PolicyName {
 }
 
 as_text!(PolicyName);
+
+/// What a row is of: a policy of this kernel, or a Linux that did the same operations in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The policy.
+    Policy(PolicyName),
+    /// Linux, of this version.
+    Linux(ArrayString<32>),
+}
+
+/// What stands before the version of a Linux.
+const LINUX: &str = "linux-";
+
+impl Subject {
+    /// The Linux of a version, or as much of its name as there is room for.
+    pub fn linux(version: &str) -> Self {
+        let mut name = ArrayString::new();
+        for c in version.chars().take_while(char::is_ascii).take(name.capacity()) {
+            name.push(c);
+        }
+        Subject::Linux(name)
+    }
+
+    /// Whether it is a Linux.
+    pub fn is_linux(self) -> bool {
+        matches!(self, Subject::Linux(_))
+    }
+
+    /// [`PolicyName::is_safe`]; Linux is to be.
+    pub fn is_safe(self) -> bool {
+        match self {
+            Subject::Policy(policy) => policy.is_safe(),
+            Subject::Linux(_) => true,
+        }
+    }
+
+    /// [`PolicyName::trusts_loaded_mm`]; Linux sends a sync to every CPU.
+    pub fn trusts_loaded_mm(self) -> bool {
+        match self {
+            Subject::Policy(policy) => policy.trusts_loaded_mm(),
+            Subject::Linux(_) => false,
+        }
+    }
+}
+
+impl PartialEq<PolicyName> for Subject {
+    fn eq(&self, policy: &PolicyName) -> bool {
+        *self == Subject::Policy(*policy)
+    }
+}
+
+impl From<PolicyName> for Subject {
+    fn from(policy: PolicyName) -> Self {
+        Subject::Policy(policy)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Policy(policy) => policy.fmt(f),
+            Subject::Linux(version) => write!(f, "{LINUX}{version}"),
+        }
+    }
+}
+
+impl FromStr for Subject {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix(LINUX) {
+            Some(version) => Ok(Subject::linux(version)),
+            None => text.parse().map(Subject::Policy),
+        }
+    }
+}
+
+as_text!(Subject);

@@ -12,7 +12,7 @@ use gupsync::policy;
 use crate::choice::{
     Backend, Between, Fail, Flush, Kind, Mutator, Sample, Sender, Toggle, UnlazyFence, UnshareFlush, Workload,
 };
-use crate::text::{Every, List, Maybe, OrMixed, OrNone, PolicyName};
+use crate::text::{Every, List, Maybe, OrMixed, OrNone, PolicyName, Subject};
 
 /// What a row is about: it decides what the row keeps of some settings.
 #[derive(Clone, Copy, Debug)]
@@ -99,8 +99,9 @@ values! {
     // The mms of `mixed` are flushed in different ways, whatever was given.
     [] Flush: Flush::NAMES.join("|"), Flush::NAMES.to_vec(), "=", str::parse, OrMixed<Flush> =
         |value, about| OrMixed((about.workload != Workload::Mixed).then_some(*value));
-    // A row is about one policy.
-    [] List<PolicyName>: "p,p,...".to_owned(), policy::NAMES.to_vec(), "=", str::parse, PolicyName = |_, about| about.policy;
+    // A row is about one policy, or about none.
+    [] List<PolicyName>: "p,p,...".to_owned(), policy::NAMES.to_vec(), "=", str::parse, Subject =
+        |_, about| Subject::Policy(about.policy);
     // A row has the operations that its workload does.
     [] List<Kind>: "op,op,...".to_owned(), Kind::NAMES.to_vec(), "=", str::parse, Self = |_, about| List(about.kinds.to_vec());
 }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod error;
+pub mod linux;
 mod machine;
 mod named;
 mod settings;
@@ -112,6 +113,9 @@ Examples:
   tools/gupsync prove --litmus --modules DIR     the same tests as sources for klitmus7
   tools/gupsync prove shared::                   only what has this in its name"))]
     Prove(ProveArgs),
+    /// Count the same operations on a real Linux, in the same QEMU.
+    #[command(subcommand)]
+    Linux(linux::LinuxCommand),
     /// Say of everything that is needed whether it is there, and how to get what is not.
     #[command(after_help = with_statuses("\
 Examples:

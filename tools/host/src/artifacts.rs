@@ -93,6 +93,15 @@ impl Tree {
         self.build("gupsync-loader", "gupsync-loader-direct", "x86_64-unknown-none", "release")
     }
 
+    /// Builds the program that runs on Linux, static, and returns its ELF file.
+    ///
+    /// # Errors
+    ///
+    /// What cargo said, if it does not build.
+    pub fn guest(&self) -> Result<PathBuf> {
+        self.build("gupsync-guest", "gupsync-guest", "x86_64-unknown-linux-musl", "release")
+    }
+
     fn build(&self, package: &str, binary: &str, target: &str, profile: &str) -> Result<PathBuf> {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         if self.quick {

@@ -72,6 +72,7 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
         qemu,
         accel: machine.accel.to_string(),
         loader,
+        linux: None,
         command: document::command(),
         date: document::date(),
         rows: outcomes.into_iter().flat_map(|outcome| outcome.rows).collect(),

@@ -24,8 +24,8 @@ const PROGRAMS: [(&str, &str, &str); 7] = [
     ("mcopy", "--version", "mtools"),
     ("git", "--version", "git"),
 ];
-/// What kernel and loader are built for.
-const TARGETS: [&str; 2] = ["x86_64-unknown-none", "x86_64-unknown-uefi"];
+/// What kernel, loader and the program for Linux are built for.
+const TARGETS: [&str; 3] = ["x86_64-unknown-none", "x86_64-unknown-uefi", "x86_64-unknown-linux-musl"];
 /// So much of a version is shown.
 const SHOWN: usize = 60;
 

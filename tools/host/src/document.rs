@@ -25,6 +25,9 @@ pub struct Document {
     pub accel: String,
     /// The bootloader, if it has booted a kernel.
     pub loader: Option<String>,
+    /// The Linux that was booted, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linux: Option<String>,
     /// The command that produced it.
     #[serde(default)]
     pub command: String,
@@ -43,6 +46,7 @@ impl Document {
         let mut parts = vec![self.command.clone(), format!("{commit}{dirty}"), self.date.clone()];
         parts.extend(self.qemu.as_ref().map(|qemu| format!("QEMU {qemu}, {}", self.accel)));
         parts.extend(self.loader.as_ref().map(|loader| format!("booted by {loader}")));
+        parts.extend(self.linux.clone());
         parts.join(" | ")
     }
 }
@@ -153,6 +157,7 @@ mod tests {
             qemu: Some("10.0".to_owned()),
             accel: "kvm".to_owned(),
             loader: Some("loader 1".to_owned()),
+            linux: None,
             command: "tools/gupsync compare".to_owned(),
             date: "2026-01-02T03:04:05Z".to_owned(),
             rows: Vec::new(),

@@ -85,6 +85,7 @@ pub fn write(tree: &Tree, bootloader: &Bootloader, config: &str, folder: &Path) 
             fs::copy(tree.direct_loader()?, loader).context("cannot copy the loader")?;
             write_bundle(config, &fs::read(tree.kernel()?)?, bundle)?;
         }
+        Medium::Linux { .. } => unreachable!("no bootloader of this kernel starts that"),
     }
     Ok(medium)
 }

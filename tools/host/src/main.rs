@@ -10,7 +10,7 @@ use gupsync_host::args::{self, Cli, Command, IsoArgs};
 use gupsync_host::artifacts::Tree;
 use gupsync_host::ending::{Ending, demand};
 use gupsync_host::image::{self, Bootloader};
-use gupsync_host::{compare, completions, doctor, once, prove, say, stop, stress, suite};
+use gupsync_host::{compare, completions, doctor, linux, once, prove, say, stop, stress, suite};
 
 fn main() -> ExitCode {
     match completions::answer() {
@@ -40,6 +40,7 @@ fn run(command: &Command) -> Result<Ending> {
         Command::Run(args) => once::run(args),
         Command::Prove(args) if args.litmus => prove::litmus::run(args),
         Command::Prove(args) => prove::run(args).map(Ending::of),
+        Command::Linux(command) => linux::run(command),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => completions::print(&args.shell).map(|()| Ending::AsPromised),
         Command::Test(args) => suite::run(args).map(Ending::of),

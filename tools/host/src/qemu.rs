@@ -70,6 +70,15 @@ pub enum Medium {
         /// The bundle.
         bundle: PathBuf,
     },
+    /// Nothing: QEMU starts a Linux.
+    Linux {
+        /// Its bzImage.
+        kernel: PathBuf,
+        /// Its initramfs.
+        initrd: PathBuf,
+        /// Its command line.
+        cmdline: String,
+    },
 }
 
 /// A machine.
@@ -231,6 +240,9 @@ impl Machine {
         match medium {
             Medium::Iso(iso) => command.arg("-cdrom").arg(iso),
             Medium::Direct { loader, bundle } => command.arg("-kernel").arg(loader).arg("-initrd").arg(bundle),
+            Medium::Linux { kernel, initrd, cmdline } => {
+                command.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd).args(["-append", cmdline])
+            }
         };
         command.args(&self.tuning.args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -52,7 +52,7 @@ fn title(rows: &[Row], row: &Row) -> String {
         row.workload, row.cpus, row.mutator, row.flush
     );
     let usual = Spec { workload: row.workload, ..Spec::default() };
-    let usual = Row::new(&usual, row.policy, row.mm, row.cpus, row.status);
+    let usual = Row::new(&usual, usual.policy[0], row.mm, row.cpus, row.status);
     for ((key, value), (_, usual)) in row.settings().into_iter().zip(usual.settings()) {
         let is_named = |setting: &&Setting| setting.key == key && setting.is(Mark::Title);
         if let Some(setting) = SETTINGS.iter().find(is_named).filter(|_| value != usual) {

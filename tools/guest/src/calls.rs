@@ -1,0 +1,220 @@
+//! Counts calls of other CPUs, since the boot.
+//!
+//! # Guarantee
+//!
+//! Where the kernel has the trace point `csd:csd_queue_cpu`, each CPU that is called counts once for each call, by the function
+//! that is called, whether or not an interrupt was needed to tell it: `smp_call_function_many_cond()` and
+//! `smp_call_function_single()` pass it for every target. The histogram is set up once and only read.
+//! Elsewhere `/proc/interrupts` is read: what has arrived.
+//!
+//! A look at what was counted gives no memory back, and takes none but what it was given once: what an allocator unmaps is
+//! flushed, and would be counted.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::ops::Sub;
+
+use anyhow::{Context, Result, ensure};
+use gupsync_guest::{Calls, Counted};
+
+const EVENT: &str = "/sys/kernel/tracing/events/csd/csd_queue_cpu";
+const HISTOGRAM: &str = "/sys/kernel/tracing/events/csd/csd_queue_cpu/hist";
+const INTERRUPTS: &str = "/proc/interrupts";
+/// What is counted: by function and target.
+const TRIGGER: &str = "hist:keys=func.sym,cpu:size=4096";
+
+/// The function that a flush calls: `flush_tlb_multi()` and `flush_tlb_mm_range()` have it called.
+const FLUSH: &str = "flush_tlb_func";
+/// The function that a sync calls: by `tlb_remove_table_sync_one()`.
+const SYNC: &str = "tlb_remove_table_smp_sync";
+
+/// How often each CPU was called, by function.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally(BTreeMap<(String, usize), u64>);
+
+/// Sets the counting up, and says how it is done.
+///
+/// # Errors
+///
+/// If the kernel has the trace point, and does not count it.
+pub fn begin() -> Result<Counted> {
+    let trigger = format!("{EVENT}/trigger");
+    let Ok(set) = fs::read_to_string(&trigger) else { return Ok(Counted::Arrived) };
+    if !set.contains("hist:keys=func.sym,cpu") {
+        let refused = "cannot set a histogram of csd_queue_cpu; a kernel needs HIST_TRIGGERS for it";
+        fs::write(&trigger, TRIGGER).context(refused)?;
+    }
+    Ok(Counted::Queued)
+}
+
+/// Takes away what [`begin`] has set up.
+pub fn end() {
+    let _ = fs::write(format!("{EVENT}/trigger"), format!("!{TRIGGER}"));
+}
+
+/// What was read at a look, as it was.
+pub struct Look {
+    counted: Counted,
+    text: Vec<u8>,
+    len: usize,
+}
+
+/// So long are a histogram of 4,096 entries and the interrupts of 512 CPUs at most.
+const ROOM: usize = 1 << 20;
+
+impl Look {
+    /// Room for one.
+    pub fn new(counted: Counted) -> Self {
+        Look { counted, text: vec![0; ROOM], len: 0 }
+    }
+
+    /// Looks.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub fn take(&mut self) -> Result<()> {
+        let mut file = match self.counted {
+            Counted::Queued => File::open(HISTOGRAM)?,
+            Counted::Arrived => File::open(INTERRUPTS)?,
+        };
+        self.len = 0;
+        loop {
+            ensure!(self.len < ROOM, "what was counted has no room in {ROOM} bytes");
+            match file.read(&mut self.text[self.len..])? {
+                0 => return Ok(()),
+                more => self.len += more,
+            }
+        }
+    }
+
+    /// What was counted until then.
+    ///
+    /// # Errors
+    ///
+    /// If it is not what the kernel writes, or some of it was lost.
+    pub fn tally(&self) -> Result<Tally> {
+        let text = str::from_utf8(&self.text[..self.len])?;
+        match self.counted {
+            Counted::Queued => Tally::of_histogram(text),
+            Counted::Arrived => Tally::of_interrupts(text),
+        }
+    }
+}
+
+impl Tally {
+    fn of_histogram(text: &str) -> Result<Self> {
+        let mut tally = Tally::default();
+        for line in text.lines() {
+            let dropped = line.trim().strip_prefix("Dropped:").map(str::trim);
+            ensure!(
+                dropped.is_none_or(|dropped| dropped == "0"),
+                "the histogram of csd_queue_cpu has lost calls"
+            );
+            if let Some((key, count)) = entry(line) {
+                *tally.0.entry(key).or_default() += count;
+            }
+        }
+        Ok(tally)
+    }
+
+    fn of_interrupts(text: &str) -> Result<Self> {
+        let mut tally = Tally::default();
+        for (name, function) in [("TLB:", FLUSH), ("CAL:", SYNC)] {
+            let line = text.lines().find_map(|line| line.trim_start().strip_prefix(name));
+            let counts = line.with_context(|| format!("{INTERRUPTS} has no line {name}"))?;
+            let counts = counts.split_whitespace().map_while(|word| word.parse().ok());
+            tally.0.extend(counts.enumerate().map(|(cpu, count)| ((function.to_owned(), cpu), count)));
+        }
+        Ok(tally)
+    }
+
+    /// The calls that it has, those of CPUs outside apart: CPUs of this number and higher are outside.
+    pub fn calls(&self, first_outside: usize) -> Calls {
+        let mut calls = Calls::default();
+        for ((function, cpu), count) in &self.0 {
+            match function.as_str() {
+                FLUSH => calls.flush += count,
+                SYNC => calls.sync += count,
+                _ => calls.other += count,
+            }
+            if *cpu >= first_outside && [FLUSH, SYNC].contains(&function.as_str()) {
+                calls.outside += count;
+            }
+        }
+        calls
+    }
+
+    /// The calls that are neither a flush nor a sync, by function.
+    pub fn others(&self) -> impl Iterator<Item = (&str, u64)> {
+        let of = self.0.iter().map(|((function, _), count)| (function.as_str(), *count));
+        of.filter(|(function, _)| ![FLUSH, SYNC].contains(function))
+    }
+}
+
+impl Sub for &Tally {
+    type Output = Tally;
+
+    fn sub(self, before: &Tally) -> Tally {
+        let grown = self.0.iter().map(|(key, count)| (key, count - before.0.get(key).unwrap_or(&0)));
+        Tally(grown.filter(|(_, count)| *count > 0).map(|(key, count)| (key.clone(), count)).collect())
+    }
+}
+
+/// An entry of the histogram: `{ func: [ffffffff81000000] flush_tlb_func , cpu: 3 } hitcount: 12`.
+fn entry(line: &str) -> Option<((String, usize), u64)> {
+    let (key, count) = line.strip_prefix('{')?.split_once('}')?;
+    let count = count.split_once("hitcount:")?.1.trim().parse().ok()?;
+    let (function, cpu) = key.split_once("func:")?.1.split_once(", cpu:")?;
+    let name = function.trim().rsplit(' ').next()?.split('+').next()?;
+    Some(((name.to_owned(), cpu.trim().parse().ok()?), count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOWN: &str = "\
+# event histogram
+#
+# trigger info: hist:keys=func.sym,cpu:vals=hitcount:sort=hitcount:size=4096 [active]
+#
+
+{ func: [ffffffff81289c20] tlb_remove_table_smp_sync                    , cpu:          7 } hitcount:          1
+{ func: [ffffffff81079fd0] flush_tlb_func                               , cpu:          1 } hitcount:          3
+{ func: [ffffffff81079fd0] flush_tlb_func                               , cpu:          2 } hitcount:          4
+{ func: [ffffffff8110dd10] rcu_exp_handler                              , cpu:          2 } hitcount:          2
+
+Totals:
+    Hits: 10
+    Entries: 4
+    Dropped: 0
+";
+
+    #[test]
+    fn a_histogram_is_read_by_function_and_target() {
+        let tally = Tally::of_histogram(SHOWN).expect("nothing was lost");
+        assert_eq!(tally.calls(2), Calls { flush: 7, sync: 1, other: 2, outside: 5 });
+        assert_eq!(tally.others().collect::<Vec<_>>(), [("rcu_exp_handler", 2)]);
+        let later = SHOWN.replace("hitcount:          4", "hitcount:          9");
+        let later = Tally::of_histogram(&later).expect("nothing was lost");
+        assert_eq!((&later - &tally).calls(0), Calls { flush: 5, sync: 0, other: 0, outside: 5 });
+    }
+
+    #[test]
+    fn a_histogram_that_has_lost_calls_is_refused() {
+        let error = Tally::of_histogram(&SHOWN.replace("Dropped: 0", "Dropped: 1")).expect_err("it is full");
+        assert!(error.to_string().contains("has lost calls"), "{error}");
+    }
+
+    #[test]
+    fn interrupts_that_arrived_are_read_where_nothing_else_is() {
+        let text = "           CPU0       CPU1\n LOC:  5 6   Local timer interrupts\n \
+                    CAL:          4          8   Function call interrupts\n TLB:  1  2   TLB shootdowns\n";
+        let tally = Tally::of_interrupts(text).expect("both are there");
+        assert_eq!(tally.calls(1), Calls { flush: 3, sync: 12, other: 0, outside: 10 });
+        let error = Tally::of_interrupts("TLB: 1 2 TLB shootdowns").expect_err("one is not");
+        assert!(error.to_string().contains("has no line CAL:"), "{error}");
+    }
+}

@@ -1,0 +1,118 @@
+//! Arguments of `linux`.
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Subcommand};
+use gupsync_bench::Spec;
+use gupsync_bench::spec::{Toggle, Workload};
+
+use super::bounds::number;
+use super::named::{Named, in_list};
+use super::{ConsoleArgs, Settings, Workloads, with_statuses};
+use crate::linux::machine;
+use crate::qemu::{Accel, Machine};
+
+/// What to do with a real Linux.
+#[derive(Clone, Debug, Subcommand)]
+pub enum LinuxCommand {
+    /// Count the calls of a real Linux at the operations of `compare`.
+    #[command(after_help = with_statuses("\
+Examples:
+  tools/gupsync linux count --workload collapse,unshare,unmap,protect --cpus 8 --mm-cpus 4
+  tools/gupsync linux count --mm-cpus 1 --lazy 3 --cpus 4 --ops 100
+  tools/gupsync linux count --kernel arch/x86/boot/bzImage --append debug
+
+Without --kernel, Debian's newest kernel is fetched into ~/.cache/gupsync and not installed."))]
+    Count(Box<CountArgs>),
+    /// Write the program that counts into a folder, to be run on any Linux machine.
+    #[command(after_help = with_statuses("\
+Examples:
+  tools/gupsync linux export --out gup-sync && sudo gup-sync/run.sh"))]
+    Export(ExportArgs),
+}
+
+/// The Linux, and the machine that it boots on.
+#[derive(Clone, Debug, Args)]
+pub struct LinuxArgs {
+    /// The kernel; by default Debian's newest, fetched into a cache and not installed.
+    #[arg(long, value_name = "bzImage")]
+    pub kernel: Option<PathBuf>,
+    /// What is added to the kernel's command line.
+    #[arg(long, value_name = "key=value ...", default_value = "", allow_hyphen_values = true)]
+    pub append: String,
+    /// What its rows are called, after `linux-`; by default its version.
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub name: Option<String>,
+    /// How many CPUs the machine has; by default as many as the threads need, and two at least.
+    #[arg(long, value_name = "N", value_parser = |text: &str| number::<1, 255>(text).map(|cpus| cpus as usize))]
+    pub cpus: Option<usize>,
+    /// Memory of the machine; by default enough for its CPUs.
+    #[arg(long, value_name = "MiB", value_parser = number::<{ 256 }, { 1 << 20 }>)]
+    pub memory: Option<u64>,
+    /// Stop a boot after so many seconds.
+    #[arg(long, value_name = "S", default_value_t = 600, value_parser = number::<{ 1 }, { 7 * 24 * 60 * 60 }>)]
+    pub timeout: u64,
+    /// QEMU's CPU model, in place of `max,la57=off`.
+    #[arg(long, value_name = "MODEL", value_parser = NonEmptyStringValueParser::new())]
+    pub cpu_model: Option<String>,
+    /// An argument that is appended to QEMU's command line; may be given several times.
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
+    pub qemu_arg: Vec<String>,
+}
+
+impl LinuxArgs {
+    /// The machine, of so many CPUs.
+    #[must_use]
+    pub fn machine(&self, cpus: usize) -> Machine {
+        machine::machine(cpus, self.memory, self.cpu_model.clone(), self.qemu_arg.clone())
+    }
+}
+
+/// Arguments of `linux count`.
+#[derive(Clone, Debug, Args)]
+pub struct CountArgs {
+    /// What is done: workloads, separated by commas.
+    #[arg(
+        long,
+        value_name = "w,w,...",
+        default_value = "collapse",
+        value_parser = Named { names: Workload::all_names(), read: str::parse::<Workloads> },
+        add = in_list(Workload::all_names())
+    )]
+    pub workload: Workloads,
+    /// All other settings; those that a real Linux cannot be told are refused.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Show every column.
+    #[arg(long)]
+    pub wide: bool,
+    /// Where to write the rows as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Print which kernel would be booted and QEMU's command line, and run nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What is seen of it.
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+    /// The Linux.
+    #[command(flatten)]
+    pub linux: LinuxArgs,
+}
+
+impl CountArgs {
+    /// What is asked for `workload`.
+    #[must_use]
+    pub fn spec(&self, workload: Workload) -> Spec {
+        self.settings.spec(workload, Toggle::Off, Accel::TcgSingle)
+    }
+}
+
+/// Arguments of `linux export`.
+#[derive(Clone, Debug, Args)]
+pub struct ExportArgs {
+    /// The folder to write it into.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}

@@ -1,0 +1,203 @@
+//! `linux count`: the rows of a comparison, as a real Linux has them.
+//!
+//! # Guarantee
+//!
+//! A row's counts are those of all its operations, whatever else called CPUs in between; its detail says what one operation
+//! costs, and in how many of them: what most cost. A row whose operations were not all done has no counts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use gupsync_bench::counts::Counts;
+use gupsync_bench::spec::{MmName, Status, Subject, Workload};
+use gupsync_bench::{Row, Spec};
+use gupsync_guest::{Counted, FILE, Report};
+
+use super::experiments;
+use super::kernel::Kernel;
+use super::machine::{self, Heard};
+use crate::args::linux::{CountArgs, LinuxArgs};
+use crate::artifacts::Tree;
+use crate::document::{self, Document, SCHEMA};
+use crate::ears::Ears;
+use crate::ending::{Ending, Usage, demand};
+use crate::qemu::{self, End, Machine};
+use crate::say;
+use crate::sink::Sink;
+use crate::table::{self, Look};
+
+/// The row of a spec, and what most of its operations cost: flush and sync calls, and in how many operations.
+#[derive(Debug)]
+pub struct Counting {
+    /// The row.
+    pub row: Row,
+    /// What an operation costs, if they were counted.
+    pub each: Option<(u64, u64, u64)>,
+}
+
+/// Counts, prints, writes down.
+///
+/// # Errors
+///
+/// If it cannot be begun, or its results cannot be handed over.
+pub fn run(args: &CountArgs) -> Result<Ending> {
+    let specs: Vec<_> = args.workload.0.iter().map(|workload| args.spec(*workload)).collect();
+    let needed = specs.iter().map(|spec| spec.mm_cpus + spec.lazy + spec.stale).max().unwrap_or(1);
+    let cpus = args.linux.cpus.unwrap_or(needed.max(2));
+    demand(cpus >= needed, || {
+        format!("--cpus {cpus}: the threads need {needed}; use --cpus {needed} or more")
+    })?;
+    for spec in &specs {
+        experiments::of(spec)?;
+    }
+    let kernel = Kernel::find(args.linux.kernel.as_deref())?;
+    let machine = args.linux.machine(cpus);
+    if args.dry_run {
+        let medium = qemu::Medium::Linux {
+            kernel: kernel.file.clone(),
+            initrd: PathBuf::from("initramfs"),
+            cmdline: machine::cmdline(&args.linux.append),
+        };
+        say::out(format_args!("kernel: {kernel}"));
+        say::out(format_args!("qemu: {}", machine.line(&medium)?));
+        return Ok(Ending::AsPromised);
+    }
+    let sink = args.json.as_deref().map(Sink::open).transpose()?;
+    let qemu = qemu::version()?;
+    let ears = Ears::open(&args.console)?;
+    say::err(format_args!("{kernel}"));
+    let tree = Tree::own();
+    let (revision, dirty) = document::revision(&tree.root);
+    let name = subject(&kernel, &args.linux);
+    let counted = count(&tree, &kernel, name, &machine, &args.linux, &specs, &ears)?;
+    let document = Document {
+        schema: SCHEMA,
+        revision,
+        dirty,
+        qemu: Some(qemu),
+        accel: machine.accel.to_string(),
+        loader: None,
+        linux: Some(kernel.to_string()),
+        command: document::command(),
+        date: document::date(),
+        rows: counted.iter().map(|counting| counting.row.clone()).collect(),
+    };
+    let written = sink.map_or(Ok(()), |sink| sink.write(&document));
+    say::out(table::document(&document, Look { is_wide: args.wide, is_markdown: false }));
+    for counting in &counted {
+        match (&counting.row.status, counting.row.reason()) {
+            (Status::Ok, detail) => say::out(format_args!("{}: {detail}", counting.row.workload)),
+            (status, reason) => say::err(format_args!("error: {}: {status}: {reason}", counting.row.workload)),
+        }
+    }
+    written?;
+    ears.check()?;
+    Ok(ending(&counted))
+}
+
+/// How a command ends that has counted so.
+pub fn ending(counted: &[Counting]) -> Ending {
+    let is_ok = |counting: &Counting| counting.row.status == Status::Ok;
+    match counted.iter().filter(|counting| is_ok(counting)).count() {
+        done if done == counted.len() => Ending::AsPromised,
+        done => Ending::of_begun(done > 0),
+    }
+}
+
+/// What a row is of: the kernel's version, and what it was told that makes another kernel of it.
+pub fn subject(kernel: &Kernel, args: &LinuxArgs) -> Subject {
+    let name = args.name.clone().unwrap_or_else(|| kernel.name());
+    Subject::linux(&name)
+}
+
+/// Boots the kernel once, for all of `specs`.
+///
+/// # Errors
+///
+/// If nothing could be booted.
+pub fn count(
+    tree: &Tree,
+    kernel: &Kernel,
+    subject: Subject,
+    machine: &Machine,
+    args: &LinuxArgs,
+    specs: &[Spec],
+    ears: &Ears,
+) -> Result<Vec<Counting>> {
+    let experiments = specs.iter().map(experiments::of).collect::<Result<Vec<_>, Usage>>()?;
+    let plan = serde_json::to_vec(&experiments)?;
+    let work = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let medium = machine::medium(tree, kernel, &args.append, &[(FILE, &plan)], work.path())?;
+    let timeout = Duration::from_secs(args.timeout);
+    let listen = |line: &str| ears.line("linux", line);
+    let (heard, end, said) = machine::boot(machine, &medium, experiments.len(), timeout, listen)?;
+    Ok(specs
+        .iter()
+        .enumerate()
+        .map(|(index, spec)| counting(&heard, index, spec, subject, machine, end, &said))
+        .collect())
+}
+
+fn counting(
+    heard: &Heard,
+    index: usize,
+    spec: &Spec,
+    subject: Subject,
+    machine: &Machine,
+    end: End,
+    said: &str,
+) -> Counting {
+    let cpus = heard.booted.as_ref().map_or(machine.cpus, |(cpus, _)| *cpus);
+    let mut row = Row::new(spec, spec.policy[0], MmName::Total, cpus, Status::Ok);
+    row.policy = subject;
+    if spec.workload == Workload::Unshare {
+        row.sharers = experiments::SHARERS;
+    }
+    let failed =
+        |row, status, reason| Counting { row: Row { status, detail: Some(reason), ..row }, each: None };
+    match &heard.reports[index] {
+        None if end == End::Timeout => failed(row, Status::Timeout, heard.reason(end, said)),
+        None => failed(row, Status::Died, heard.reason(end, said)),
+        Some(Err(reason)) => failed(row, Status::Died, reason.clone()),
+        Some(Ok(_)) if cpus != machine.cpus => {
+            let asked = machine.cpus;
+            failed(
+                row,
+                Status::Died,
+                format!("Linux runs {cpus} CPUs of {asked}; a kernel needs NR_CPUS for them"),
+            )
+        }
+        Some(Ok(report)) => {
+            row.counts = counts(report);
+            row.detail = Some(detail(report));
+            Counting { row, each: Some(report.mode()) }
+        }
+    }
+}
+
+fn counts(report: &Report) -> Counts {
+    let sum = report.sum();
+    Counts {
+        ops: Some(report.count()),
+        ops_failed: Some(report.refused),
+        flush_ipis: Some(sum.flush),
+        sync_ipis: Some(sum.sync),
+        other_ipis: Some(sum.other),
+        ..Counts::default()
+    }
+}
+
+/// What an operation costs.
+fn detail(report: &Report) -> String {
+    let (flush, sync, times) = report.mode();
+    let mut said = format!("flush {flush}, sync {sync} in {times} of {} operations", report.count());
+    for (function, calls) in &report.others {
+        said += &format!("; {calls} calls of {function} by others");
+    }
+    if report.counted == Counted::Arrived {
+        said += "; from /proc/interrupts, where calls that arrive together are one and others count as syncs: \
+                 this kernel has no csd:csd_queue_cpu";
+    }
+    said
+}

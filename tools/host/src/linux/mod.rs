@@ -1,0 +1,30 @@
+//! `linux`: a real Linux in the same QEMU.
+//!
+//! [`kernel`] is which Linux, fetched by [`debian`] where none is named; [`machine`] boots it, with the program of
+//! `tools/guest` as its init in an [`initramfs`]; [`count`] has that program do the operations of a comparison and makes
+//! rows of what it counts; [`export`] hands the program out, to be run on any machine.
+
+pub mod count;
+mod debian;
+mod experiments;
+mod export;
+pub mod initramfs;
+pub mod kernel;
+pub mod machine;
+
+use anyhow::Result;
+
+use crate::args::linux::LinuxCommand;
+use crate::ending::Ending;
+
+/// Does what was asked for.
+///
+/// # Errors
+///
+/// If it cannot be begun.
+pub fn run(command: &LinuxCommand) -> Result<Ending> {
+    match command {
+        LinuxCommand::Count(args) => count::run(args),
+        LinuxCommand::Export(args) => export::run(args),
+    }
+}
