@@ -15,8 +15,9 @@ use gupsync::policy::{ForPolicy, Policy};
 use gupsync::types::CpuId;
 use gupsync::world::Cpu;
 
-/// At the most so many operations until every CPU has joined and any ASID transition is over.
-const WARM_UP: u64 = 16;
+/// At the most so many operations until every CPU has joined and any ASID transition is over. A few are enough, but where
+/// CPUs race on a host that is short of its own, chance may find one out of the cpumask after each of a dozen.
+const WARM_UP: u64 = 256;
 /// In one operation of so many, from the first on, walkers are held.
 const HOLD_EVERY: u64 = 4;
 /// After so many operations an mm that renews itself begins anew.

@@ -2,32 +2,29 @@
 
 mod bounds;
 mod error;
+mod help;
 pub mod linux;
 mod machine;
 mod named;
 mod settings;
+mod workloads;
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::env::Shells;
 use gupsync_bench::spec::{Toggle, Workload};
 
-use crate::ending::Ending;
 use crate::image::Choice;
 pub use bounds::in_flags;
 use bounds::number;
 pub use error::explain;
+use help::with_statuses;
 pub use machine::{ConsoleArgs, MachineArgs};
 use named::{Named, in_list};
 pub use settings::Settings;
-
-/// Help that ends with the exit statuses.
-fn with_statuses(help: &str) -> String {
-    format!("{help}\n\n{}", Ending::table())
-}
+pub use workloads::Workloads;
 
 /// Compares policies of GUP-fast synchronisation on a kernel that runs in QEMU.
 #[derive(Debug, Parser)]
@@ -198,22 +195,6 @@ pub enum Format {
     Markdown,
     /// Every field of JSON's rows; what the figures come from is on standard error.
     Csv,
-}
-
-/// Workloads, in order.
-#[derive(Clone, Debug)]
-pub struct Workloads(pub Vec<Workload>);
-
-impl FromStr for Workloads {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let named = text.split(',').map(Workload::named).collect::<Result<Vec<_>, _>>()?.concat();
-        match (1..named.len()).find(|at| named[..*at].contains(&named[*at])) {
-            Some(twice) => Err(format!("names {} twice; name each once", named[twice])),
-            None => Ok(Workloads(named)),
-        }
-    }
 }
 
 /// Arguments of `stress`.

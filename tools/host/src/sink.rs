@@ -116,6 +116,7 @@ mod tests {
             qemu: None,
             accel: "kvm".into(),
             loader: None,
+            linux: None,
             command: String::new(),
             date: String::new(),
             rows: vec![],

@@ -8,8 +8,11 @@ use gupsync_bench::Spec;
 use gupsync_bench::spec::{Toggle, Workload};
 
 use super::bounds::number;
+use super::help::with_statuses;
+use super::machine::ConsoleArgs;
 use super::named::{Named, in_list};
-use super::{ConsoleArgs, Settings, Workloads, with_statuses};
+use super::settings::Settings;
+use super::workloads::Workloads;
 use crate::linux::machine;
 use crate::qemu::{Accel, Machine};
 
