@@ -65,8 +65,20 @@ fn no_qemu() -> Result<()> {
 }
 
 fn help() -> Result<()> {
-    for command in ["compare", "stress", "iso", "run", "test", "prove", "doctor", "completions"] {
-        let output = gupsync().args([command, "--help"]).output()?;
+    let commands = [
+        "compare",
+        "stress",
+        "iso",
+        "run",
+        "test",
+        "prove",
+        "linux count",
+        "linux export",
+        "doctor",
+        "completions",
+    ];
+    for command in commands {
+        let output = gupsync().args(command.split(' ')).arg("--help").output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         ensure!(output.status.success() && text.contains("Examples:"), "{command}: {text}");
         // Item 15: the table of exit statuses, the same everywhere.

@@ -1,6 +1,6 @@
 //! Boots in QEMU. Each test boots an ISO and looks at the rows that come back.
 //!
-//! What cannot be had here (a real Limine) is reported as ignored, with the reason, and never as passed.
+//! What cannot be had here (a real Limine, a real Linux) is reported as ignored, with the reason, and never as passed.
 
 mod classes;
 mod cleared;
@@ -17,6 +17,7 @@ mod isolated;
 mod kept;
 mod lazy;
 mod limine;
+mod linux;
 mod membership;
 mod mixed;
 mod mthp;
@@ -91,6 +92,7 @@ fn main() {
         printed::trials(),
         dying::trials(),
         limine::trials(),
+        linux::trials(arguments.list),
     ];
     let trials: Vec<_> = trials.into_iter().flatten().collect();
     // All begin at once, and run in turn.

@@ -192,8 +192,8 @@ as_text!(PolicyName);
 pub enum Subject {
     /// The policy.
     Policy(PolicyName),
-    /// Linux, of this version.
-    Linux(ArrayString<32>),
+    /// Linux, by a name that begins with `linux-`.
+    Linux(ArrayString<38>),
 }
 
 /// What stands before the version of a Linux.
@@ -203,7 +203,8 @@ impl Subject {
     /// The Linux of a version, or as much of its name as there is room for.
     pub fn linux(version: &str) -> Self {
         let mut name = ArrayString::new();
-        for c in version.chars().take_while(char::is_ascii).take(name.capacity()) {
+        let room = name.capacity();
+        for c in LINUX.chars().chain(version.chars().filter(char::is_ascii)).take(room) {
             name.push(c);
         }
         Subject::Linux(name)
@@ -243,12 +244,20 @@ impl From<PolicyName> for Subject {
     }
 }
 
+impl Deref for Subject {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Subject::Policy(policy) => policy,
+            Subject::Linux(name) => name,
+        }
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Subject::Policy(policy) => policy.fmt(f),
-            Subject::Linux(version) => write!(f, "{LINUX}{version}"),
-        }
+        f.write_str(self)
     }
 }
 

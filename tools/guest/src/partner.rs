@@ -15,6 +15,14 @@ pub const PARTNER: &str = "partner";
 /// Where hugetlbfs is looked for; an init mounts it there.
 pub const FOLDERS: [&str; 2] = ["/dev/hugepages", "/huge"];
 
+/// So many pages of each table the process has.
+const PAGES: usize = 4;
+
+/// The offsets of the pages that it has of so many tables.
+pub fn pages(tables: usize) -> impl Iterator<Item = usize> {
+    (0..tables).flat_map(|table| (0..PAGES).map(move |page| table * GIB + page * HUGE))
+}
+
 /// A process that has the file's pages, until it is dropped.
 pub struct Partner {
     child: Child,
@@ -22,7 +30,7 @@ pub struct Partner {
 }
 
 impl Partner {
-    /// Starts it, and waits until it has two pages of each of so many tables.
+    /// Starts it, and waits until it has its [`pages`] of so many tables.
     ///
     /// # Errors
     ///
@@ -42,7 +50,7 @@ impl Partner {
         let mut said = [0];
         let stdout = partner.child.stdout.as_mut().context("it is piped")?;
         stdout.read_exact(&mut said).with_context(|| {
-            format!("{folder} has no {} huge pages; nr_hugepages says how many there are", 2 * tables)
+            format!("{folder} has no {} huge pages; nr_hugepages says how many there are", PAGES * tables)
         })?;
         ensure!(said == [1], "the process that shares the tables is not ready");
         Ok(partner)
@@ -73,9 +81,7 @@ pub fn run(file: &str, tables: &str) -> Result<()> {
     let file = File::options().read(true).write(true).create(true).truncate(true).open(file)?;
     file.set_len((tables * GIB) as u64)?;
     let ranges = shared::map_file(&file, tables)?;
-    for page in (0..tables).flat_map(|table| [table * GIB, table * GIB + HUGE]) {
-        ranges.write(page, 1);
-    }
+    pages(tables).for_each(|page| ranges.write(page, 1));
     std::io::stdout().write_all(&[1])?;
     std::io::stdout().flush()?;
     std::io::stdin().read_to_end(&mut Vec::new())?;

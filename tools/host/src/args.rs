@@ -58,6 +58,7 @@ Examples:
   tools/gupsync compare --workload unshare --sharers 4 --tables 4 --policy broadcast,pending
   tools/gupsync compare --workload protect,unmap --mm-cpus 1 --lazy 3
   tools/gupsync compare --workload all                          on as many CPUs as the largest needs
+  tools/gupsync compare --workload collapse,unmap,protect --with-linux
   tools/gupsync compare --format markdown --wide
   tools/gupsync compare --dry-run --cpu-model EPYC-v4           QEMU's command line, nothing is run"))]
     Compare(Box<CompareArgs>),
@@ -178,6 +179,9 @@ pub struct CompareArgs {
     /// Print the kernel's command line and QEMU's for each boot, and run nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Have a real Linux do the same, too, and say whether `broadcast` costs what it does: Debian's newest, or this one.
+    #[arg(long, value_name = "bzImage", num_args = 0..=1, require_equals = true)]
+    pub with_linux: Option<Option<PathBuf>>,
     /// What is seen of it.
     #[command(flatten)]
     pub console: ConsoleArgs,

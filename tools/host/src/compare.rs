@@ -13,6 +13,8 @@ use crate::document::{self, Document, SCHEMA};
 use crate::ears::Ears;
 use crate::ending::{Ending, Usage, demand};
 use crate::image::Bootloader;
+use crate::linux::beside::{self, Beside};
+use crate::linux::count;
 use crate::progress::Progress;
 use crate::qemu::{self, Accel, Machine};
 use crate::sink::Sink;
@@ -50,6 +52,7 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
         boots.iter().try_for_each(|specs| boot::show(&bootloader, &machine, specs))?;
         return Ok(Ending::AsPromised);
     }
+    let linux = Beside::of(args, cpus, &boots)?;
     let (json, log) = (&args.json, &args.console.log);
     demand(json.is_none() || json != log, || "--log: is the file of --json; name another".to_owned())?;
     let sink = json.as_deref().map(Sink::open).transpose()?;
@@ -61,10 +64,16 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     // Built once, before the boots that share it.
     tree.kernel()?;
     let outcomes = boot_all(args, &ears, &tree, &bootloader, &machine, &boots);
+    let (linux, counted) = match linux {
+        None => (None, Vec::new()),
+        Some(linux) => (Some(linux.kernel.to_string()), linux.count(&tree, &ears)?),
+    };
 
     let verdict = Verdict::of(&outcomes);
     let loader = outcomes.iter().find_map(|outcome| outcome.loader.clone());
     let qemu = loader.as_ref().map(|_| qemu);
+    let rows: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.rows).collect();
+    let (agreement, agrees) = beside::agreement(&rows, &counted);
     let document = Document {
         schema: SCHEMA,
         revision,
@@ -72,10 +81,10 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
         qemu,
         accel: machine.accel.to_string(),
         loader,
-        linux: None,
+        linux,
         command: document::command(),
         date: document::date(),
-        rows: outcomes.into_iter().flat_map(|outcome| outcome.rows).collect(),
+        rows: beside::merge(rows, &counted),
     };
     let look = Look { is_wide: args.wide, is_markdown: args.format == Format::Markdown };
     let text = match args.format {
@@ -93,12 +102,24 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     if args.format == Format::Csv {
         say::err(document.footer());
     }
+    for line in agreement {
+        say::err(line);
+    }
     for fault in verdict.faults {
         say::err(format_args!("error: {fault}"));
     }
     written?;
     ears.check()?;
-    Ok(verdict.ending)
+    Ok(match verdict.ending {
+        Ending::AsPromised if !counted.is_empty() => {
+            if agrees {
+                count::ending(&counted)
+            } else {
+                Ending::Broken
+            }
+        }
+        other => other,
+    })
 }
 
 /// Boots all specs; two at a time where one thread serves a whole machine. What cannot be booted costs no other boot.

@@ -17,7 +17,7 @@ use gupsync_guest::{Counted, FILE, Report};
 use super::experiments;
 use super::kernel::Kernel;
 use super::machine::{self, Heard};
-use crate::args::linux::{CountArgs, LinuxArgs};
+use crate::args::linux::CountArgs;
 use crate::artifacts::Tree;
 use crate::document::{self, Document, SCHEMA};
 use crate::ears::Ears;
@@ -69,8 +69,14 @@ pub fn run(args: &CountArgs) -> Result<Ending> {
     say::err(format_args!("{kernel}"));
     let tree = Tree::own();
     let (revision, dirty) = document::revision(&tree.root);
-    let name = subject(&kernel, &args.linux);
-    let counted = count(&tree, &kernel, name, &machine, &args.linux, &specs, &ears)?;
+    let linux = Linux {
+        kernel: &kernel,
+        subject: Subject::linux(&args.linux.name.clone().unwrap_or_else(|| kernel.name())),
+        machine: &machine,
+        append: &args.linux.append,
+        timeout: Duration::from_secs(args.linux.timeout),
+    };
+    let counted = linux.count(&tree, &specs, &ears)?;
     let document = Document {
         schema: SCHEMA,
         revision,
@@ -105,74 +111,60 @@ pub fn ending(counted: &[Counting]) -> Ending {
     }
 }
 
-/// What a row is of: the kernel's version, and what it was told that makes another kernel of it.
-pub fn subject(kernel: &Kernel, args: &LinuxArgs) -> Subject {
-    let name = args.name.clone().unwrap_or_else(|| kernel.name());
-    Subject::linux(&name)
+/// A Linux that is to count, and on which machine.
+pub struct Linux<'a> {
+    /// Which.
+    pub kernel: &'a Kernel,
+    /// What its rows are called.
+    pub subject: Subject,
+    /// The machine.
+    pub machine: &'a Machine,
+    /// What is added to its command line.
+    pub append: &'a str,
+    /// The hard limit of its boot.
+    pub timeout: Duration,
 }
 
-/// Boots the kernel once, for all of `specs`.
-///
-/// # Errors
-///
-/// If nothing could be booted.
-pub fn count(
-    tree: &Tree,
-    kernel: &Kernel,
-    subject: Subject,
-    machine: &Machine,
-    args: &LinuxArgs,
-    specs: &[Spec],
-    ears: &Ears,
-) -> Result<Vec<Counting>> {
-    let experiments = specs.iter().map(experiments::of).collect::<Result<Vec<_>, Usage>>()?;
-    let plan = serde_json::to_vec(&experiments)?;
-    let work = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let medium = machine::medium(tree, kernel, &args.append, &[(FILE, &plan)], work.path())?;
-    let timeout = Duration::from_secs(args.timeout);
-    let listen = |line: &str| ears.line("linux", line);
-    let (heard, end, said) = machine::boot(machine, &medium, experiments.len(), timeout, listen)?;
-    Ok(specs
-        .iter()
-        .enumerate()
-        .map(|(index, spec)| counting(&heard, index, spec, subject, machine, end, &said))
-        .collect())
-}
-
-fn counting(
-    heard: &Heard,
-    index: usize,
-    spec: &Spec,
-    subject: Subject,
-    machine: &Machine,
-    end: End,
-    said: &str,
-) -> Counting {
-    let cpus = heard.booted.as_ref().map_or(machine.cpus, |(cpus, _)| *cpus);
-    let mut row = Row::new(spec, spec.policy[0], MmName::Total, cpus, Status::Ok);
-    row.policy = subject;
-    if spec.workload == Workload::Unshare {
-        row.sharers = experiments::SHARERS;
+impl Linux<'_> {
+    /// Boots it once, for all of `specs`.
+    ///
+    /// # Errors
+    ///
+    /// If nothing could be booted.
+    pub fn count(&self, tree: &Tree, specs: &[Spec], ears: &Ears) -> Result<Vec<Counting>> {
+        let experiments = specs.iter().map(experiments::of).collect::<Result<Vec<_>, Usage>>()?;
+        let plan = serde_json::to_vec(&experiments)?;
+        let work = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let medium = machine::medium(tree, self.kernel, self.append, &[(FILE, &plan)], work.path())?;
+        let listen = |line: &str| ears.line("linux", line);
+        let ended = machine::boot(self.machine, &medium, experiments.len(), self.timeout, listen)?;
+        Ok(specs.iter().enumerate().map(|(index, spec)| self.counting(&ended, index, spec)).collect())
     }
-    let failed =
-        |row, status, reason| Counting { row: Row { status, detail: Some(reason), ..row }, each: None };
-    match &heard.reports[index] {
-        None if end == End::Timeout => failed(row, Status::Timeout, heard.reason(end, said)),
-        None => failed(row, Status::Died, heard.reason(end, said)),
-        Some(Err(reason)) => failed(row, Status::Died, reason.clone()),
-        Some(Ok(_)) if cpus != machine.cpus => {
-            let asked = machine.cpus;
-            failed(
-                row,
-                Status::Died,
-                format!("Linux runs {cpus} CPUs of {asked}; a kernel needs NR_CPUS for them"),
-            )
+
+    /// The row of `spec`, which was experiment number `index`.
+    fn counting(&self, (heard, end, said): &(Heard, End, String), index: usize, spec: &Spec) -> Counting {
+        let asked = self.machine.cpus;
+        let cpus = heard.booted.as_ref().map_or(asked, |(cpus, _)| *cpus);
+        let mut row = Row::new(spec, spec.policy[0], MmName::Total, cpus, Status::Ok);
+        row.policy = self.subject;
+        if spec.workload == Workload::Unshare {
+            row.sharers = experiments::SHARERS;
         }
-        Some(Ok(report)) => {
-            row.counts = counts(report);
-            row.detail = Some(detail(report));
-            Counting { row, each: Some(report.mode()) }
-        }
+        let (status, reason) = match &heard.reports[index] {
+            Some(Ok(report)) if cpus == asked => {
+                row.counts = counts(report);
+                row.detail = Some(detail(report));
+                return Counting { row, each: Some(report.mode()) };
+            }
+            Some(Ok(_)) => {
+                let reason = format!("Linux runs {cpus} CPUs of {asked}; a kernel needs NR_CPUS for them");
+                (Status::Died, reason)
+            }
+            Some(Err(reason)) => (Status::Died, reason.clone()),
+            None if *end == End::Timeout => (Status::Timeout, heard.reason(*end, said)),
+            None => (Status::Died, heard.reason(*end, said)),
+        };
+        Counting { row: Row { status, detail: Some(reason), ..row }, each: None }
     }
 }
 

@@ -160,7 +160,9 @@ mod tests {
 
     fn heard(lines: &[&str]) -> Heard {
         let mut heard = Heard::new(1);
-        lines.iter().for_each(|line| drop(heard.line(line)));
+        for line in lines {
+            let _ = heard.line(line);
+        }
         heard
     }
 

@@ -2,8 +2,9 @@
 //!
 //! [`kernel`] is which Linux, fetched by [`debian`] where none is named; [`machine`] boots it, with the program of
 //! `tools/guest` as its init in an [`initramfs`]; [`count`] has that program do the operations of a comparison and makes
-//! rows of what it counts; [`export`] hands the program out, to be run on any machine.
+//! rows of what it counts, which [`beside`] puts beside those of a comparison; [`export`] hands the program out, to be run on any machine.
 
+pub mod beside;
 pub mod count;
 mod debian;
 mod experiments;

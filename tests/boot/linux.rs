@@ -1,0 +1,134 @@
+//! A real Linux beside this kernel: Debian's, where it can be had. Where it cannot, its tests are skipped with the reason.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, ensure};
+use gupsync_host::document::Document;
+use gupsync_host::linux::kernel::Kernel;
+use libtest_mimic::Trial;
+
+use crate::cli::{gupsync, said};
+use crate::trial;
+
+/// All of them. A list asks for no kernel.
+pub fn trials(is_list: bool) -> Vec<Trial> {
+    let kernel =
+        if is_list { Ok(()) } else { Kernel::find(None).map(drop).map_err(|error| format!("{error:#}")) };
+    let with_kernel: [(&str, fn() -> Result<()>); 3] = [
+        ("linux::broadcast_costs_what_linux_costs", costs_the_same),
+        ("linux::a_machine_that_lacks_something_says_what", lacks),
+        ("linux::the_exported_program_counts_and_holds_its_bound", exported),
+    ];
+    let needs = |(name, test): (&str, fn() -> Result<()>)| match &kernel {
+        Ok(()) => trial(name, test),
+        Err(reason) => trial(name, || Ok(())).with_kind(format!("skipped: {reason}")).with_ignored_flag(true),
+    };
+    let mut trials: Vec<_> = with_kernel.into_iter().map(needs).collect();
+    trials.push(trial("linux::what_it_cannot_be_told_is_refused", refuses));
+    trials
+}
+
+const COMPARE: [&str; 9] =
+    ["compare", "--with-linux", "--policy", "broadcast,pending", "--cpus", "2", "--mm-cpus", "2", "--ops"];
+
+/// Each operation that both do: collapse, unshare, unmap and protect on two CPUs, a sibling running on the other.
+fn costs_the_same() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let json = folder.path().join("rows.json");
+    let mut compare = gupsync();
+    compare.args(COMPARE).args(["8", "--workload", "collapse,unshare,unmap,protect"]);
+    let output = compare.args(["--invlpgb", "off", "--json"]).arg(&json).output()?;
+    ensure!(output.status.success(), "{}", said(&output));
+    let lines = said(&output);
+    let agree =
+        lines.lines().filter(|line| line.starts_with("linux-") && line.contains(": agree: flush 1, sync "));
+    ensure!(agree.count() == 4, "{lines}");
+    let document: Document = serde_json::from_slice(&fs::read(&json)?)?;
+    ensure!(document.linux.is_some_and(|linux| linux.starts_with("Linux ")), "which Linux is written down");
+    let of_linux = document.rows.iter().filter(|row| row.policy.is_linux());
+    let counted: Vec<_> = of_linux.map(|row| (row.workload.to_string(), row.counts.ops)).collect();
+    let expected = ["collapse", "unshare", "unmap", "protect"].map(|name| (name.to_owned(), Some(8)));
+    ensure!(counted == expected, "{counted:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(text.lines().filter(|line| line.starts_with("linux-")).count() == 4, "{text}");
+    Ok(())
+}
+
+fn count(arguments: &[&str]) -> Result<Output> {
+    Ok(gupsync().args(["linux", "count", "--ops", "3", "--cpus", "2"]).args(arguments).output()?)
+}
+
+/// One line each, with the cause, and no row that looks like a zero.
+fn lacks() -> Result<()> {
+    let cases: [(&[&str], u8, &str); 4] = [
+        (&["--append", "rdinit=/none root=/dev/none"], 3, "Linux said: Kernel panic"),
+        (&["--append", "maxcpus=1", "--mm-cpus", "1"], 3, "Linux runs 1 CPUs of 2"),
+        (
+            &["--append", "hugepages=0", "--workload", "protect,unshare", "--mm-cpus", "1"],
+            1,
+            "has no 4 huge pages",
+        ),
+        (&["--qemu-arg", "-device", "--qemu-arg", "none"], 3, "QEMU said: "),
+    ];
+    for (arguments, status, reason) in cases {
+        let output = count(arguments)?;
+        let (said, shown) = (said(&output), String::from_utf8_lossy(&output.stdout).into_owned());
+        let errors: Vec<_> = said.lines().filter(|line| line.starts_with("error: ")).collect();
+        let is_right = output.status.code() == Some(status.into()) && errors.len() == 1;
+        ensure!(is_right && errors[0].contains(reason), "{arguments:?}: {:?}: {said}\n{shown}", output.status);
+        ensure!(!shown.contains(" 0  "), "a failure is no zero: {shown}");
+    }
+    Ok(())
+}
+
+/// On the host's own Linux, whatever that is: it says what it counted or why it could not, in KTAP; never nothing.
+fn exported() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("out");
+    let output = gupsync().args(["linux", "export", "--out"]).arg(&out).output()?;
+    ensure!(output.status.success(), "{}", said(&output));
+    for file in ["run.sh", "Makefile", "config", "gupsync.yaml", "README"] {
+        ensure!(out.join(file).is_file(), "{file} is missing");
+    }
+    let program = out.join("gupsync-guest");
+    let kind = Command::new(&program).arg("--help").output().context("it runs here")?;
+    ensure!(kind.status.success() && String::from_utf8_lossy(&kind.stdout).contains("--bound N"));
+    for (arguments, reason) in [
+        (["--operation", "hope"], "--operation hope: is none of collapse"),
+        (["--siblings", "100000"], "--siblings 100000: there are"),
+        (["--ops", "few"], "--ops few: is no number"),
+    ] {
+        let output = Command::new(&program).args(arguments).output()?;
+        ensure!(output.status.code() == Some(2) && said(&output).contains(reason), "{}", said(&output));
+    }
+    let output = Command::new(&program).args(["--operation", "protect", "--ops", "2"]).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (is_ok, is_broken) = (text.contains("\nok 1 protect"), text.contains("\nnot ok 1 protect"));
+    ensure!(text.starts_with("KTAP version 1\n1..1\n") && (is_ok || is_broken), "{text}");
+    let is_passed =
+        output.status.code() == Some(0) || text.contains("# SKIP") && output.status.code() == Some(4);
+    ensure!(is_ok == is_passed, "{:?}: {text}", output.status);
+    Ok(())
+}
+
+fn refuses() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("vmlinux");
+    fs::write(&file, "\x7fELF")?;
+    let file = file.display().to_string();
+    let cases: [(&[&str], &str); 5] = [
+        (&["--kernel", &file], "vmlinux: is no bzImage"),
+        (&["--kernel", "/none/bzImage"], "--kernel /none/bzImage: "),
+        (&["--hotplug", "1"], "--hotplug 1: a real Linux cannot be told that"),
+        (&["--workload", "reclaim"], "--workload reclaim: "),
+        (&["--mm-cpus", "5"], "--cpus 2: the threads need 5; use --cpus 5 or more"),
+    ];
+    for (arguments, reason) in cases {
+        let output = count(arguments)?;
+        let said = said(&output);
+        let is_right = output.status.code() == Some(2) && said.lines().count() == 1 && said.contains(reason);
+        ensure!(is_right, "{arguments:?}: {:?}: {said}", output.status);
+    }
+    Ok(())
+}
