@@ -21,6 +21,7 @@ mod emulate;
 mod exit;
 mod fail;
 mod frames;
+mod halt;
 mod hw;
 mod paging;
 mod percpu;

@@ -24,7 +24,7 @@ use spin::Once;
 use x86_64::instructions::interrupts;
 
 use crate::apic::Command;
-use crate::{apic, cpu_id, percpu, vector};
+use crate::{apic, cpu_id, halt, percpu, vector};
 
 /// A task's route: the CPUs on which it goes on, the next one first. `None` is the end of it.
 pub type Route = [Option<CpuId>; 2];
@@ -167,8 +167,7 @@ fn halt_until(mut until: impl FnMut() -> bool) {
         }
         let before = cpu_id::interrupts_taken();
         while cpu_id::interrupts_taken() == before {
-            interrupts::enable_and_hlt();
-            interrupts::disable();
+            halt::until_interrupt();
         }
         interrupts::enable();
     }

@@ -9,7 +9,7 @@ use x86_64::registers::control::Cr2;
 use x86_64::structures::idt::{Entry, InterruptDescriptorTable};
 
 use crate::trap_frame::TrapFrame;
-use crate::{apic, cpu_id, emulate, exit, paging, percpu, run, tlb, vector};
+use crate::{apic, cpu_id, emulate, exit, halt, paging, percpu, run, tlb, vector};
 
 const NMI: u8 = 2;
 const INVALID_OPCODE: u8 = 6;
@@ -113,12 +113,14 @@ pub fn init() {
 extern "C" fn dispatch(frame: &mut TrapFrame) {
     match frame.vector as u8 {
         vector::FLUSH | vector::SYNC | vector::OTHER => {
+            halt::end(frame);
             cpu_id::count_interrupt();
             run::interrupt(cpu_id::get());
             apic::end_of_interrupt();
         }
         // Waking up is all.
         vector::KICK => {
+            halt::end(frame);
             cpu_id::count_interrupt();
             run::count_taken(Event::KickTaken);
             apic::end_of_interrupt();
