@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::debian;
 use crate::ending::Usage;
@@ -50,7 +50,8 @@ impl Kernel {
 
     fn in_file(file: &Path, from: String) -> Result<Self> {
         let name = || file.display().to_string();
-        let image = fs::read(file).with_context(name)?;
+        let image =
+            fs::read(file).map_err(|error| anyhow!("{}: {error}; name the bzImage of a kernel", name()))?;
         let release = release_of(&image);
         let release = release.with_context(|| {
             format!("{}: is no bzImage; name the file arch/x86/boot/bzImage of a build", name())
