@@ -8,10 +8,11 @@
 //!
 //! [`window`] keeps addresses for private memory between neighbours that stay, so that the tables above those of a range
 //! outlive it; [`shared`] maps a file of hugetlbfs at an address at which other processes map it, too, so that they share its
-//! PMD tables.
+//! PMD tables; [`held`] walks by GUP-fast where a debugger may hold the walk.
 
 #![cfg(target_os = "linux")]
 
+pub mod held;
 mod mapping;
 pub mod shared;
 pub mod window;

@@ -1,4 +1,4 @@
-//! The first process of a machine that was booted to count: it does each experiment of the initramfs in a process of its own,
+//! The first process of a machine that was booted to count: it does what a debugger asks for, if one does ([`held`]), or each experiment of the initramfs in a process of its own,
 //! says on the serial port what came out, and ends the machine.
 
 use std::fs::{self, File, OpenOptions};
@@ -11,7 +11,7 @@ use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, reboot, uname};
 
 use crate::siblings::pin;
-use crate::{EXPERIMENT, calls};
+use crate::{EXPERIMENT, calls, held};
 
 const CONSOLE: &str = "/dev/ttyS0";
 /// What is mounted where; what a kernel lacks is missed by those that need it.
@@ -42,6 +42,7 @@ pub fn run() -> ! {
     say(Said::Booted { release, cpus: cpus.lines().filter(|line| line.starts_with("processor")).count() });
     // It is to collapse only where it is asked to.
     let _ = fs::write(KHUGEPAGED, "1000000");
+    held::serve();
     match experiments() {
         Ok(experiments) => {
             for (index, experiment) in experiments.iter().enumerate() {

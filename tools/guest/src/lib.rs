@@ -1,7 +1,9 @@
-//! What the host and the program that runs on Linux say to each other: [`Experiment`]s go in, a [`Report`] of each comes out.
+//! What the host and the program that runs on Linux say to each other: [`Experiment`]s go in, a [`Report`] of each comes out; and [`oracle`]'s
+//! marks, at which a debugger stops it.
 
 #![forbid(unsafe_code)]
 
+pub mod oracle;
 mod plan;
 mod report;
 

@@ -4,6 +4,7 @@
 
 mod calls;
 mod experiment;
+mod held;
 mod init;
 mod partner;
 mod siblings;
@@ -34,6 +35,8 @@ fn run(arguments: &[&str]) -> Result<ExitCode> {
     match arguments {
         [siblings::STRANGER, cpu] => siblings::stranger(cpu)?,
         [partner::PARTNER, file, tables] => partner::run(file, tables)?,
+        [held::LEAVER, test] => held::or_fault(held::leaver(test)),
+        [held::SHARER] => held::or_fault(held::sharer()),
         [EXPERIMENT, text] => {
             let report = experiment::run(&serde_json::from_str(text)?, calls::begin()?)?;
             println!("{}", serde_json::to_string(&report)?);
