@@ -2,13 +2,15 @@
 //!
 //! [`kernel`] is which Linux, fetched by [`debian`] where none is named; [`machine`] boots it, with the program of
 //! `tools/guest` as its init in an [`initramfs`]; [`count`] has that program do the operations of a comparison and makes
-//! rows of what it counts, which [`beside`] puts beside those of a comparison; [`export`] hands the program out, to be run on any machine.
+//! rows of what it counts, which [`beside`] puts beside those of a comparison; [`export`] hands the program out, to be run
+//! on any machine. [`gdb`] stops single vCPUs of a QEMU.
 
 pub mod beside;
 pub mod count;
 mod debian;
 mod experiments;
 mod export;
+pub mod gdb;
 pub mod initramfs;
 pub mod kernel;
 pub mod machine;
