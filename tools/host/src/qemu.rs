@@ -17,13 +17,13 @@ use std::time::Duration;
 use abilities::{ApicWrites, PROGRAM, has_x2apic, missing};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use running::Running;
 use variables::Variables;
 
 use crate::child;
 
 pub use end::End;
 pub use ovmf::Ovmf;
+pub use running::Running;
 
 /// The most CPUs without x2APIC: an xAPIC ID has eight bits, and 255 means all.
 const XAPIC_CPUS: usize = 255;
@@ -162,6 +162,16 @@ impl Machine {
             variables.keep()?;
         }
         Ok((end, said))
+    }
+
+    /// Starts it, to be listened to by its owner.
+    ///
+    /// # Errors
+    ///
+    /// If QEMU cannot be started.
+    pub fn start(&self, medium: &Medium) -> Result<Running> {
+        let mut command = self.command(medium, None)?;
+        Running::start(command.process_group(0)).with_context(missing)
     }
 
     /// The command line that boots from `medium`, as a shell reads it.

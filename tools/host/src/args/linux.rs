@@ -1,5 +1,7 @@
 //! Arguments of `linux`.
 
+pub mod check;
+
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -28,6 +30,15 @@ Examples:
 
 Without --kernel, Debian's newest kernel is fetched into ~/.cache/gupsync and not installed."))]
     Count(Box<CountArgs>),
+    /// Hold a walker inside GUP-fast, and say whether operations that unlink page tables wait for it.
+    #[command(after_help = with_statuses("\
+Examples:
+  tools/gupsync linux check
+  tools/gupsync linux check --kernel arch/x86/boot/bzImage --self-test --rounds 30
+  tools/gupsync linux check --test three,leak --flush pv --verbose
+
+Status 1: a sync is missing, or a self-test failed. Status 3: inconclusive."))]
+    Check(Box<check::CheckArgs>),
     /// Write the program that counts into a folder, to be run on any Linux machine.
     #[command(after_help = with_statuses("\
 Examples:

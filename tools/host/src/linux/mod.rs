@@ -3,9 +3,10 @@
 //! [`kernel`] is which Linux, fetched by [`debian`] where none is named; [`machine`] boots it, with the program of
 //! `tools/guest` as its init in an [`initramfs`]; [`count`] has that program do the operations of a comparison and makes
 //! rows of what it counts, which [`beside`] puts beside those of a comparison; [`export`] hands the program out, to be run
-//! on any machine. [`gdb`] stops single vCPUs of a QEMU.
+//! on any machine. [`check`] holds a walker by QEMU's stub for [`gdb`], and sees whether an operation waits for it.
 
 pub mod beside;
+pub mod check;
 pub mod count;
 mod debian;
 mod experiments;
@@ -27,6 +28,7 @@ use crate::ending::Ending;
 /// If it cannot be begun.
 pub fn run(command: &LinuxCommand) -> Result<Ending> {
     match command {
+        LinuxCommand::Check(args) => check::run(args),
         LinuxCommand::Count(args) => count::run(args),
         LinuxCommand::Export(args) => export::run(args),
     }

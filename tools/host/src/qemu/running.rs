@@ -22,6 +22,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// So much of what QEMU says on standard error is kept, in bytes.
 const KEPT: usize = 2048;
 
+/// A process of QEMU's, with its serial port on standard output.
 pub struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -43,6 +44,44 @@ impl Running {
         let (serial, errors) = (child.stdout.take(), child.stderr.take());
         let lines = read_lines(serial.expect("it is piped"));
         Ok(Running { child, lines, errors: read_last(errors.expect("it is piped")) })
+    }
+
+    /// The lines that have come since they were last asked for.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.lines.try_iter()
+    }
+
+    /// How it has ended, if it has.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be told.
+    pub fn ended(&mut self) -> io::Result<Option<End>> {
+        Ok(self.child.try_wait()?.map(of_status))
+    }
+
+    /// How it ends, which it is about to do, and the last that QEMU itself says; `on_line` hears what comes until then. What
+    /// does not end by itself is ended.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be told.
+    pub fn end(&mut self, mut on_line: impl FnMut(String)) -> io::Result<(End, String)> {
+        let until = Instant::now() + GRACE;
+        let end = loop {
+            match self.ended()? {
+                Some(end) => break end,
+                None if Instant::now() >= until => {
+                    self.child.kill()?;
+                    break End::Cut;
+                }
+                None => thread::sleep(stop::STEP),
+            }
+        };
+        while let Ok(line) = self.lines.recv_timeout(GRACE) {
+            on_line(line);
+        }
+        Ok((end, self.errors.recv_timeout(GRACE).unwrap_or_default()))
     }
 
     /// See [`super::Machine::run`].
