@@ -11,20 +11,27 @@ use libtest_mimic::Trial;
 use crate::cli::{gupsync, said};
 use crate::trial;
 
-/// All of them. A list asks for no kernel.
-pub fn trials(is_list: bool) -> Vec<Trial> {
-    let kernel =
-        if is_list { Ok(()) } else { Kernel::find(None).map(drop).map_err(|error| format!("{error:#}")) };
+/// Whether Debian's kernel can be had, or why not. A list asks for none.
+pub fn kernel(is_list: bool) -> Result<(), String> {
+    if is_list { Ok(()) } else { Kernel::find(None).map(drop).map_err(|error| format!("{error:#}")) }
+}
+
+/// A test that needs that kernel.
+pub fn needs(kernel: &Result<(), String>, name: &str, test: fn() -> Result<()>) -> Trial {
+    match kernel {
+        Ok(()) => trial(name, test),
+        Err(reason) => trial(name, || Ok(())).with_kind(format!("skipped: {reason}")).with_ignored_flag(true),
+    }
+}
+
+/// All of them.
+pub fn trials(kernel: &Result<(), String>) -> Vec<Trial> {
     let with_kernel: [(&str, fn() -> Result<()>); 3] = [
         ("linux::broadcast_costs_what_linux_costs", costs_the_same),
         ("linux::a_machine_that_lacks_something_says_what", lacks),
         ("linux::the_exported_program_counts_and_holds_its_bound", exported),
     ];
-    let needs = |(name, test): (&str, fn() -> Result<()>)| match &kernel {
-        Ok(()) => trial(name, test),
-        Err(reason) => trial(name, || Ok(())).with_kind(format!("skipped: {reason}")).with_ignored_flag(true),
-    };
-    let mut trials: Vec<_> = with_kernel.into_iter().map(needs).collect();
+    let mut trials: Vec<_> = with_kernel.into_iter().map(|(name, test)| needs(kernel, name, test)).collect();
     trials.push(trial("linux::what_it_cannot_be_told_is_refused", refuses));
     trials
 }

@@ -18,6 +18,7 @@ mod kept;
 mod lazy;
 mod limine;
 mod linux;
+mod linux_check;
 mod membership;
 mod mixed;
 mod mthp;
@@ -58,6 +59,7 @@ fn main() {
             std::process::exit(1);
         }
     }
+    let kernel = linux::kernel(arguments.list);
     let trials = [
         counts::trials(),
         membership::trials(),
@@ -92,7 +94,8 @@ fn main() {
         printed::trials(),
         dying::trials(),
         limine::trials(),
-        linux::trials(arguments.list),
+        linux::trials(&kernel),
+        linux_check::trials(&kernel),
     ];
     let trials: Vec<_> = trials.into_iter().flatten().collect();
     // All begin at once, and run in turn.
