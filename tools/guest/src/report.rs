@@ -51,7 +51,7 @@ pub struct Report {
     pub counted: Counted,
     /// The calls of each operation, in order: runs of equal ones.
     pub ops: Vec<(u64, Calls)>,
-    /// All calls that were neither a flush nor a sync, by the function that was called.
+    /// All calls during them that were neither a flush nor a sync, by the function that was called.
     pub others: BTreeMap<String, u64>,
     /// How many operations the kernel has refused, and were done again.
     pub refused: u64,
@@ -68,15 +68,13 @@ pub enum Counted {
     Arrived,
 }
 
-/// How many CPUs were called.
+/// How many CPUs an operation has called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Calls {
     /// To flush: `flush_tlb_func()`.
     pub flush: u64,
     /// To sync: `tlb_remove_table_smp_sync()`.
     pub sync: u64,
-    /// For anything else.
-    pub other: u64,
     /// To flush or to sync, on CPUs that have never run the process.
     pub outside: u64,
 }
@@ -102,7 +100,6 @@ impl Report {
         self.ops.iter().fold(Calls::default(), |sum, (times, calls)| Calls {
             flush: sum.flush + times * calls.flush,
             sync: sum.sync + times * calls.sync,
-            other: sum.other + times * calls.other,
             outside: sum.outside + times * calls.outside,
         })
     }
@@ -130,8 +127,8 @@ mod tests {
             others: BTreeMap::from([("rcu_exp_handler".to_owned(), 2)]),
             refused: 0,
         };
-        for (flush, sync, other) in ops {
-            report.add(Calls { flush: *flush, sync: *sync, other: *other, outside: 0 });
+        for (flush, sync, outside) in ops {
+            report.add(Calls { flush: *flush, sync: *sync, outside: *outside });
         }
         report
     }
@@ -141,7 +138,7 @@ mod tests {
         let report = report(&[(0, 9, 0), (3, 7, 1), (3, 7, 0), (3, 7, 2), (0, 9, 0)]);
         assert_eq!(report.mode(), (3, 7, 3));
         assert_eq!((report.count(), report.ops.len()), (5, 5));
-        assert_eq!(report.sum(), Calls { flush: 9, sync: 39, other: 3, outside: 0 });
+        assert_eq!(report.sum(), Calls { flush: 9, sync: 39, outside: 3 });
     }
 
     #[test]

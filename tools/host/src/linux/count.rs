@@ -175,7 +175,7 @@ fn counts(report: &Report) -> Counts {
         ops_failed: Some(report.refused),
         flush_ipis: Some(sum.flush),
         sync_ipis: Some(sum.sync),
-        other_ipis: Some(sum.other),
+        other_ipis: Some(report.others.values().sum()),
         ..Counts::default()
     }
 }
