@@ -106,8 +106,9 @@ impl Row {
             Workload::Reclaim if self.invlpgb.is_on() => false,
             _ => self.preempted > 0 && self.flush == OrMixed(Some(Flush::Hypercall)) && !self.is_global(),
         };
-        // A CPU between two tasks is lazy, or elsewhere: a plain flush leaves it out.
-        is_asked && self.holds(ops) && !self.is_sampled_between_tasks()
+        // A CPU between two tasks is lazy, or elsewhere: a plain flush leaves it out. And a flusher may call the vCPU out of
+        // its walk before it is preempted, every time.
+        is_asked && self.holds(ops) && !self.is_sampled_between_tasks() && self.flushers == 0
     }
 }
 
@@ -202,6 +203,7 @@ mod tests {
             ("policy=pending preempted=1 flush=hypercall invlpgb=on", false),
             ("policy=pending preempted=1 flush=hypercall invlpgb=on asids=0", true),
             ("policy=pending preempted=1 flush=hypercall hold=0", false),
+            ("policy=pending preempted=1 flush=hypercall flushers=1", false),
             ("policy=pending flush=hypercall", false),
             ("policy=pending workload=mixed", true),
             ("policy=pending workload=mixed operations=reclaim", false),
