@@ -44,6 +44,16 @@ Status 1: a sync is missing, or a self-test failed. Status 3: inconclusive."))]
 Examples:
   tools/gupsync linux export --out gup-sync && sudo gup-sync/run.sh"))]
     Export(ExportArgs),
+    /// Build a Linux of Debian's source with the series of tools/linux, or with patches.
+    #[command(after_help = with_statuses("\
+Examples:
+  tools/gupsync linux build
+  tools/gupsync linux count --kernel $(tools/gupsync linux build) --append gupsync=mask
+  tools/gupsync linux build --series none --patch 0001-mine.patch --out kernel
+
+As root it installs what a kernel build needs; the source is fetched into ~/.cache/gupsync. tools/linux/README.md says what
+the steps are, and what gupsync= on a kernel's command line chooses."))]
+    Build(BuildArgs),
 }
 
 /// The Linux, and the machine that it boots on.
@@ -129,4 +139,18 @@ pub struct ExportArgs {
     /// The folder to write it into.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// Arguments of `linux build`.
+#[derive(Clone, Debug, Args)]
+pub struct BuildArgs {
+    /// Which steps of the series: their names, separated by commas.
+    #[arg(long, value_name = "s,s,...|all|none", default_value = "all")]
+    pub series: String,
+    /// A patch on top, as git writes it; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub patch: Vec<PathBuf>,
+    /// Where to put bzImage, config, System.map and all changes as one patch.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::child;
+use crate::{child, say};
 
 /// Where kernels are looked for, in this order.
 const SUITES: [&str; 2] = ["trixie-backports", "trixie"];
@@ -74,6 +74,44 @@ fn fetch(cache: &Path) -> Result<(PathBuf, String)> {
     bail!("{}", reasons.join("; "))
 }
 
+/// The package `name`, of the first suite that has it, from the cache or fetched into it.
+///
+/// # Errors
+///
+/// Why it cannot be had.
+pub fn package(name: &str) -> Result<PathBuf> {
+    let cache = cache()?;
+    if let Some(found) = newest_deb(&cache, name) {
+        return Ok(found);
+    }
+    say::err(format_args!("fetching {name}"));
+    let mut reasons = Vec::new();
+    for suite in SUITES {
+        let fetch = || {
+            let work = tempfile::tempdir_in(&cache)?;
+            let deb = Apt::new(suite, work.path())?.download(name)?;
+            let kept = cache.join(deb.file_name().context("a file has a name")?);
+            fs::rename(deb, &kept)?;
+            Ok::<_, anyhow::Error>(kept)
+        };
+        match fetch() {
+            Ok(kept) => return Ok(kept),
+            Err(error) => reasons.push(format!("{suite}: {error:#}")),
+        }
+    }
+    bail!("Debian's {name} cannot be had: {}", reasons.join("; "))
+}
+
+/// The newest version of a package that lies in a folder.
+fn newest_deb(folder: &Path, name: &str) -> Option<PathBuf> {
+    let files = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name());
+    let names = files.filter_map(|name| name.into_string().ok());
+    let of = |file: &String| {
+        file.strip_prefix(name).is_some_and(|rest| rest.starts_with('_')) && file.ends_with(".deb")
+    };
+    names.filter(of).max_by_key(|name| version(name)).map(|name| folder.join(name))
+}
+
 fn fetch_of(suite: &str, cache: &Path) -> Result<(PathBuf, String)> {
     // In the cache, so that the last step is a rename.
     let work = tempfile::tempdir_in(cache)?;
@@ -131,12 +169,15 @@ impl<'w> Apt<'w> {
         newest(names.lines()).map(str::to_owned).context("it has no linux-binary and no linux-image for amd64")
     }
 
+    /// Fetches a package.
+    fn download(&self, package: &str) -> Result<PathBuf> {
+        self.run("apt-get", &["-qq", "download", package])?;
+        newest_deb(self.work, package).context("apt-get has downloaded nothing")
+    }
+
     /// Fetches a package, and returns the image that it holds.
     fn image_of(&self, package: &str) -> Result<PathBuf> {
-        self.run("apt-get", &["-qq", "download", package])?;
-        let is_package = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "deb");
-        let files = fs::read_dir(self.work)?.flatten().map(|entry| entry.path());
-        let deb = files.into_iter().find(is_package).context("apt-get has downloaded nothing")?;
+        let deb = self.download(package)?;
         let tree = self.work.join("tree");
         run(Command::new("dpkg-deb").arg("-x").arg(deb).arg(&tree))?;
         image_in(&tree).with_context(|| format!("{package} holds no image"))
@@ -225,6 +266,18 @@ mod tests {
         let (file, from) = cached(cache.path()).expect("one is there");
         assert!(file.ends_with("trixie-backports_linux-binary-7.3.10+deb13-cloud-amd64"), "{file:?}");
         assert_eq!(from, "Debian's linux-binary-7.3.10+deb13-cloud-amd64, trixie-backports, from the cache");
+    }
+
+    #[test]
+    fn a_package_is_found_by_its_whole_name_and_newest_version() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["a_1.9_all.deb", "a_1.10_all.deb", "a-b_2_all.deb", "a_3_all.part"] {
+            fs::write(folder.path().join(name), "").expect("a file");
+        }
+        let found =
+            |name: &str| newest_deb(folder.path(), name).and_then(|path| Some(path.file_name()?.to_owned()));
+        assert_eq!(found("a"), Some("a_1.10_all.deb".into()));
+        assert_eq!(found("b"), None);
     }
 
     #[test]

@@ -3,9 +3,12 @@
 //! [`kernel`] is which Linux, fetched by [`debian`] where none is named; [`machine`] boots it, with the program of
 //! `tools/guest` as its init in an [`initramfs`]; [`count`] has that program do the operations of a comparison and makes
 //! rows of what it counts, which [`beside`] puts beside those of a comparison; [`export`] hands the program out, to be run
-//! on any machine. [`check`] holds a walker by QEMU's stub for [`gdb`], and sees whether an operation waits for it.
+//! on any machine. [`check`] holds a walker by QEMU's stub for [`gdb`], and sees whether an operation waits for it. [`build`]
+//! makes a Linux of Debian's source and [`changes`]: steps of the [`series`] of `tools/linux`, or patches.
 
 pub mod beside;
+mod build;
+mod changes;
 pub mod check;
 pub mod count;
 mod debian;
@@ -15,6 +18,8 @@ pub mod gdb;
 pub mod initramfs;
 pub mod kernel;
 pub mod machine;
+mod needed;
+mod series;
 
 use anyhow::Result;
 
@@ -31,5 +36,6 @@ pub fn run(command: &LinuxCommand) -> Result<Ending> {
         LinuxCommand::Check(args) => check::run(args),
         LinuxCommand::Count(args) => count::run(args),
         LinuxCommand::Export(args) => export::run(args),
+        LinuxCommand::Build(args) => build::run(args),
     }
 }
