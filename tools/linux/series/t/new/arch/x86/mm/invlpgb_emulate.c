@@ -71,8 +71,8 @@ bool emulate_invlpgb(void)
 	if (num_online_cpus() > 1) {
 		__apic_send_IPI_mask_allbutself(cpu_online_mask, NMI_VECTOR);
 		for_each_online_cpu(cpu) {
-			/* Pairs with invlpgb_nmi() */
 			while (cpu != self &&
+			       /* Pairs with invlpgb_nmi() */
 			       smp_load_acquire(per_cpu_ptr(&invlpgb_done, cpu)) < sent)
 				cpu_relax();
 		}
