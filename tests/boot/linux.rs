@@ -16,8 +16,11 @@ pub fn kernel(is_list: bool) -> Result<(), String> {
     if is_list { Ok(()) } else { Kernel::find(None).map(drop).map_err(|error| format!("{error:#}")) }
 }
 
+/// A test.
+pub type Test = fn() -> Result<()>;
+
 /// A test that needs that kernel.
-pub fn needs(kernel: &Result<(), String>, name: &str, test: fn() -> Result<()>) -> Trial {
+pub fn needs(kernel: &Result<(), String>, name: &str, test: Test) -> Trial {
     match kernel {
         Ok(()) => trial(name, test),
         Err(reason) => trial(name, || Ok(())).with_kind(format!("skipped: {reason}")).with_ignored_flag(true),
@@ -26,7 +29,7 @@ pub fn needs(kernel: &Result<(), String>, name: &str, test: fn() -> Result<()>) 
 
 /// All of them.
 pub fn trials(kernel: &Result<(), String>) -> Vec<Trial> {
-    let with_kernel: [(&str, fn() -> Result<()>); 3] = [
+    let with_kernel: [(&str, Test); 3] = [
         ("linux::broadcast_costs_what_linux_costs", costs_the_same),
         ("linux::a_machine_that_lacks_something_says_what", lacks),
         ("linux::the_exported_program_counts_and_holds_its_bound", exported),

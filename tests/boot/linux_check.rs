@@ -13,7 +13,7 @@ use libtest_mimic::Trial;
 use tempfile::TempDir;
 
 use crate::cli::{gupsync, said};
-use crate::linux::needs;
+use crate::linux::{Test, needs};
 use crate::trial;
 
 /// All of them; those that boot need `kernel`.
@@ -42,7 +42,7 @@ pub fn trials(kernel: &Result<(), String>) -> Vec<Trial> {
             trial(&format!("linux::check_{name}"), move || cannot_be_looked_at(script, reason))
         })
         .collect();
-    let booted: [(&str, fn() -> Result<()>); 5] = [
+    let booted: [(&str, Test); 5] = [
         ("a_collapse_waits_and_a_missing_sync_is_seen", collapses),
         ("the_flush_of_an_ipi_kernel_waits_by_itself", flushes),
         ("the_last_sharer_waits_for_a_walker_of_the_first", leaks),

@@ -21,8 +21,9 @@ use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::changes::{self, Files};
+use super::changes;
 use super::debian;
+use super::files::{Files, in_source};
 use super::needed;
 use super::series::{self, Step};
 use crate::args::linux::BuildArgs;
@@ -159,7 +160,7 @@ impl Work {
         for file in all {
             let text = match files.get(file) {
                 Some(text) => Some(text.clone()),
-                None => changes::in_source(&self.source, file)?,
+                None => in_source(&self.source, file)?,
             };
             self.write(file, text.as_deref()).with_context(|| file.display().to_string())?;
         }

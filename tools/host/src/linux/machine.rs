@@ -191,6 +191,8 @@ mod tests {
         let mut heard = heard(&lines.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(heard.booted, Some((8, "7.3.4".to_owned())));
         assert_eq!(heard.reports, [Some(Err("no memory".to_owned()))]);
-        assert!(!heard.is_over && heard.line(&Said::End.line()).is_break() && heard.is_over);
+        assert!(!heard.is_over);
+        assert!(heard.line(&Said::End.line()).is_break());
+        assert!(heard.is_over);
     }
 }

@@ -14,6 +14,7 @@ pub mod count;
 mod debian;
 mod experiments;
 mod export;
+mod files;
 pub mod gdb;
 pub mod initramfs;
 pub mod kernel;

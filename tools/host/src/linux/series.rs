@@ -19,7 +19,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use walkdir::WalkDir;
 
-use super::changes::{Files, current};
+use super::files::{Files, current};
 use crate::child;
 use crate::ending::{Usage, demand};
 
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn a_rule_that_finds_no_place_is_an_error() {
         if child::output(Command::new("spatch").arg("--version")).is_err() {
-            eprintln!("not run: no spatch (Debian: coccinelle)");
+            crate::say::err("a_rule_that_finds_no_place_is_an_error: not run: no spatch (Debian: coccinelle)");
             return;
         }
         let source = tempfile::tempdir().expect("a folder");
