@@ -66,6 +66,8 @@ Examples:
     #[command(
         mut_arg("cpus", |cpus| cpus.default_value("4")),
         mut_arg("timeout", |timeout| timeout.default_value("120")),
+        // Five mms that collapse several ranges at a time keep more than 512 MiB of them.
+        mut_arg("memory", |memory| memory.default_value("1024")),
         after_help = with_statuses("\
 Examples:
   tools/gupsync stress                                          a minute, four CPUs

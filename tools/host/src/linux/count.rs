@@ -151,14 +151,14 @@ impl Linux<'_> {
             row.sharers = experiments::SHARERS;
         }
         let (status, reason) = match &heard.reports[index] {
-            Some(Ok(report)) if cpus == asked => {
+            Some(_) if cpus != asked => {
+                let reason = format!("Linux runs {cpus} CPUs of {asked}; a kernel needs NR_CPUS for them");
+                (Status::Died, reason)
+            }
+            Some(Ok(report)) => {
                 row.counts = counts(report);
                 row.detail = Some(detail(report));
                 return Counting { row, each: Some(report.mode()) };
-            }
-            Some(Ok(_)) => {
-                let reason = format!("Linux runs {cpus} CPUs of {asked}; a kernel needs NR_CPUS for them");
-                (Status::Died, reason)
             }
             Some(Err(reason)) => (Status::Died, reason.clone()),
             None if *end == End::Timeout => (Status::Timeout, heard.reason(*end, said)),
