@@ -91,11 +91,12 @@ fn check(arguments: &str) -> Result<(Output, String)> {
     Ok((output, text))
 }
 
-/// All lines are there, and the status is that of a pass.
+/// All lines are there, and the status is that of a pass. A round that was inconclusive, and was done again, is said behind.
 fn passes(arguments: &str, lines: &[&str]) -> Result<()> {
     let (output, text) = check(arguments)?;
     ensure!(output.status.code() == Some(0), "{}: {text}{}", output.status, said(&output));
-    let results: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let plain = |line| str::split(line, "; done again, ").next().unwrap_or_default();
+    let results: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).map(plain).collect();
     let plan = format!("1..{}", lines.len());
     ensure!(results[..2] == ["KTAP version 1", plan.as_str()] && results[2..] == *lines, "{text}");
     Ok(())

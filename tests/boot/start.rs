@@ -42,7 +42,7 @@ impl Checkout {
         let work = tempfile::tempdir()?;
         fs::create_dir(work.path().join("tools"))?;
         fs::copy(Tree::own().root.join("tools/gupsync"), work.path().join("tools/gupsync"))?;
-        for target in ["x86_64-unknown-none", "x86_64-unknown-uefi"] {
+        for target in ["x86_64-unknown-none", "x86_64-unknown-uefi", "x86_64-unknown-linux-musl"] {
             fs::create_dir_all(work.path().join("sysroot/lib/rustlib").join(target))?;
         }
         script(&work.path().join("bin/rustc"), &format!("echo {}", work.path().join("sysroot").display()))?;
