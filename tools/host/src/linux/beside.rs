@@ -38,7 +38,7 @@ impl Beside {
     ///
     /// # Errors
     ///
-    /// [`Usage`] if it cannot be told that; or why no kernel can be had.
+    /// [`crate::ending::Usage`] if it cannot be told that; or why no kernel can be had.
     pub fn of(args: &CompareArgs, cpus: usize, boots: &[Vec<Spec>]) -> Result<Option<Self>> {
         let Some(file) = &args.with_linux else { return Ok(None) };
         let is_plain = |specs: &&Vec<Spec>| specs.iter().all(|spec| !spec.invlpgb.is_on());

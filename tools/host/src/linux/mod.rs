@@ -1,10 +1,10 @@
 //! `linux`: a real Linux in the same QEMU.
 //!
-//! [`kernel`] is which Linux, fetched by [`debian`] where none is named; [`machine`] boots it, with the program of
+//! [`kernel`] is which Linux, fetched by `debian` where none is named; [`machine`] boots it, with the program of
 //! `tools/guest` as its init in an [`initramfs`]; [`count`] has that program do the operations of a comparison and makes
-//! rows of what it counts, which [`beside`] puts beside those of a comparison; [`export`] hands the program out, to be run
-//! on any machine. [`check`] holds a walker by QEMU's stub for [`gdb`], and sees whether an operation waits for it. [`build`]
-//! makes a Linux of Debian's source and [`changes`]: steps of the [`series`] of `tools/linux`, or patches.
+//! rows of what it counts, which [`beside`] puts beside those of a comparison; `export` hands the program out, to be run
+//! on any machine. [`check`] holds a walker by QEMU's stub for [`gdb`], and sees whether an operation waits for it. `build`
+//! makes a Linux of Debian's source and `changes`: steps of the `series` of `tools/linux`, or patches.
 
 pub mod beside;
 mod build;

@@ -9,7 +9,7 @@
 //! # Mechanism
 //!
 //! Two vCPUs in QEMU. A read watchpoint on a page-table entry stops one of them inside GUP-fast, where it stays, while the
-//! other does the operation ([`session`]); [`calls`] knows which flush or sync that is in. [`pv`] plays KVM. [`symbols`] come
+//! other does the operation (`session`); [`calls`] knows which flush or sync that is in. `pv` plays KVM. [`symbols`] come
 //! from a boot of their own, which is done once for each kernel.
 
 pub mod calls;
