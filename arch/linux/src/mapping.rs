@@ -3,7 +3,7 @@
 use std::io::{Error, Result};
 use std::ptr;
 
-use crate::HUGE;
+use crate::{HUGE, PAGE};
 
 /// Memory that is mapped, and no one else's. Dropping it unmaps it.
 #[derive(Debug)]
@@ -80,6 +80,17 @@ impl Mapping {
         self.advise(MADV_COLLAPSE)
     }
 
+    /// Puts a small page at each place, which a collapse may then make huge.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where the kernel has no transparent huge pages.
+    pub fn fill_with_small_pages(&self) -> Result<()> {
+        self.refuse_huge_pages()?;
+        (0..self.len).step_by(PAGE).for_each(|page| self.write(page, 1));
+        self.allow_huge_pages()
+    }
+
     /// Has no page fault put a huge page here.
     ///
     /// # Errors
@@ -89,22 +100,9 @@ impl Mapping {
         self.advise(libc::MADV_NOHUGEPAGE)
     }
 
-    /// Lets khugepaged work here.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` where the kernel has no transparent huge pages.
-    pub fn allow_huge_pages(&self) -> Result<()> {
+    /// Lets them be huge.
+    fn allow_huge_pages(&self) -> Result<()> {
         self.advise(libc::MADV_HUGEPAGE)
-    }
-
-    /// Drops the pages.
-    ///
-    /// # Errors
-    ///
-    /// The kernel's.
-    pub fn drop_pages(&self) -> Result<()> {
-        self.advise(libc::MADV_DONTNEED)
     }
 
     fn advise(&self, advice: i32) -> Result<()> {

@@ -19,6 +19,8 @@ use crate::calls::Look;
 use crate::partner::{self, Partner};
 use crate::siblings::{Siblings, pin};
 
+/// What a kernel lacks on which no page can be made huge.
+pub const NO_HUGE_PAGES: &str = "the kernel has no transparent huge pages (TRANSPARENT_HUGEPAGE)";
 /// So many times in a row an operation may be refused.
 const PATIENCE: u64 = 100;
 
@@ -93,10 +95,7 @@ fn collapse(mut bench: Bench, ops: u64) -> Result<Report> {
     let mut window = Window::new(HUGE)?;
     while bench.is_due(ops) {
         let range = window.map(HUGE)?;
-        let lacks = "the kernel has no transparent huge pages (TRANSPARENT_HUGEPAGE)";
-        range.refuse_huge_pages().context(lacks)?;
-        (0..HUGE).step_by(PAGE).for_each(|page| range.write(page, 1));
-        range.allow_huge_pages()?;
+        range.fill_with_small_pages().context(NO_HUGE_PAGES)?;
         bench.measure(|| range.collapse()).context("MADV_COLLAPSE")?;
         range.unmap()?;
     }

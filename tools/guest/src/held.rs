@@ -19,6 +19,7 @@ use gupsync_linux::window::Window;
 use gupsync_linux::{GIB, HUGE, Mapping, PAGE, shared};
 use rustix::fs::{FallocateFlags, fallocate};
 
+use crate::experiment::NO_HUGE_PAGES;
 use crate::siblings::pin;
 
 /// The first argument of a process that leaves the table first, and has the walker.
@@ -189,9 +190,7 @@ fn collapse() -> Result<()> {
     let mut has_walker = false;
     loop {
         let range = window.map(HUGE)?;
-        range.refuse_huge_pages().context("the kernel has no transparent huge pages (TRANSPARENT_HUGEPAGE)")?;
-        (0..HUGE).step_by(PAGE).for_each(|page| range.write(page, 1));
-        range.allow_huge_pages()?;
+        range.fill_with_small_pages().context(NO_HUGE_PAGES)?;
         let target = (range.start() + 5 * PAGE) as u64;
         if !has_walker {
             start_walker(words, target)?;

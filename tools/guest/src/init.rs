@@ -1,5 +1,5 @@
-//! The first process of a machine that was booted to count: it does what a debugger asks for, if one does ([`held`]), or each experiment of the initramfs in a process of its own,
-//! says on the serial port what came out, and ends the machine.
+//! The first process of a machine that was booted for it: it does what a debugger asks for, if one does ([`held`]), or each
+//! experiment of the initramfs in a process of its own, says on the serial port what came out, and ends the machine.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;

@@ -26,7 +26,8 @@ are called that have never run the process. As root, with tracefs on /sys/kernel
 exit status: 0 at most --bound such calls in an operation, 1 more, 2 bad arguments, 3 could not be run, 4 skipped";
 
 /// What was asked for.
-struct Wanted {
+struct Wanted<'a> {
+    name: &'a str,
     experiment: Experiment,
     bound: u64,
 }
@@ -49,11 +50,7 @@ pub fn run(arguments: &[&str]) -> Result<ExitCode> {
         }
     };
     println!("KTAP version 1\n1..1");
-    let name = serde_json::to_value(wanted.experiment.operation)?;
-    let name = name.as_str().map_or_else(
-        || name.as_object().and_then(|object| object.keys().next().cloned()).unwrap_or_default(),
-        str::to_owned,
-    );
+    let name = wanted.name;
     if !rustix::process::geteuid().is_root() {
         println!("ok 1 {name} # SKIP it is to be run as root");
         return Ok(ExitCode::from(SKIPPED));
@@ -91,14 +88,14 @@ fn say(report: &Report) {
     }
 }
 
-fn wanted(arguments: &[&str]) -> Result<Wanted> {
-    let (mut operation, mut ops, mut count, mut sibling, mut bound) = ("collapse", 20, 0, "spinning", 0);
+fn wanted<'a>(arguments: &[&'a str]) -> Result<Wanted<'a>> {
+    let (mut name, mut ops, mut count, mut sibling, mut bound) = ("collapse", 20, 0, "spinning", 0);
     let mut rest = arguments.iter();
     while let Some(flag) = rest.next() {
         let value = rest.next().with_context(|| format!("{flag}: has no value"))?;
         let number = || value.parse::<u64>().with_context(|| format!("{flag} {value}: is no number"));
         match *flag {
-            "--operation" => operation = value,
+            "--operation" => name = value,
             "--ops" => ops = number()?,
             "--siblings" => count = number()?,
             "--sibling" => sibling = value,
@@ -109,7 +106,7 @@ fn wanted(arguments: &[&str]) -> Result<Wanted> {
     ensure!(ops > 0, "--ops 0: no operation shows nothing");
     let online = std::thread::available_parallelism()?.get() as u64;
     ensure!(count < online, "--siblings {count}: there are {} other CPUs", online - 1);
-    let operation = match operation {
+    let operation = match name {
         "collapse" => Operation::Collapse,
         "unshare" => Operation::Unshare { tables: 1 },
         "unmap" => Operation::Unmap { tables: 1, pages: 8 },
@@ -119,5 +116,5 @@ fn wanted(arguments: &[&str]) -> Result<Wanted> {
     let sibling: Sibling =
         serde_json::from_value(sibling.into()).with_context(|| format!("--sibling {sibling}"))?;
     let siblings = vec![sibling; count as usize];
-    Ok(Wanted { experiment: Experiment { operation, ops, siblings }, bound })
+    Ok(Wanted { name, experiment: Experiment { operation, ops, siblings }, bound })
 }

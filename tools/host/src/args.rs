@@ -3,6 +3,7 @@
 mod bounds;
 mod error;
 mod help;
+pub mod kernel;
 pub mod linux;
 mod machine;
 mod named;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::env::Shells;
-use gupsync_bench::spec::{Toggle, Workload};
+use gupsync_bench::spec::Toggle;
 
 use crate::image::Choice;
 pub use bounds::in_flags;
@@ -22,9 +23,9 @@ use bounds::number;
 pub use error::explain;
 use help::with_statuses;
 pub use machine::{ConsoleArgs, MachineArgs};
-use named::{Named, in_list};
+use named::Named;
 pub use settings::Settings;
-pub use workloads::Workloads;
+pub use workloads::WorkloadArgs;
 
 /// Compares policies of GUP-fast synchronisation on a kernel that runs in QEMU.
 #[derive(Debug, Parser)]
@@ -149,15 +150,9 @@ pub struct CompletionsArgs {
 /// Arguments of `compare`.
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
-    /// What is done: workloads, separated by commas; `piggyback` is all three of its kind, `all` is everything.
-    #[arg(
-        long,
-        value_name = "w,w,...",
-        default_value = "collapse",
-        value_parser = Named { names: Workload::all_names(), read: str::parse::<Workloads> },
-        add = in_list(Workload::all_names())
-    )]
-    pub workload: Workloads,
+    /// What is done.
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
     /// Whether INVLPGB is used; by default both ways, in a boot each.
     #[arg(
         long,

@@ -30,7 +30,7 @@ use crate::{flat, say};
 pub fn specs(args: &CompareArgs) -> Result<(usize, Vec<Vec<Spec>>), Usage> {
     let settings = args.invlpgb.map_or(vec![Toggle::Off, Toggle::On], |toggle| vec![toggle]);
     let spec = |workload: &Workload, invlpgb| args.settings.spec(*workload, invlpgb, args.machine.accel);
-    let boot = |invlpgb| args.workload.0.iter().map(|workload| spec(workload, invlpgb)).collect();
+    let boot = |invlpgb| args.workload.workload.0.iter().map(|workload| spec(workload, invlpgb)).collect();
     let boots: Vec<Vec<_>> = settings.into_iter().map(boot).collect();
     let cpus = args.machine.cpus_for(&boots.concat());
     for spec in boots.iter().flatten() {
@@ -111,13 +111,8 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     written?;
     ears.check()?;
     Ok(match verdict.ending {
-        Ending::AsPromised if !counted.is_empty() => {
-            if agrees {
-                count::ending(&counted)
-            } else {
-                Ending::Broken
-            }
-        }
+        Ending::AsPromised if agrees => count::ending(&counted),
+        Ending::AsPromised => Ending::Broken,
         other => other,
     })
 }

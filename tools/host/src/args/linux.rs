@@ -11,10 +11,10 @@ use gupsync_bench::spec::{Toggle, Workload};
 
 use super::bounds::number;
 use super::help::with_statuses;
+use super::kernel::KernelArgs;
 use super::machine::ConsoleArgs;
-use super::named::{Named, in_list};
 use super::settings::Settings;
-use super::workloads::Workloads;
+use super::workloads::WorkloadArgs;
 use crate::linux::machine;
 use crate::qemu::{Accel, Machine};
 
@@ -59,12 +59,9 @@ the steps are, and what gupsync= on a kernel's command line chooses."))]
 /// The Linux, and the machine that it boots on.
 #[derive(Clone, Debug, Args)]
 pub struct LinuxArgs {
-    /// The kernel; by default Debian's newest, fetched into a cache and not installed.
-    #[arg(long, value_name = "bzImage")]
-    pub kernel: Option<PathBuf>,
-    /// What is added to the kernel's command line.
-    #[arg(long, value_name = "key=value ...", default_value = "", allow_hyphen_values = true)]
-    pub append: String,
+    /// The kernel.
+    #[command(flatten)]
+    pub boot: KernelArgs,
     /// What its rows are called, after `linux-`; by default its version.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub name: Option<String>,
@@ -80,31 +77,22 @@ pub struct LinuxArgs {
     /// QEMU's CPU model, in place of `max,la57=off`.
     #[arg(long, value_name = "MODEL", value_parser = NonEmptyStringValueParser::new())]
     pub cpu_model: Option<String>,
-    /// An argument that is appended to QEMU's command line; may be given several times.
-    #[arg(long, value_name = "ARG", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
-    pub qemu_arg: Vec<String>,
 }
 
 impl LinuxArgs {
     /// The machine, of so many CPUs.
     #[must_use]
     pub fn machine(&self, cpus: usize) -> Machine {
-        machine::machine(cpus, self.memory, self.cpu_model.clone(), self.qemu_arg.clone())
+        machine::machine(cpus, self.memory, self.cpu_model.clone(), self.boot.qemu_arg.clone())
     }
 }
 
 /// Arguments of `linux count`.
 #[derive(Clone, Debug, Args)]
 pub struct CountArgs {
-    /// What is done: workloads, separated by commas.
-    #[arg(
-        long,
-        value_name = "w,w,...",
-        default_value = "collapse",
-        value_parser = Named { names: Workload::all_names(), read: str::parse::<Workloads> },
-        add = in_list(Workload::all_names())
-    )]
-    pub workload: Workloads,
+    /// What is done.
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
     /// All other settings; those that a real Linux cannot be told are refused.
     #[command(flatten)]
     pub settings: Settings,

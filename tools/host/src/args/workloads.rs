@@ -2,7 +2,24 @@
 
 use std::str::FromStr;
 
+use clap::Args;
 use gupsync_bench::spec::Workload;
+
+use super::named::{Named, in_list};
+
+/// The flag that lists them.
+#[derive(Clone, Debug, Args)]
+pub struct WorkloadArgs {
+    /// What is done: workloads, separated by commas; `piggyback` is all three of its kind, `all` is everything.
+    #[arg(
+        long,
+        value_name = "w,w,...",
+        default_value = "collapse",
+        value_parser = Named { names: Workload::all_names(), read: str::parse::<Workloads> },
+        add = in_list(Workload::all_names())
+    )]
+    pub workload: Workloads,
+}
 
 /// Workloads, in order.
 #[derive(Clone, Debug)]

@@ -42,7 +42,7 @@ pub struct Counting {
 ///
 /// If it cannot be begun, or its results cannot be handed over.
 pub fn run(args: &CountArgs) -> Result<Ending> {
-    let specs: Vec<_> = args.workload.0.iter().map(|workload| args.spec(*workload)).collect();
+    let specs: Vec<_> = args.workload.workload.0.iter().map(|workload| args.spec(*workload)).collect();
     let needed = specs.iter().map(|spec| spec.mm_cpus + spec.lazy + spec.stale).max().unwrap_or(1);
     let cpus = args.linux.cpus.unwrap_or(needed.max(2));
     demand(cpus >= needed, || {
@@ -51,13 +51,13 @@ pub fn run(args: &CountArgs) -> Result<Ending> {
     for spec in &specs {
         experiments::of(spec)?;
     }
-    let kernel = Kernel::find(args.linux.kernel.as_deref())?;
+    let kernel = Kernel::find(args.linux.boot.kernel.as_deref())?;
     let machine = args.linux.machine(cpus);
     if args.dry_run {
         let medium = qemu::Medium::Linux {
             kernel: kernel.file.clone(),
             initrd: PathBuf::from("initramfs"),
-            cmdline: machine::cmdline(&args.linux.append),
+            cmdline: machine::cmdline(&args.linux.boot.append),
         };
         say::out(format_args!("kernel: {kernel}"));
         say::out(format_args!("qemu: {}", machine.line(&medium)?));
@@ -73,7 +73,7 @@ pub fn run(args: &CountArgs) -> Result<Ending> {
         kernel: &kernel,
         subject: Subject::linux(&args.linux.name.clone().unwrap_or_else(|| kernel.name())),
         machine: &machine,
-        append: &args.linux.append,
+        append: &args.linux.boot.append,
         timeout: Duration::from_secs(args.linux.timeout),
     };
     let counted = linux.count(&tree, &specs, &ears)?;

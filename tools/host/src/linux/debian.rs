@@ -63,10 +63,24 @@ fn cached(cache: &Path) -> Option<(PathBuf, String)> {
 }
 
 fn fetch(cache: &Path) -> Result<(PathBuf, String)> {
+    of_a_suite(|suite| {
+        // In the cache, so that the last step is a rename.
+        let work = tempfile::tempdir_in(cache)?;
+        let apt = Apt::new(suite, work.path())?;
+        let package = apt.newest_kernel()?;
+        let image = apt.image_of(&package)?;
+        let kept = cache.join(format!("{suite}_{package}"));
+        fs::rename(image, &kept)?;
+        Ok((kept, format!("Debian's {package}, {suite}, fetched now")))
+    })
+}
+
+/// What the first suite gives that has it; or why none does.
+fn of_a_suite<T>(fetch: impl Fn(&str) -> Result<T>) -> Result<T> {
     ensure!(Path::new(KEYS).is_file(), "{KEYS} is not there (package debian-archive-keyring)");
     let mut reasons = Vec::new();
     for suite in SUITES {
-        match fetch_of(suite, cache) {
+        match fetch(suite) {
             Ok(found) => return Ok(found),
             Err(error) => reasons.push(format!("{suite}: {error:#}")),
         }
@@ -85,21 +99,14 @@ pub fn package(name: &str) -> Result<PathBuf> {
         return Ok(found);
     }
     say::err(format_args!("fetching {name}"));
-    let mut reasons = Vec::new();
-    for suite in SUITES {
-        let fetch = || {
-            let work = tempfile::tempdir_in(&cache)?;
-            let deb = Apt::new(suite, work.path())?.download(name)?;
-            let kept = cache.join(deb.file_name().context("a file has a name")?);
-            fs::rename(deb, &kept)?;
-            Ok::<_, anyhow::Error>(kept)
-        };
-        match fetch() {
-            Ok(kept) => return Ok(kept),
-            Err(error) => reasons.push(format!("{suite}: {error:#}")),
-        }
-    }
-    bail!("Debian's {name} cannot be had: {}", reasons.join("; "))
+    let fetched = of_a_suite(|suite| {
+        let work = tempfile::tempdir_in(&cache)?;
+        let deb = Apt::new(suite, work.path())?.download(name)?;
+        let kept = cache.join(deb.file_name().context("a file has a name")?);
+        fs::rename(deb, &kept)?;
+        Ok(kept)
+    });
+    fetched.with_context(|| format!("Debian's {name} cannot be had"))
 }
 
 /// The newest version of a package that lies in a folder.
@@ -110,17 +117,6 @@ fn newest_deb(folder: &Path, name: &str) -> Option<PathBuf> {
         file.strip_prefix(name).is_some_and(|rest| rest.starts_with('_')) && file.ends_with(".deb")
     };
     names.filter(of).max_by_key(|name| version(name)).map(|name| folder.join(name))
-}
-
-fn fetch_of(suite: &str, cache: &Path) -> Result<(PathBuf, String)> {
-    // In the cache, so that the last step is a rename.
-    let work = tempfile::tempdir_in(cache)?;
-    let apt = Apt::new(suite, work.path())?;
-    let package = apt.newest_kernel()?;
-    let image = apt.image_of(&package)?;
-    let kept = cache.join(format!("{suite}_{package}"));
-    fs::rename(image, &kept)?;
-    Ok((kept, format!("Debian's {package}, {suite}, fetched now")))
 }
 
 /// apt, in a folder of its own.

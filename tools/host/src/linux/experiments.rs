@@ -7,11 +7,10 @@ use gupsync_guest::{Experiment, Operation, Sibling};
 use crate::ending::{Usage, demand};
 
 /// Settings that Linux is told, or that say only how this kernel does the same: which walkers are held, and what is drawn.
-const TOLD: [&str; 14] = [
-    "workload", "policy", "invlpgb", "seed", "mm_cpus", "lazy", "stale", "naps", "visits", "eager", "tables",
-    "populate", "pages", "ops",
+const FREE: [&str; 17] = [
+    "workload", "policy", "invlpgb", "backend", "seed", "mm_cpus", "lazy", "stale", "hold", "naps", "visits",
+    "eager", "tables", "populate", "pages", "sharers", "ops",
 ];
-const FREE: [&str; 3] = ["hold", "sharers", "backend"];
 /// So many processes share what is unshared: each operation is that of the last but one.
 pub const SHARERS: usize = 2;
 /// How many pages of each table an unmap has, unless all are populated, as in this kernel.
@@ -26,8 +25,7 @@ const ALL_PAGES: usize = 512;
 /// One line that names the setting that Linux cannot be told, and the remedy.
 pub fn of(spec: &Spec) -> Result<Experiment, Usage> {
     let usual = Spec { workload: spec.workload, ..Spec::default() };
-    let is_told = |key| TOLD.contains(&key) || FREE.contains(&key);
-    for setting in SETTINGS.iter().filter(|setting| !is_told(setting.key)) {
+    for setting in SETTINGS.iter().filter(|setting| !FREE.contains(&setting.key)) {
         let value = (setting.get)(spec);
         demand(value == (setting.get)(&usual), || {
             let flag = setting.key.replace('_', "-");

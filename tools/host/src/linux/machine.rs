@@ -23,10 +23,12 @@ const CMDLINE: &str = "console=ttyS0 loglevel=4 nokaslr no_timer_check cpuhp.par
                        tsc=reliable nowatchdog rcupdate.rcu_cpu_stall_suppress=1 panic=-1 hugepages=64 \
                        transparent_hugepage=madvise";
 
+/// QEMU's CPU: five levels of page tables only slow TCG down.
+pub const CPU: &str = "max,la57=off";
+
 /// The machine: one thread serves its CPUs, since Linux oopses under TCG with one each.
 pub fn machine(cpus: usize, memory: Option<u64>, cpu_model: Option<String>, args: Vec<String>) -> Machine {
-    // Five-level page tables only slow TCG down.
-    let model = cpu_model.unwrap_or_else(|| "max,la57=off".to_owned());
+    let model = cpu_model.unwrap_or_else(|| CPU.to_owned());
     Machine {
         accel: Accel::TcgSingle,
         icount: false,

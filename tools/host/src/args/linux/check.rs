@@ -1,13 +1,12 @@
 //! Arguments of `linux check`.
 
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
 
 use crate::args::bounds::number;
+use crate::args::kernel::KernelArgs;
 use crate::args::named::{Named, in_list};
 use crate::linux::check::round::Test;
 
@@ -73,9 +72,9 @@ fn names<T>(all: &[(&'static str, T)]) -> Vec<&'static str> {
 /// Arguments of `linux check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// The kernel to look at; by default Debian's newest.
-    #[arg(long, value_name = "bzImage")]
-    pub kernel: Option<PathBuf>,
+    /// The kernel to look at.
+    #[command(flatten)]
+    pub boot: KernelArgs,
     /// What is tested, separated by commas: a collapse; a process that leaves a shared PMD table; two that leave it, the
     /// walker being of the first; the same, with the memory reused while the walker is inside.
     #[arg(
@@ -101,18 +100,12 @@ pub struct CheckArgs {
     /// Do each test again with the sync made a no-op, and see that missed where no flush stands in for it.
     #[arg(long)]
     pub self_test: bool,
-    /// What follows the kernel's command line.
-    #[arg(long, value_name = "ARGS", default_value = "", allow_hyphen_values = true)]
-    pub append: String,
     /// Print every round, and every line of the console, on standard error.
     #[arg(long)]
     pub verbose: bool,
     /// Stop a boot after so many seconds: what was not told by then is inconclusive.
     #[arg(long, value_name = "S", default_value_t = 300, value_parser = number::<1, { 7 * 24 * 60 * 60 }>)]
     pub timeout: u64,
-    /// An argument that is appended to QEMU's command line; may be given several times.
-    #[arg(long, value_name = "ARG", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
-    pub qemu_arg: Vec<String>,
 }
 
 impl CheckArgs {

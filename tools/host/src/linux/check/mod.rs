@@ -41,13 +41,13 @@ use self::view::View;
 use self::vm::{Boot, Vm};
 use super::gdb::{Gdb, LOOK, Point};
 use super::kernel::Kernel;
+use super::machine::CPU;
 use crate::args::linux::check::{CheckArgs, Flush};
 use crate::artifacts::Tree;
 use crate::ending::Ending;
 use crate::{say, stop};
 
-/// QEMU's CPU: without INVLPGB, and four levels of page tables; and without MWAIT where a guest is to flush as one of KVM.
-const CPU: &str = "max,la57=off";
+/// QEMU's CPU where a guest is to flush as one of KVM: without MWAIT, too.
 const CPU_OF_A_GUEST: &str = "max,la57=off,-monitor";
 
 /// A kernel, and how it is booted.
@@ -64,7 +64,7 @@ struct Lab<'a> {
 ///
 /// If it cannot be begun: no kernel, no QEMU, no symbols.
 pub fn run(args: &CheckArgs) -> Result<Ending> {
-    let kernel = Kernel::find(args.kernel.as_deref())?;
+    let kernel = Kernel::find(args.boot.kernel.as_deref())?;
     let guest = Tree::own().guest()?;
     let program = fs::read(&guest).with_context(|| guest.display().to_string())?;
     let lab = Lab { args, kernel, mark: address_of(MARK, &program)? };
@@ -122,8 +122,8 @@ impl Lab<'_> {
             kernel: &self.kernel,
             files: &[(FILE, test.as_bytes())],
             cpu,
-            append: &self.args.append,
-            qemu_args: &self.args.qemu_arg,
+            append: &self.args.boot.append,
+            qemu_args: &self.args.boot.qemu_arg,
             timeout: self.args.timeout(),
             is_verbose: self.args.verbose,
         };
