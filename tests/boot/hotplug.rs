@@ -78,7 +78,7 @@ fn is_exact(row: &Row, flushes: u64, syncs: u64, n: u64, k: u64) -> Result<()> {
 /// Those that go call all that are online, and so let the walker go on: it is to be back, and preempted, when the flush comes.
 fn preempted() -> Result<()> {
     let specs: Vec<_> = (1..=4)
-        .flat_map(|seed| ["protect", "unmap"].map(|workload| (seed, workload)))
+        .flat_map(|seed| ["protect", "unmap", "reclaim"].map(|workload| (seed, workload)))
         .map(|(seed, workload)| {
             let how = "flush=hypercall hotplug=1 preempted=1 mm_cpus=4 ops=18 policy=pending";
             spec(&format!("workload={workload} {how} seed={seed}"))

@@ -35,6 +35,10 @@ impl<M: Bench> Mutation<'_, M> {
         let between = self.run.spec.between.0;
         loop {
             let is_unmapped = matches!(&job.op, Any::Reclaim(reclaim) if reclaim.is_unmapped());
+            // One that another CPU has called since comes back: the flush is to find it inside.
+            if is_unmapped && !self.held.is_empty() {
+                self.team.hold.await_one(cpu);
+            }
             if let Some(between) = between.filter(|_| is_unmapped) {
                 self.come_between::<P>(cpu, between);
             }
