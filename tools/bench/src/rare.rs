@@ -90,9 +90,11 @@ impl Row {
     fn finds_asids_behind(&self) -> bool {
         let is_flushed = self.workload != Workload::Mixed && self.workload != Workload::Unshare;
         let sleeps_elsewhere = !self.naps.is_on() && !self.eager.is_on() && self.hold == 0;
+        // The one that goes on touching has the mm loaded meanwhile.
+        let is_one_free = self.walkers() > usize::from(self.touch.is_on() || self.remap.is_on());
         // One that comes back from being offline has kept nothing.
         let all_stay = self.hotplug == 0;
-        self.keeps_asids() && is_flushed && sleeps_elsewhere && all_stay && !self.is_global()
+        self.keeps_asids() && is_flushed && sleeps_elsewhere && is_one_free && all_stay && !self.is_global()
     }
 
     /// Whether a vCPU is preempted while an operation flushes by hypercall.
@@ -226,6 +228,9 @@ mod tests {
             ("policy=pending visits=on hold=0 naps=on", true, false),
             ("policy=pending visits=on hold=0 pcids=1", false, false),
             ("policy=pending visits=on hold=0 mm_cpus=1", false, false),
+            ("policy=pending visits=on hold=0 mm_cpus=2 touch=on", true, false),
+            ("policy=pending visits=on hold=0 mm_cpus=2 remap=on", true, false),
+            ("policy=pending visits=on hold=0 mm_cpus=3 touch=on", true, true),
         ] {
             let [kept, behind] = ["translations are kept", "is found behind"];
             assert_eq!(is_refused(words, kept, counts(0, 1)), keeps, "{words}");
