@@ -150,8 +150,9 @@ impl Row {
         let did = |cpus: usize, least: Option<u64>| !is_total || cpus == 0 || least > Some(0);
         let is_often = |count| value(count).map(|count| count * 10 * self.operations.len() as u64 >= ops);
         let is_any_held = unlinks && walkers > 0 && holds;
-        // A flusher's own rounds move nothing.
-        let sends = c.sync_ipis > Some(0) || c.flush_ipis > Some(0) && self.flushers == 0;
+        // The rounds of a flusher, and of a sibling that comes between, move nothing; a batch that goes by INVLPGB has none.
+        let may_be_others = self.flushers > 0 || self.between.0.is_some() && self.invlpgb.is_on();
+        let sends = c.sync_ipis > Some(0) || c.flush_ipis > Some(0) && !may_be_others;
         let samples = if self.refuses_walks() { c.nmi_refused } else { c.nmi_walks };
         let checks = [
             (c.flush_acks == c.flush_ipis, "flush requests sent = requests acked"),
@@ -303,6 +304,8 @@ pub(crate) mod tests {
             |words: &str| judge(words, Some(0)).is_err_and(|error| error.contains("preempted moves"));
         assert!(is_refused("sender=preemptible") && !is_refused("sender=pinned"));
         assert!(!is_refused("sender=preemptible flushers=1"), "its flushes may all be the flusher's");
+        let between = "sender=preemptible workload=reclaim between=protect";
+        assert!(is_refused(between) && !is_refused(&format!("{between} invlpgb=on")), "a sibling's flushes");
         assert_eq!(judge("sender=preemptible", Some(1)), Ok(()));
     }
 
