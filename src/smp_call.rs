@@ -8,14 +8,15 @@
 //! # Mechanism
 //!
 //! A request belongs to its round, not to the CPU that sends it: it is written down in a *slot*, and of one CPU's
-//! rounds several may be in flight. There are as many slots as CPUs, and each is named by one, its *home*: a sender
-//! takes that of its CPU if it is free, and else the next that is. The slot's bit in a target's inbox stands for the
+//! rounds several may be in flight. There are as many slots as CPUs, but [`MOST_SLOTS`] at the most, so that a target does
+//! not look through more than that; each is named by a CPU, its *home*. A sender takes the one that its CPU comes first to
+//! if it is free, and else the next that is. The slot's bit in a target's inbox stands for the
 //! request: the APIC may coalesce interrupts, bits it cannot lose.
 //!
 //! The last ack frees the slot, whether or not the round is awaited by then. So a slot counts the requests that it has
 //! held, and a round knows by the number of its own that it was answered, though the slot may be another's.
 //!
-//! No slot free: the sender waits for that of its CPU, interrupts on. There is no deadlock: a sender that holds a slot
+//! No slot free: the sender waits for the one that it came first to, interrupts on. There is no deadlock: a sender that holds a slot
 //! has sent, or sends without waiting for anything, and each of its targets answers once it has interrupts on, which it
 //! has while it waits for a slot itself. (Nothing says that the slot that comes free goes to the sender that has waited
 //! longest.)
@@ -109,7 +110,10 @@ impl Acks {
     }
 }
 
-/// The slots and inboxes of all CPUs.
+/// The most requests that are in flight at a time, of all senders together.
+const MOST_SLOTS: usize = 256;
+
+/// The inboxes of all CPUs, and the slots: those of the first CPUs.
 pub(crate) struct SmpCalls(Box<[CachePadded<Slot>]>);
 
 struct Slot {
@@ -138,9 +142,9 @@ pub struct Mailbox {
 const ACKS: u64 = 0xffff;
 
 impl Mailbox {
-    /// Empty and free, for `cpus` CPUs.
-    pub fn new(cpus: usize) -> Self {
-        Mailbox { inbox: CpuMask::new(cpus), state: AtomicU64::new(0) }
+    /// Empty and free, for so many slots.
+    pub fn new(slots: usize) -> Self {
+        Mailbox { inbox: CpuMask::new(slots), state: AtomicU64::new(0) }
     }
 
     /// Sender: takes the slot, if it is free, for a request that expects so many acks. The request's number.
@@ -188,15 +192,16 @@ impl Mailbox {
 
 impl SmpCalls {
     pub(crate) fn new(cpus: usize) -> Self {
+        let slots = cpus.min(MOST_SLOTS);
         let slot =
-            || Slot { mailbox: Mailbox::new(cpus), request: core::array::from_fn(|_| AtomicU64::new(0)) };
+            || Slot { mailbox: Mailbox::new(slots), request: core::array::from_fn(|_| AtomicU64::new(0)) };
         SmpCalls((0..cpus).map(|_| CachePadded::new(slot())).collect())
     }
 
-    /// The slots, by their homes, in the order in which `sender` tries them.
+    /// The slots, by their homes, in the order in which `sender` tries them: there is one at least.
     pub(crate) fn homes(&self, sender: CpuId) -> impl Iterator<Item = CpuId> {
-        let cpus = self.0.len();
-        (0..cpus).map(move |next| CpuId((sender.0 + next) % cpus))
+        let slots = self.0.len().min(MOST_SLOTS);
+        (0..slots).map(move |next| CpuId((sender.0 + next) % slots))
     }
 
     /// Writes `call` down, to be acknowledged by `targets` CPUs, one at least, if the slot of `home` is free.

@@ -322,7 +322,7 @@ pub fn issue<'w, M: Machine, R: Round>(
     let mut written = if targets > 0 { world.calls.homes(me).find_map(write) } else { None };
     if targets > 0 && written.is_none() {
         cpu.wait(|| {
-            written = write(me);
+            written = world.calls.homes(me).take(1).find_map(write);
             written.is_some()
         });
     }

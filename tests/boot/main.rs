@@ -34,6 +34,7 @@ mod reclaim;
 mod refused;
 mod sender;
 mod several;
+mod sim;
 mod start;
 mod together;
 mod trace;
@@ -88,6 +89,7 @@ fn main() {
         cli::trials(),
         refused::trials(),
         several::trials(),
+        sim::trials(),
         isolated::trials(),
         start::trials(),
         posture::trials(),

@@ -14,7 +14,7 @@ use gupsync_bench::counters::Counters;
 use gupsync_bench::kept::Kept;
 use gupsync_bench::machine::{Bench, Spin};
 use gupsync_bench::report;
-use gupsync_bench::spec::Fail;
+use gupsync_bench::spec::{Fail, MachineName};
 use x86_64::instructions::interrupts;
 
 use crate::apic::Command;
@@ -210,8 +210,23 @@ impl Spin for Hw {
 }
 
 impl Bench for Hw {
+    const NAME: MachineName = MachineName::Kernel;
+
     fn park(&self, _: CpuId, until: impl FnMut() -> bool) {
         task::park(until);
+    }
+
+    /// Looks at the clock as often as it can: how long it was away shows there.
+    fn run_undisturbed(&self, cpu: CpuId, mut look: impl FnMut(), mut until: impl FnMut() -> bool) -> u64 {
+        let (mut last, mut longest) = (self.clock(), 0);
+        self.wait(cpu, || {
+            let now = self.clock();
+            longest = longest.max(now - last);
+            last = now;
+            look();
+            until()
+        });
+        longest
     }
 
     /// By one command if it is every other CPU: to QEMU each command is a reason to look at every CPU.

@@ -69,6 +69,16 @@ choices! {
         Mixed = "mixed",
     }
 
+    /// What a row was counted on.
+    MachineName: "machine" {
+        /// This project's kernel.
+        Kernel = "kernel",
+        /// The simulated machine.
+        Sim = "sim",
+        /// A Linux.
+        Linux = "linux",
+    }
+
     /// An operation.
     Kind: "operation" {
         /// Collapse.
@@ -199,6 +209,12 @@ choices! {
         Timeout = "timeout",
         /// The machine ended in some other way before the row was finished.
         Died = "died",
+    }
+}
+
+impl Default for MachineName {
+    fn default() -> Self {
+        MachineName::Kernel
     }
 }
 

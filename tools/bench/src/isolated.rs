@@ -5,8 +5,7 @@ use crate::phases::Phase;
 use crate::run::Run;
 use gupsync::types::CpuId;
 
-/// Looks at the clock as often as it can. What interrupts it is counted by its handlers, by cause; how long it was away
-/// shows in the clock. Each time it reads through the kernel mapping that may change. It walks nothing, and counts as
+/// Runs undisturbed but for what interrupts it, which its handlers count, by cause. Each time it looks it reads through the kernel mapping that may change. It walks nothing, and counts as
 /// idle throughout; of `team`, if it is of one, it has the mm loaded, as a thread in user mode has.
 pub(crate) fn be_isolated<M: Bench>(run: &Run<M>, cpu: CpuId, team: Option<usize>) {
     let mut cpu = run.world.enter(cpu);
@@ -14,14 +13,9 @@ pub(crate) fn be_isolated<M: Bench>(run: &Run<M>, cpu: CpuId, team: Option<usize
     cpu.switch_mm(team.map(|team| run.world.mm(run.cast.teams[team].mms[0])));
     cpu.idle(|machine| {
         machine.park(id, || run.phases.is_open(Phase::Count));
-        let mut last = machine.clock();
-        machine.wait(id, || {
-            let now = machine.clock();
-            run.longest_gap.record(now - last);
-            last = now;
-            run.window.look(&run.world, id);
-            run.phases.is_open(Phase::Stop)
-        });
+        let look = || run.window.look(&run.world, id);
+        let gap = machine.run_undisturbed(id, look, || run.phases.is_open(Phase::Stop));
+        run.longest_gap.record(gap);
     });
     cpu.switch_mm(None);
     run.phases.report();

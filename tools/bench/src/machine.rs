@@ -1,5 +1,6 @@
 //! What the bench needs of a machine beyond what the protocol does: to use translations, to wait, to wake, to count.
 
+use crate::choice::MachineName;
 use crate::kept::Kept;
 use gupsync::event::Event;
 use gupsync::machine::Machine;
@@ -13,8 +14,15 @@ pub trait Spin: Machine {
 
 /// A machine on which the bench runs.
 pub trait Bench: Spin {
+    /// What rows call it.
+    const NAME: MachineName;
+
     /// Waits like [`Machine::wait`], but halted: looks again only after an interrupt.
     fn park(&self, cpu: CpuId, until: impl FnMut() -> bool);
+
+    /// Runs code that nothing but an interrupt disturbs, until `until` holds; `look` is what it does, as often as the machine
+    /// has it look. How long it was away at the longest, in the unit of [`Bench::clock`].
+    fn run_undisturbed(&self, cpu: CpuId, look: impl FnMut(), until: impl FnMut() -> bool) -> u64;
 
     /// Wakes all of `sleepers`, on behalf of `mm`, and counts it. A wake-up is not acknowledged.
     fn wake(&self, from: CpuId, sleepers: impl Iterator<Item = CpuId> + Clone, mm: MmId);
@@ -57,6 +65,6 @@ pub trait Bench: Spin {
     /// What happens from now on is not read: the counts are.
     fn end_counts(&self);
 
-    /// Cycles, or instructions where the machine counts those.
+    /// Cycles, or instructions where the machine counts those; modelled nanoseconds where time is.
     fn clock(&self) -> u64;
 }

@@ -67,7 +67,7 @@ impl Tally {
     }
 }
 
-/// The longest time between two looks at the clock, of any isolated CPU.
+/// The longest time that any isolated CPU was away.
 pub(crate) struct LongestGap(Figure);
 
 impl LongestGap {
@@ -176,6 +176,7 @@ impl<M: Bench> Run<M> {
         let status = status(findings.has_caught(), phases.has_no_memory(), phases.is_restless());
         let row = |mm, mms: &[MmId], tallies: &[Tally]| {
             let row = Row::new(&self.spec, self.policy, mm, self.world.machine.cpus(), status);
+            let row = Row { machine: M::NAME, ..row };
             if status == Status::Memory {
                 return row;
             }

@@ -100,6 +100,9 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         pub struct Row {
             $($(#[doc = $doc] pub $key: <$type as Value>::InRow,)+ $(#[doc = $row_doc] pub $row_key: $row_type,)?)+
+            /// What it was counted on. Where a row does not say, it was the kernel.
+            #[serde(default)]
+            pub machine: MachineName,
             /// What was counted.
             #[serde(flatten)]
             pub counts: Counts,
@@ -114,6 +117,7 @@ macro_rules! settings {
             pub(crate) fn of(spec: &Spec, about: &About<'_>, $($($row_key: $row_type,)?)+ status: Status) -> Self {
                 Row {
                     $($($key: spec.$key.in_row(about),)+ $($row_key,)?)+
+                    machine: MachineName::default(),
                     counts: Counts::default(),
                     status,
                     detail: None,

@@ -7,6 +7,7 @@ pub mod kernel;
 pub mod linux;
 mod machine;
 mod named;
+pub mod scale;
 mod settings;
 mod workloads;
 
@@ -63,6 +64,19 @@ Examples:
   tools/gupsync compare --format markdown --wide
   tools/gupsync compare --dry-run --cpu-model EPYC-v4           QEMU's command line, nothing is run"))]
     Compare(Box<CompareArgs>),
+    /// Run the same work on simulated machines of 1 to 8,192 CPUs, and show how the cost grows.
+    #[command(
+        mut_arg("mm_cpus", scale::mm_cpus),
+        mut_arg("isolated", |isolated| isolated.default_value("1")),
+        after_help = with_statuses("\
+Nothing is booted: the code that decides is the kernel's, its counts are exact, and times are modelled (tools/sim/src/costs.rs).
+
+Examples:
+  tools/gupsync scale
+  tools/gupsync scale --ops 10240 --json scale.json
+  tools/gupsync scale --cpus 64,1024 --mm-cpus all --invlpgb on --policy broadcast,mask,pending
+  tools/gupsync scale --order 4 --ops 640 --cpus 64             mTHPs of 64 KiB"))]
+    Scale(Box<scale::ScaleArgs>),
     /// Run scenarios drawn at random, and make the first that fails as simple as it can be.
     #[command(
         mut_arg("cpus", |cpus| cpus.default_value("4")),

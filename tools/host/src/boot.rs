@@ -4,6 +4,7 @@ pub(crate) mod console;
 mod heard;
 mod outcome;
 mod question;
+mod sim;
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,11 +14,12 @@ use gupsync_bench::Spec;
 
 use crate::artifacts::Tree;
 use crate::image::{self, Bootloader};
-use crate::qemu::{Machine, Medium};
+use crate::qemu::{Accel, Machine, Medium};
 use crate::say;
 use heard::Heard;
 pub use outcome::{Outcome, Word};
 use question::Question;
+pub use sim::outcome as simulated;
 
 /// Boots `machine` once, for all of `specs`.
 ///
@@ -32,6 +34,9 @@ pub fn run(
     timeout: Duration,
     listen: impl FnMut(Word<'_>),
 ) -> Result<Outcome> {
+    if machine.accel == Accel::Sim {
+        return Ok(sim::outcome(specs, machine.cpus, listen));
+    }
     with_cmdline(tree, bootloader, machine, specs, &cmdline(specs), timeout, listen)
 }
 
@@ -61,9 +66,13 @@ pub fn with_cmdline(
 ///
 /// If there is no such machine here.
 pub fn show(bootloader: &Bootloader, machine: &Machine, specs: &[Spec]) -> Result<()> {
-    let line = machine.line(&image::medium(bootloader, Path::new("")))?;
     say::out(format_args!("kernel: {}", cmdline(specs)));
-    say::out(format_args!("qemu: {line}"));
+    if machine.accel == Accel::Sim {
+        say::out("qemu: none, it is simulated");
+    } else {
+        let line = machine.line(&image::medium(bootloader, Path::new("")))?;
+        say::out(format_args!("qemu: {line}"));
+    }
     Ok(())
 }
 

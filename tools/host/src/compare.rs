@@ -16,7 +16,7 @@ use crate::image::Bootloader;
 use crate::linux::beside::{self, Beside};
 use crate::linux::count;
 use crate::progress::Progress;
-use crate::qemu::{self, Accel, Machine};
+use crate::qemu::{Accel, Machine};
 use crate::sink::Sink;
 use crate::table::{self, Look};
 use crate::verdict::Verdict;
@@ -56,13 +56,15 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     let (json, log) = (&args.json, &args.console.log);
     demand(json.is_none() || json != log, || "--log: is the file of --json; name another".to_owned())?;
     let sink = json.as_deref().map(Sink::open).transpose()?;
-    let qemu = qemu::version()?;
+    let qemu = machine.version()?;
     let ears = Ears::open(&args.console)?;
     let tree = Tree::own();
     // Asked before anything is written into the checkout.
     let (revision, dirty) = document::revision(&tree.root);
     // Built once, before the boots that share it.
-    tree.kernel()?;
+    if machine.accel != Accel::Sim {
+        tree.kernel()?;
+    }
     let outcomes = boot_all(args, &ears, &tree, &bootloader, &machine, &boots);
     let (linux, counted) = match linux {
         None => (None, Vec::new()),
@@ -71,7 +73,7 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
 
     let verdict = Verdict::of(&outcomes);
     let loader = outcomes.iter().find_map(|outcome| outcome.loader.clone());
-    let qemu = loader.as_ref().map(|_| qemu);
+    let qemu = loader.as_ref().and(qemu);
     let rows: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.rows).collect();
     let (agreement, agrees) = beside::agreement(&rows, &counted);
     let document = Document {

@@ -14,7 +14,8 @@ pub fn render(rows: &[Row]) -> Result<String> {
     let Some(first) = rows.first() else { return Ok(String::new()) };
     let settings = first.settings().into_iter().map(|(key, _)| key);
     let counters = COUNTERS.iter().map(|counter| counter.key);
-    let keys: Vec<_> = settings.chain(["mm", "cpus"]).chain(counters).chain(["status", "detail"]).collect();
+    let keys: Vec<_> =
+        settings.chain(["mm", "cpus", "machine"]).chain(counters).chain(["status", "detail"]).collect();
     let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record(&keys)?;
     for row in rows {

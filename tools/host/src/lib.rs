@@ -32,6 +32,7 @@ pub mod progress;
 pub mod prove;
 pub mod qemu;
 pub mod say;
+pub mod scale;
 pub mod schema;
 pub mod sink;
 pub mod stop;

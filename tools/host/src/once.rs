@@ -7,8 +7,8 @@ use crate::args::RunArgs;
 use crate::artifacts::Tree;
 use crate::boot::{self, Word};
 use crate::ending::{Ending, Usage};
+use crate::say;
 use crate::verdict::Verdict;
-use crate::{qemu, say};
 
 /// Boots, and says how that ended.
 ///
@@ -26,7 +26,7 @@ pub fn run(args: &RunArgs) -> Result<Ending> {
         boot::show(&bootloader, &machine, &specs)?;
         return Ok(Ending::AsPromised);
     }
-    qemu::version()?;
+    machine.version()?;
     let listen = |word: Word<'_>| {
         if let Word::Line(line) = word {
             say::out(line);

@@ -37,6 +37,8 @@ pub enum Accel {
     TcgMulti,
     /// The host's CPU.
     Kvm,
+    /// Nothing: no kernel is booted, the simulated machine plays it.
+    Sim,
 }
 
 impl fmt::Display for Accel {
@@ -45,6 +47,7 @@ impl fmt::Display for Accel {
             Accel::TcgSingle => "tcg-single",
             Accel::TcgMulti => "tcg-multi",
             Accel::Kvm => "kvm",
+            Accel::Sim => "sim",
         })
     }
 }
@@ -140,6 +143,15 @@ pub fn version() -> Result<String> {
 }
 
 impl Machine {
+    /// The version of the QEMU that it is run by, if it is.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub fn version(&self) -> Result<Option<String>> {
+        (self.accel != Accel::Sim).then(version).transpose()
+    }
+
     /// Boots from `medium` and hands each line of the serial port to `on_line`, until the machine ends, `timeout` is over,
     /// `on_line` says that it has heard enough, or a signal comes. Returns how it ended, and the last that QEMU itself
     /// has said.
@@ -229,6 +241,7 @@ impl Machine {
             Accel::TcgSingle => ("tcg,thread=single", "max"),
             Accel::TcgMulti => ("tcg,thread=multi", "max"),
             Accel::Kvm => ("kvm", "host"),
+            Accel::Sim => bail!("--accel sim: boots nothing; use tcg-single, tcg-multi or kvm"),
         };
         command.args(["-accel", accel, "-cpu", self.tuning.cpu_model.as_deref().unwrap_or(model)]);
         if self.icount {

@@ -19,7 +19,7 @@ use crate::boot::{self, Outcome, Word};
 use crate::ears::Ears;
 use crate::ending::Ending;
 use crate::image::Bootloader;
-use crate::qemu::{self, End, Machine};
+use crate::qemu::{Accel, End, Machine};
 use crate::{say, stop};
 use draw::Draw;
 use totals::Totals;
@@ -55,10 +55,12 @@ pub fn run(args: &StressArgs) -> Result<Ending> {
     let cpus = args.machine.cpus_for(&[]);
     let bootloader = args.machine.bootloader()?;
     let machine = args.machine.machine(cpus, &bootloader)?;
-    qemu::version()?;
+    machine.version()?;
     let tree = Tree::own();
     let ears = Ears::open(&args.console)?;
-    tree.kernel()?;
+    if machine.accel != Accel::Sim {
+        tree.kernel()?;
+    }
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
     let bench = Bench { args, tree, bootloader, machine, ears, bar };

@@ -39,7 +39,7 @@ pub fn number(value: Option<u64>) -> String {
 }
 
 /// What the rows of one table have in common: every setting that shaped them.
-fn title(rows: &[Row], row: &Row) -> String {
+pub fn title(rows: &[Row], row: &Row) -> String {
     let invlpgb = if row.invlpgb.is_on() {
         format!("on ({}, global ASID from {} CPUs)", row.backend, row.threshold)
     } else {

@@ -18,7 +18,7 @@ pub struct MachineArgs {
     /// How many CPUs the machine has; by default 8, or more if the settings need more.
     #[arg(long, value_name = "N", value_parser = parse_cpus)]
     pub cpus: Option<usize>,
-    /// What executes the guest: tcg-single to count, tcg-multi to race, kvm if asked for.
+    /// What executes the guest: tcg-single to count, tcg-multi to race, kvm if asked for; sim, if no kernel is to run.
     #[arg(long, value_enum, default_value_t = Accel::TcgSingle)]
     pub accel: Accel,
     /// Count time in instructions, identical from run to run (tcg-single only).
@@ -60,19 +60,19 @@ pub struct ConsoleArgs {
 }
 
 /// The most CPUs: so many the kernel runs. Without x2APIC there are no more than 255.
-const MAX_CPUS: u64 = 512;
+const MAX_CPUS: usize = 512;
 /// As many as there are usually.
 const USUAL_CPUS: usize = 8;
 
 fn parse_cpus(text: &str) -> Result<usize, String> {
-    number::<1, MAX_CPUS>(text).map(|cpus| cpus as usize)
+    number::<1, { gupsync_sim::MAX_CPUS as u64 }>(text).map(|cpus| cpus as usize)
 }
 
 impl MachineArgs {
     /// As many CPUs as were asked for; else as there are usually, or more if `specs` need more.
     pub fn cpus_for(&self, specs: &[Spec]) -> usize {
         let can_run = |cpus: &usize| specs.iter().all(|spec| spec.check(*cpus).is_ok());
-        let least = || (USUAL_CPUS..=MAX_CPUS as usize).find(can_run).unwrap_or(USUAL_CPUS);
+        let least = || (USUAL_CPUS..=MAX_CPUS).find(can_run).unwrap_or(USUAL_CPUS);
         self.cpus.unwrap_or_else(least)
     }
 
@@ -82,12 +82,16 @@ impl MachineArgs {
     ///
     /// One line that names what does not go together.
     pub fn machine(&self, cpus: usize, bootloader: &Bootloader) -> Result<Machine, Usage> {
+        let is_sim = self.accel == Accel::Sim;
+        demand(is_sim || cpus <= MAX_CPUS, || {
+            format!("--cpus {cpus}: the kernel runs {MAX_CPUS} at most; use fewer, or --accel sim")
+        })?;
         // Firmware, kernel and workload take this much, in MiB, as measured with OVMF.
         let least = 72 + cpus as u64 / 2;
         let memory = self.memory.unwrap_or(512.max(least));
         let too_little =
             || format!("--memory {memory}: {cpus} CPUs need at least {least} MiB; use --memory {least}");
-        demand(memory >= least, too_little)?;
+        demand(is_sim || memory >= least, too_little)?;
         let accel = self.accel;
         demand(!self.icount || accel == Accel::TcgSingle, || {
             format!("--icount: counts in tcg-single only; leave out --accel {accel} or --icount")

@@ -67,6 +67,12 @@ impl FromArgMatches for Settings {
 }
 
 impl Settings {
+    /// Takes out the setting `key`: what it was given as, if it was.
+    pub fn take(&mut self, key: &str) -> Option<String> {
+        let place = self.0.iter().position(|(setting, _)| setting.key == key)?;
+        Some(self.0.remove(place).1)
+    }
+
     /// The spec of `workload` with these settings, on a machine that `accel` executes.
     pub fn spec(&self, workload: Workload, invlpgb: Toggle, accel: Accel) -> Spec {
         let mut spec = Spec { workload, invlpgb, ..Spec::default() };

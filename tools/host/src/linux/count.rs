@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use gupsync_bench::counts::Counts;
-use gupsync_bench::spec::{MmName, Status, Subject, Workload};
+use gupsync_bench::spec::{MachineName, MmName, Status, Subject, Workload};
 use gupsync_bench::{Row, Spec};
 use gupsync_guest::{Counted, FILE, Report};
 
@@ -147,6 +147,7 @@ impl Linux<'_> {
         let cpus = heard.booted.as_ref().map_or(asked, |(cpus, _)| *cpus);
         let mut row = Row::new(spec, spec.policy[0], MmName::Total, cpus, Status::Ok);
         row.policy = self.subject;
+        row.machine = MachineName::Linux;
         if spec.workload == Workload::Unshare {
             row.sharers = experiments::SHARERS;
         }

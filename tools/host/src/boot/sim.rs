@@ -1,0 +1,37 @@
+//! What the simulated machine gives in place of a boot.
+
+use gupsync_bench::report::ExitCode;
+use gupsync_bench::spec::{MachineName, Status};
+use gupsync_bench::{Row, Spec};
+use gupsync_sim::{Band, Costs};
+
+use super::outcome::{Outcome, Word};
+use crate::qemu::End;
+use crate::stop;
+
+/// Runs all of `specs` on so many CPUs. A signal ends it after the row that is under way.
+pub fn outcome(specs: &[Spec], cpus: usize, mut listen: impl FnMut(Word<'_>)) -> Outcome {
+    let costs = Costs::of(Band::Mid);
+    let mut came = Vec::new();
+    let mut asked = specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, *policy)));
+    for (spec, policy) in asked.by_ref().take_while(|_| !stop::is_asked()) {
+        listen(Word::Begin(spec, policy));
+        let rows = match gupsync_sim::run(spec, policy, cpus, &costs, |_| ()) {
+            Ok(run) => run.rows,
+            Err(refusal) => vec![missing(spec, policy, cpus, &refusal)],
+        };
+        rows.iter().for_each(|row| listen(Word::Row(row)));
+        came.extend(rows);
+    }
+    let (finished, has_begun) = (came.len(), !came.is_empty());
+    came.extend(asked.map(|(spec, policy)| missing(spec, policy, cpus, "it was stopped")));
+    let end =
+        if came.len() > finished || stop::is_asked() { End::Stopped } else { End::Kernel(ExitCode::Done) };
+    Outcome { rows: came, finished, has_begun, loader: None, end }
+}
+
+/// A row that did not come.
+fn missing(spec: &Spec, policy: gupsync_bench::spec::PolicyName, cpus: usize, reason: &str) -> Row {
+    let row = Row::without_counts(spec, policy, cpus, Status::Died);
+    Row { machine: MachineName::Sim, detail: Some(reason.to_owned()), ..row }
+}

@@ -1,0 +1,133 @@
+//! `scale`: the same work on simulated machines of many sizes.
+
+mod curves;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::Result;
+use gupsync_bench::Spec;
+use gupsync_bench::spec::{List, PolicyName, Toggle};
+
+use crate::args::Format;
+use crate::args::scale::{Members, ScaleArgs};
+use crate::artifacts::Tree;
+use crate::boot::{self, Outcome};
+use crate::document::{self, Document, SCHEMA};
+use crate::ending::{Ending, Usage, demand};
+use crate::qemu::Accel;
+use crate::sink::Sink;
+use crate::table::Look;
+use crate::verdict::Verdict;
+use crate::{flat, say};
+
+/// One row to be: a policy at a spec on a machine of so many CPUs.
+struct Job {
+    spec: Spec,
+    cpus: usize,
+}
+
+/// Runs all sizes, writes the rows down, prints curves of them; says how it ended.
+///
+/// # Errors
+///
+/// If it cannot be begun, or its results cannot be handed over.
+pub fn run(args: &ScaleArgs) -> Result<Ending> {
+    let jobs = jobs(args)?;
+    let sink = args.json.as_deref().map(Sink::open).transpose()?;
+    let (revision, dirty) = document::revision(&Tree::own().root);
+    let outcomes = run_all(&jobs);
+    let verdict = Verdict::of(&outcomes);
+    let document = Document {
+        schema: SCHEMA,
+        revision,
+        dirty,
+        qemu: None,
+        accel: Accel::Sim.to_string(),
+        loader: None,
+        linux: None,
+        command: document::command(),
+        date: document::date(),
+        rows: outcomes.into_iter().flat_map(|outcome| outcome.rows).collect(),
+    };
+    let look = Look { is_wide: false, is_markdown: args.format == Format::Markdown };
+    let text = match args.format {
+        Format::Csv => flat::render(&document.rows)?,
+        Format::Table | Format::Markdown => curves::document(&document, args.rate, look),
+    };
+    let is_stdout = sink.as_ref().is_some_and(Sink::is_stdout);
+    let written = sink.map_or(Ok(()), |sink| sink.write(&document));
+    if is_stdout {
+        say::err(text)
+    } else {
+        say::out(text)
+    }
+    if args.format == Format::Csv {
+        say::err(document.footer());
+    }
+    for fault in verdict.faults {
+        say::err(format_args!("error: {fault}"));
+    }
+    written?;
+    Ok(verdict.ending)
+}
+
+/// What is to be run: by workload and setting of INVLPGB, then by size, then by policy.
+fn jobs(args: &ScaleArgs) -> Result<Vec<Job>, Usage> {
+    let mut settings = args.settings.clone();
+    let members = settings.take("mm_cpus").map_or(Ok(Members::All), |text| text.parse()).map_err(Usage)?;
+    let toggles = args.invlpgb.map_or(vec![Toggle::Off, Toggle::On], |toggle| vec![toggle]);
+    let mut jobs = Vec::new();
+    for workload in &args.workload.workload.0 {
+        for toggle in &toggles {
+            let before = jobs.len();
+            for cpus in &args.cpus.0 {
+                let spec = settings.spec(*workload, *toggle, Accel::Sim);
+                let Some(spec) = fitted(&spec, *cpus, members) else { continue };
+                let job = |policy: &PolicyName| Job {
+                    spec: Spec { policy: List(vec![*policy]), ..spec.clone() },
+                    cpus: *cpus,
+                };
+                jobs.extend(spec.policy.iter().map(job));
+            }
+            demand(jobs.len() > before, || {
+                format!("--cpus: {workload} has room on none of these machines; use larger ones")
+            })?;
+        }
+    }
+    Ok(jobs)
+}
+
+/// `spec` with as many CPUs that run the mm, and then as many isolated ones, as there is room for.
+fn fitted(spec: &Spec, cpus: usize, members: Members) -> Option<Spec> {
+    let most = match members {
+        Members::All => cpus,
+        Members::Some(members) => members.min(cpus),
+    };
+    let pairs =
+        (1..=most).rev().flat_map(|mm_cpus| (0..=spec.isolated).rev().map(move |isolated| (mm_cpus, isolated)));
+    let spec = |(mm_cpus, isolated)| Spec { mm_cpus, isolated, ..spec.clone() };
+    pairs.map(spec).find(|spec| spec.check(cpus).is_ok())
+}
+
+/// Runs all of `jobs`, on as many threads as there are CPUs here: the largest first, so that none is left to the end.
+fn run_all(jobs: &[Job]) -> Vec<Outcome> {
+    let mut order: Vec<_> = (0..jobs.len()).collect();
+    order.sort_by_key(|index| std::cmp::Reverse(jobs[*index].cpus));
+    let outcomes: Vec<_> = jobs.iter().map(|_| OnceLock::new()).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        // Relaxed: each takes a number of its own.
+        while let Some(index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let Job { spec, cpus, .. } = &jobs[*index];
+            let outcome = boot::simulated(std::slice::from_ref(spec), *cpus, |_| ());
+            outcomes[*index].set(outcome).expect("each is run once");
+        }
+    };
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
+    });
+    outcomes.into_iter().map(|outcome| outcome.into_inner().expect("all are run")).collect()
+}
