@@ -92,9 +92,17 @@ impl Row {
         let sleeps_elsewhere = !self.naps.is_on() && !self.eager.is_on() && self.hold == 0;
         // The one that goes on touching has the mm loaded meanwhile.
         let is_one_free = self.walkers() > usize::from(self.touch.is_on() || self.remap.is_on());
+        // Around a reclaim it goes by the other mm of the batch, too: there is to be room for three.
+        let has_room = self.workload != Workload::Reclaim || self.pcids > 2;
         // One that comes back from being offline has kept nothing.
         let all_stay = self.hotplug == 0;
-        self.keeps_asids() && is_flushed && sleeps_elsewhere && is_one_free && all_stay && !self.is_global()
+        self.keeps_asids()
+            && is_flushed
+            && sleeps_elsewhere
+            && is_one_free
+            && has_room
+            && all_stay
+            && !self.is_global()
     }
 
     /// Whether a vCPU is preempted while an operation flushes by hypercall.
@@ -231,6 +239,8 @@ mod tests {
             ("policy=pending visits=on hold=0 mm_cpus=2 touch=on", true, false),
             ("policy=pending visits=on hold=0 mm_cpus=2 remap=on", true, false),
             ("policy=pending visits=on hold=0 mm_cpus=3 touch=on", true, true),
+            ("policy=pending visits=on hold=0 workload=reclaim pcids=2", true, false),
+            ("policy=pending visits=on hold=0 workload=reclaim pcids=3", true, true),
         ] {
             let [kept, behind] = ["translations are kept", "is found behind"];
             assert_eq!(is_refused(words, kept, counts(0, 1)), keeps, "{words}");

@@ -67,6 +67,7 @@ Examples:
     /// Run the same work on simulated machines of 1 to 8,192 CPUs, and show how the cost grows.
     #[command(
         mut_arg("mm_cpus", scale::mm_cpus),
+        mut_arg("order", scale::order),
         mut_arg("isolated", |isolated| isolated.default_value("1")),
         after_help = with_statuses("\
 Nothing is booted: the code that decides is the kernel's, its counts are exact, and times are modelled (tools/sim/src/costs.rs).
@@ -75,7 +76,7 @@ Examples:
   tools/gupsync scale
   tools/gupsync scale --ops 10240 --json scale.json
   tools/gupsync scale --cpus 64,1024 --mm-cpus all --invlpgb on --policy broadcast,mask,pending
-  tools/gupsync scale --order 4 --ops 640 --cpus 64             mTHPs of 64 KiB"))]
+  tools/gupsync scale --ops 10240 --cpus 64 --mm-cpus 1,3,8 --order 9,4,2      also mTHPs of 64 and 16 KiB"))]
     Scale(Box<scale::ScaleArgs>),
     /// Run scenarios drawn at random, and make the first that fails as simple as it can be.
     #[command(

@@ -73,28 +73,38 @@ pub fn run(args: &ScaleArgs) -> Result<Ending> {
     Ok(verdict.ending)
 }
 
-/// What is to be run: by workload and setting of INVLPGB, then by size, then by policy.
+/// What is to be run: by workload and setting of INVLPGB, then by order and size, then by policy.
 fn jobs(args: &ScaleArgs) -> Result<Vec<Job>, Usage> {
     let mut settings = args.settings.clone();
-    let members = settings.take("mm_cpus").map_or(Ok(Members::All), |text| text.parse()).map_err(Usage)?;
+    let mut listed = |key| settings.take(key).expect("it has a default");
+    let (members, orders) = (listed("mm_cpus"), listed("order"));
+    let members = members.split(',').map(str::parse).collect::<Result<Vec<Members>, _>>().map_err(Usage)?;
     let toggles = args.invlpgb.map_or(vec![Toggle::Off, Toggle::On], |toggle| vec![toggle]);
-    let mut jobs = Vec::new();
-    for workload in &args.workload.workload.0 {
-        for toggle in &toggles {
-            let before = jobs.len();
-            for cpus in &args.cpus.0 {
-                let spec = settings.spec(*workload, *toggle, Accel::Sim);
-                let Some(spec) = fitted(&spec, *cpus, members) else { continue };
-                let job = |policy: &PolicyName| Job {
-                    spec: Spec { policy: List(vec![*policy]), ..spec.clone() },
-                    cpus: *cpus,
-                };
-                jobs.extend(spec.policy.iter().map(job));
+    let mut jobs: Vec<Job> = Vec::new();
+    for (workload, toggle) in args.workload.workload.0.iter().flat_map(|w| toggles.iter().map(move |t| (w, t)))
+    {
+        let before = jobs.len();
+        let sizes = args.cpus.0.iter().flat_map(|cpus| members.iter().map(move |members| (*cpus, *members)));
+        let sizes: Vec<_> = sizes.collect();
+        for order in orders.split(',') {
+            let spec = Spec {
+                order: order.parse().map_err(|_| Usage(format!("--order {order}: is no number")))?,
+                ..settings.spec(*workload, *toggle, Accel::Sim)
+            };
+            for (cpus, members) in &sizes {
+                let Some(spec) = fitted(&spec, *cpus, *members) else { continue };
+                let of = |policy: &PolicyName| Spec { policy: List(vec![*policy]), ..spec.clone() };
+                for spec in spec.policy.iter().map(of) {
+                    // Where there is no room, several numbers come to the same.
+                    if !jobs[before..].iter().any(|job| job.cpus == *cpus && job.spec == spec) {
+                        jobs.push(Job { spec, cpus: *cpus });
+                    }
+                }
             }
-            demand(jobs.len() > before, || {
-                format!("--cpus: {workload} has room on none of these machines; use larger ones")
-            })?;
         }
+        demand(jobs.len() > before, || {
+            format!("--cpus: {workload} has room on none of these machines; use larger ones")
+        })?;
     }
     Ok(jobs)
 }

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Arg, Args};
-use gupsync_bench::spec::Toggle;
+use gupsync_bench::Spec;
+use gupsync_bench::spec::{SETTINGS, Toggle};
 use gupsync_sim::MAX_CPUS;
 
-use super::bounds::number;
+use super::bounds::{self, number};
 use super::named::Named;
 use super::{Format, Settings, WorkloadArgs};
 
@@ -15,7 +16,7 @@ use super::{Format, Settings, WorkloadArgs};
 #[derive(Clone, Debug, Args)]
 pub struct ScaleArgs {
     /// Machines of how many CPUs: numbers, and `A..B` for A, 2A, 4A and so on up to B.
-    #[arg(long, value_name = "N,A..B,...", default_value = "1..8192,768,1792", value_parser = str::parse::<Sizes>)]
+    #[arg(long, value_name = "N,A..B,...", default_value = "1,2,8,64,256,768,1024,1792,8192", value_parser = str::parse::<Sizes>)]
     pub cpus: Sizes,
     /// What is done.
     #[command(flatten)]
@@ -74,13 +75,26 @@ impl FromStr for Sizes {
     }
 }
 
-/// As `--mm-cpus` of this command: how many CPUs run the mm.
+/// The flag of a setting of which this command takes several values.
+fn listed(flag: Arg, form: &'static str, usual: &'static str, read: fn(&str) -> Result<(), String>) -> Arg {
+    let read = move |text: &str| text.split(',').try_for_each(read).map(|()| text.to_owned());
+    flag.value_name(form).value_parser(Named { names: Vec::new(), read }).default_value(usual)
+}
+
+/// `--mm-cpus` of this command.
 pub fn mm_cpus(flag: Arg) -> Arg {
-    let read = |text: &str| text.parse::<Members>().map(|_| text.to_owned());
-    flag.value_name("K|all")
-        .value_parser(Named { names: Vec::new(), read })
-        .default_value("8")
-        .help("How many CPUs run the mm, where there is room: so many, or all")
+    let read = |text: &str| text.parse::<Members>().map(drop);
+    listed(flag, "K|all,...", "8", read).help("How many CPUs run the mm, where there is room: numbers, or all")
+}
+
+/// `--order` of this command.
+pub fn order(flag: Arg) -> Arg {
+    let order = SETTINGS.iter().find(|setting| setting.key == "order").expect("it is a setting");
+    let usual: &'static str = (order.get)(&Spec::default()).leak();
+    listed(flag, "N,...", usual, |text| {
+        let order = SETTINGS.iter().find(|setting| setting.key == "order").expect("it is a setting");
+        bounds::read(order, text).map(drop)
+    })
 }
 
 /// How many CPUs run the mm.

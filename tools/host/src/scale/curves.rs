@@ -92,10 +92,13 @@ fn letter(index: usize) -> String {
 fn lines(curves: &[Curve<'_>], look: Look, show: impl Fn(&Row) -> String) -> String {
     let mut table = Table::new();
     table.load_preset(if look.is_markdown { presets::ASCII_MARKDOWN } else { presets::NOTHING });
-    table.set_header(["CPUs".to_owned(), "mm on".to_owned()].into_iter().chain((0..curves.len()).map(letter)));
+    let has_orders = curves[0].rows.iter().any(|row| row.order != curves[0].rows[0].order);
+    let head = ["CPUs", "mm on"].into_iter().chain(has_orders.then_some("order")).map(str::to_owned);
+    table.set_header(head.chain((0..curves.len()).map(letter)));
     for (at, row) in curves[0].rows.iter().enumerate() {
-        let size = [row.cpus, row.mm_cpus].map(|cpus| number(Some(cpus as u64)));
-        table.add_row(size.into_iter().chain(curves.iter().map(|curve| show(curve.rows[at]))));
+        let size = [row.cpus as u64, row.mm_cpus as u64].into_iter().chain(has_orders.then_some(row.order));
+        let size = size.map(|size| number(Some(size)));
+        table.add_row(size.chain(curves.iter().map(|curve| show(curve.rows[at]))));
     }
     table.column_iter_mut().for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
