@@ -32,6 +32,7 @@ mod product;
 mod rare;
 mod reclaim;
 mod refused;
+mod scale;
 mod sender;
 mod several;
 mod sim;
@@ -73,6 +74,7 @@ fn main() {
         mixed::trials(),
         mthp::trials(),
         nmi::trials(),
+        scale::trials(),
         sender::trials(),
         lazy::trials(),
         kept::trials(),

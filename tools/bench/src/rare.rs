@@ -94,6 +94,9 @@ impl Row {
         let is_one_free = self.walkers() > usize::from(self.touch.is_on() || self.remap.is_on());
         // Around a reclaim it goes by the other mm of the batch, too: there is to be room for three.
         let has_room = self.workload != Workload::Reclaim || self.pcids > 2;
+        // Guests that load the mm count, too, where it is given a global ASID.
+        let guests = self.switchers + self.flushers + self.lazy + self.stale;
+        let may_be_global = self.invlpgb.is_on() && self.mm_cpus + guests >= self.threshold && self.asids > 0;
         // One that comes back from being offline has kept nothing.
         let all_stay = self.hotplug == 0;
         self.keeps_asids()
@@ -239,6 +242,8 @@ mod tests {
             ("policy=pending visits=on hold=0 mm_cpus=2 touch=on", true, false),
             ("policy=pending visits=on hold=0 mm_cpus=2 remap=on", true, false),
             ("policy=pending visits=on hold=0 mm_cpus=3 touch=on", true, true),
+            ("policy=pending visits=on hold=0 mm_cpus=2 invlpgb=on", true, true),
+            ("policy=pending visits=on hold=0 mm_cpus=2 invlpgb=on lazy=2", true, false),
             ("policy=pending visits=on hold=0 workload=reclaim pcids=2", true, false),
             ("policy=pending visits=on hold=0 workload=reclaim pcids=3", true, true),
         ] {
