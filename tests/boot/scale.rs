@@ -75,7 +75,7 @@ fn repeats() -> Result<()> {
 
 fn refuses() -> Result<()> {
     for (words, fault) in [
-        ("--cpus 1 --workload mixed", "--cpus: mixed has room on none of these machines; use larger ones"),
+        ("--cpus 1 --workload mixed", "need 13 CPUs, there are 1"),
         ("--cpus 9000", "use a number from 1 to 8192"),
         ("--mm-cpus some", "use a number from 1 to 8192, or `all`"),
         ("--order 9,10", "use a number from 2 to 9"),

@@ -105,7 +105,7 @@ impl Row {
             && is_one_free
             && has_room
             && all_stay
-            && !self.is_global()
+            && !may_be_global
     }
 
     /// Whether a vCPU is preempted while an operation flushes by hypercall.

@@ -10,12 +10,12 @@ use anyhow::Result;
 use gupsync_bench::Spec;
 use gupsync_bench::spec::{List, PolicyName, Toggle};
 
-use crate::args::Format;
 use crate::args::scale::{Members, ScaleArgs};
+use crate::args::{self, Format};
 use crate::artifacts::Tree;
 use crate::boot::{self, Outcome};
 use crate::document::{self, Document, SCHEMA};
-use crate::ending::{Ending, Usage, demand};
+use crate::ending::{Ending, Usage};
 use crate::qemu::Accel;
 use crate::sink::Sink;
 use crate::table::Look;
@@ -83,7 +83,6 @@ fn jobs(args: &ScaleArgs) -> Result<Vec<Job>, Usage> {
     let mut jobs: Vec<Job> = Vec::new();
     for (workload, toggle) in args.workload.workload.0.iter().flat_map(|w| toggles.iter().map(move |t| (w, t)))
     {
-        let before = jobs.len();
         let sizes = args.cpus.0.iter().flat_map(|cpus| members.iter().map(move |members| (*cpus, *members)));
         let sizes: Vec<_> = sizes.collect();
         for order in orders.split(',') {
@@ -91,6 +90,7 @@ fn jobs(args: &ScaleArgs) -> Result<Vec<Job>, Usage> {
                 order: order.parse().map_err(|_| Usage(format!("--order {order}: is no number")))?,
                 ..settings.spec(*workload, *toggle, Accel::Sim)
             };
+            let before = jobs.len();
             for (cpus, members) in &sizes {
                 let Some(spec) = fitted(&spec, *cpus, *members) else { continue };
                 let of = |policy: &PolicyName| Spec { policy: List(vec![*policy]), ..spec.clone() };
@@ -101,10 +101,12 @@ fn jobs(args: &ScaleArgs) -> Result<Vec<Job>, Usage> {
                     }
                 }
             }
+            if jobs.len() == before {
+                let largest = args.cpus.0.last().expect("there is one");
+                let least = Spec { mm_cpus: 1, isolated: 0, ..spec };
+                least.check(*largest).map_err(|refusal| args::in_flags(&refusal))?;
+            }
         }
-        demand(jobs.len() > before, || {
-            format!("--cpus: {workload} has room on none of these machines; use larger ones")
-        })?;
     }
     Ok(jobs)
 }
