@@ -26,7 +26,7 @@ mod memory;
 mod schedule;
 mod tlb;
 
-use gupsync_bench::spec::{Backend, MachineName, PolicyName, Spec, Status};
+use gupsync_bench::spec::{Backend, Fail, MachineName, PolicyName, Spec, Status};
 use gupsync_bench::{Row, Run};
 
 pub use costs::{Band, COSTS, Cost, Costs};
@@ -68,6 +68,9 @@ pub fn run(
     spec.check(cpus)?;
     if cpus > MAX_CPUS {
         return Err(format!("cpus={cpus}: a simulated machine has {MAX_CPUS} at most"));
+    }
+    if let Some(fail) = spec.fail.0.filter(|fail| *fail != Fail::NoFlush) {
+        return Err(format!("fail={fail}: is a way in which a kernel fails; use no-flush, or leave it out"));
     }
     let spec = ready(spec);
     let failed = |status, detail| {
