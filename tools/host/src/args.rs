@@ -2,6 +2,7 @@
 
 mod bounds;
 mod error;
+mod format;
 mod help;
 pub mod kernel;
 pub mod linux;
@@ -14,7 +15,7 @@ mod workloads;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::env::Shells;
 use gupsync_bench::spec::Toggle;
 
@@ -22,6 +23,7 @@ use crate::image::Choice;
 pub use bounds::in_flags;
 use bounds::number;
 pub use error::explain;
+pub use format::Format;
 use help::with_statuses;
 pub use machine::{ConsoleArgs, MachineArgs};
 use named::Named;
@@ -200,17 +202,6 @@ pub struct CompareArgs {
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
-}
-
-/// How rows are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A table for each workload and setting of INVLPGB.
-    Table,
-    /// The same tables in Markdown.
-    Markdown,
-    /// Every field of JSON's rows; what the figures come from is on standard error.
-    Csv,
 }
 
 /// Arguments of `stress`.

@@ -58,6 +58,15 @@ impl Word {
     }
 }
 
+/// What one CPU has been through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interrupted {
+    /// How many maskable interrupts it has taken, wake-ups of the bench not among them.
+    pub interrupts: u64,
+    /// For how long it was in their handlers, in modelled nanoseconds.
+    pub time: u64,
+}
+
 /// The state of one CPU.
 #[derive(Default)]
 pub(crate) struct Core {

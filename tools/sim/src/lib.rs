@@ -23,12 +23,14 @@ mod costs;
 mod events;
 mod machine;
 mod memory;
+mod pause;
 mod schedule;
 mod tlb;
 
 use gupsync_bench::spec::{Backend, Fail, MachineName, PolicyName, Spec, Status};
 use gupsync_bench::{Row, Run};
 
+pub use core::Interrupted;
 pub use costs::{Band, COSTS, Cost, Costs};
 use machine::Sim;
 
@@ -42,15 +44,6 @@ pub struct Simulated {
     pub rows: Vec<Row>,
     /// What each CPU has been through while it was counted.
     pub cpus: Vec<Interrupted>,
-}
-
-/// What one CPU has been through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Interrupted {
-    /// How many maskable interrupts it has taken, wake-ups of the bench not among them.
-    pub interrupts: u64,
-    /// For how long it was in their handlers, in modelled nanoseconds.
-    pub time: u64,
 }
 
 /// Runs `policy` at `spec` on a machine of so many CPUs. `progress` is called with the number of operations done.

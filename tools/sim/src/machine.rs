@@ -14,12 +14,11 @@ use gupsync_bench::kept::Kept;
 use gupsync_bench::machine::{Bench, Spin};
 use gupsync_bench::spec::{Backend, Fail, MachineName, Spec};
 
-use crate::Interrupted;
-use crate::core::{Core, Vector, Word};
+use crate::core::{Core, Interrupted, Vector, Word};
 use crate::costs::Costs;
 use crate::events::{Events, Interrupt};
 use crate::memory::Memory;
-use crate::schedule::{Patience, Pause, suspend};
+use crate::pause::{Patience, Pause, suspend};
 use crate::tlb::{Broadcast, Leaf, Tlbs, walk};
 
 /// The most pages that one INVLPGB takes, as where the kernel emulates it.

@@ -9,8 +9,10 @@ use gupsync_bench::spec::{SETTINGS, Toggle};
 use gupsync_sim::MAX_CPUS;
 
 use super::bounds::{self, number};
+use super::format::Format;
 use super::named::Named;
-use super::{Format, Settings, WorkloadArgs};
+use super::settings::Settings;
+use super::workloads::WorkloadArgs;
 
 /// What is run, on machines of how many CPUs.
 #[derive(Clone, Debug, Args)]
