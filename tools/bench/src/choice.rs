@@ -211,13 +211,6 @@ choices! {
         Died = "died",
     }
 }
-
-impl Default for MachineName {
-    fn default() -> Self {
-        MachineName::Kernel
-    }
-}
-
 impl Kind {
     /// Those of one mm each, whose interrupts are all on behalf of that.
     pub const OF_ONE_MM: &[Kind] = &[Kind::Collapse, Kind::Unshare, Kind::Unmap, Kind::Protect];

@@ -27,6 +27,11 @@ pub const MAX_PAGES: u64 = 64;
 /// The most mms that share a table.
 pub const MAX_SHARERS: usize = 6;
 
+/// What a row was counted on that does not say so.
+fn kernel() -> MachineName {
+    MachineName::Kernel
+}
+
 /// What else is known of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -101,7 +106,7 @@ macro_rules! settings {
         pub struct Row {
             $($(#[doc = $doc] pub $key: <$type as Value>::InRow,)+ $(#[doc = $row_doc] pub $row_key: $row_type,)?)+
             /// What it was counted on. Where a row does not say, it was the kernel.
-            #[serde(default)]
+            #[serde(default = "kernel")]
             pub machine: MachineName,
             /// What was counted.
             #[serde(flatten)]
@@ -117,7 +122,7 @@ macro_rules! settings {
             pub(crate) fn of(spec: &Spec, about: &About<'_>, $($($row_key: $row_type,)?)+ status: Status) -> Self {
                 Row {
                     $($($key: spec.$key.in_row(about),)+ $($row_key,)?)+
-                    machine: MachineName::default(),
+                    machine: kernel(),
                     counts: Counts::default(),
                     status,
                     detail: None,
