@@ -7,6 +7,7 @@ mod cleared;
 mod cli;
 mod controls;
 mod counts;
+mod diff;
 mod dying;
 mod endings;
 mod exit;
@@ -87,6 +88,7 @@ fn main() {
         endings::trials(),
         cli::trials(),
         refused::trials(),
+        diff::trials(),
         several::trials(),
         isolated::trials(),
         start::trials(),

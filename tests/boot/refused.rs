@@ -202,6 +202,18 @@ const BAD: &[(&str, &str, &str)] = &[
     ),
     ("compare --json /", "--json /: cannot be written", "name a file"),
     (
+        "diff /nonexistent /dev/null",
+        "/nonexistent: cannot be read:",
+        "name a file that `compare --json` has written",
+    ),
+    ("diff /dev/null /dev/null", "/dev/null: is no JSON:", "name a file that `compare --json` has written"),
+    ("diff a.json", "the following required arguments were not provided: <NEW.json>", "see `--help`"),
+    (
+        "diff --tolerance ten a b",
+        "invalid value 'ten' for '--tolerance <PERCENT>'",
+        "use a number from 0 to 10000",
+    ),
+    (
         "iso --out /nonexistent/gupsync.iso",
         "--out /nonexistent/gupsync.iso: cannot be written",
         "name another file",

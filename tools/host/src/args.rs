@@ -63,6 +63,15 @@ Examples:
   tools/gupsync compare --format markdown --wide
   tools/gupsync compare --dry-run --cpu-model EPYC-v4           QEMU's command line, nothing is run"))]
     Compare(Box<CompareArgs>),
+    /// Compare two files of `compare --json`, row by row.
+    #[command(after_help = with_statuses("\
+Examples:
+  tools/gupsync compare --json base.json; git switch mine; tools/gupsync compare --json new.json
+  tools/gupsync diff base.json new.json
+  tools/gupsync diff --tolerance 5 --fail-on-timing base.json new.json
+
+Status 1: an exact count differs, a row is missing, or one of the second file did not end as promised."))]
+    Diff(DiffArgs),
     /// Run scenarios drawn at random, and make the first that fails as simple as it can be.
     #[command(
         mut_arg("cpus", |cpus| cpus.default_value("4")),
@@ -185,6 +194,23 @@ pub struct CompareArgs {
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
+}
+
+/// Arguments of `diff`.
+#[derive(Clone, Debug, Args)]
+pub struct DiffArgs {
+    /// What was before.
+    #[arg(value_name = "BASE.json")]
+    pub base: PathBuf,
+    /// What is now.
+    #[arg(value_name = "NEW.json")]
+    pub new: PathBuf,
+    /// By how much a count that is not exact may change and not be shown, in percent of what it was.
+    #[arg(long, value_name = "PERCENT", default_value_t = 25, value_parser = number::<0, 10_000>)]
+    pub tolerance: u64,
+    /// Fail by these counts too.
+    #[arg(long)]
+    pub fail_on_timing: bool,
 }
 
 /// How rows are printed.

@@ -9,7 +9,7 @@ use gupsync_bench::{Row, Spec};
 use crate::document::Document;
 
 /// So many columns of a terminal a narrow table takes at most.
-const WIDTH: usize = 80;
+pub const WIDTH: usize = 80;
 /// So many of them are free after each column of a table.
 const BETWEEN: usize = 2;
 /// A space at which no line is broken.
@@ -39,7 +39,7 @@ pub fn number(value: Option<u64>) -> String {
 }
 
 /// What the rows of one table have in common: every setting that shaped them.
-fn title(rows: &[Row], row: &Row) -> String {
+pub fn title(rows: &[Row], row: &Row) -> String {
     let invlpgb = if row.invlpgb.is_on() {
         format!("on ({}, global ASID from {} CPUs)", row.backend, row.threshold)
     } else {

@@ -153,6 +153,9 @@ fn list(mutants: &[Mutant]) -> String {
         if let Some((words, fault)) = &mutant.judge {
             text += &format!("    refused: {words}: {fault}\n");
         }
+        if let Some((words, line)) = &mutant.diff {
+            text += &format!("    differs: {words}: {line}\n");
+        }
         if let Some(why) = &mutant.equivalent {
             text += &format!("    equivalent: {why}\n");
         }
