@@ -106,6 +106,7 @@ Examples:
   tools/gupsync test --mutants
   tools/gupsync test trace::                                    only tests with this in their names
   LIMINE_DIR=/path/to/limine-8.2-binary tools/gupsync test      boots under real Limine too"))]
+  tools/gupsync test --ktap >results.ktap                       for a robot that reads Linux's form
     Test(TestArgs),
     /// Check the library by model checkers, and see them catch every mistake of tests/mutants.
     #[command(after_help = with_statuses("\
@@ -329,3 +330,6 @@ pub struct TestArgs {
     /// Run only the tests whose names contain this, and build only what they need.
     pub filter: Option<String>,
 }
+    /// Print KTAP, and go on after a step in which something failed.
+    #[arg(long, conflicts_with = "list")]
+    pub ktap: bool,
