@@ -16,6 +16,7 @@ mod hotplug;
 mod hypercall_all;
 mod isolated;
 mod kept;
+mod keep;
 mod lazy;
 mod limine;
 mod linux;

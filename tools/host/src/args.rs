@@ -22,7 +22,7 @@ pub use bounds::in_flags;
 use bounds::number;
 pub use error::explain;
 use help::with_statuses;
-pub use machine::{ConsoleArgs, MachineArgs};
+pub use machine::{ConsoleArgs, KeepArgs, MachineArgs};
 use named::Named;
 pub use settings::Settings;
 pub use workloads::WorkloadArgs;
@@ -97,7 +97,9 @@ Examples:
     #[command(after_help = with_statuses("\
 Examples:
   tools/gupsync run --cmdline \"invlpgb=on mm_cpus=6 ops=10 policy=pending\"
-  tools/gupsync run --cpus 2 --cmdline \"mm_cpus=2 fail=panic\""))]
+  tools/gupsync run --cpus 2 --cmdline \"mm_cpus=2 fail=panic\"
+  tools/gupsync run --gdb --cmdline ops=10                      waits for the gdb whose line it prints
+  tools/gupsync run --keep=boot --cmdline ops=10; boot/qemu.sh  the same once more, by hand"))]
     Run(RunArgs),
     /// Run every test: library, models, loader, and boots in QEMU.
     #[command(after_help = with_statuses("\
@@ -215,6 +217,9 @@ pub struct DiffArgs {
     pub tolerance: u64,
     /// Fail by these counts too.
     #[arg(long)]
+    /// What is left of it.
+    #[command(flatten)]
+    pub keep: KeepArgs,
     pub fail_on_timing: bool,
 }
 
@@ -244,6 +249,8 @@ pub struct StressArgs {
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// The same tables in 72 columns.
+    Mail,
 }
 
 /// Arguments of `iso`.
@@ -285,6 +292,12 @@ pub struct ProveArgs {
     )]
     pub deep: Option<u64>,
     /// No mutants.
+    /// Have the machine wait for gdb, print the line that starts that with the kernel's symbols, and set no time limit.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub gdb: bool,
+    /// What is left of it.
+    #[command(flatten)]
+    pub keep: KeepArgs,
     #[arg(long)]
     pub properties: bool,
     /// Weaken every ordering and drop every fence too.

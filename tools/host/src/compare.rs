@@ -13,6 +13,7 @@ use crate::document::{self, Document, SCHEMA};
 use crate::ears::Ears;
 use crate::ending::{Ending, Usage, demand};
 use crate::image::Bootloader;
+use crate::keep::Keep;
 use crate::linux::beside::{self, Beside};
 use crate::linux::count;
 use crate::progress::Progress;
@@ -58,6 +59,9 @@ pub fn specs(args: &CompareArgs) -> Result<(usize, Vec<Vec<Spec>>), Usage> {
 /// If it cannot be begun, or its results cannot be handed over.
 pub fn run(args: &CompareArgs) -> Result<Ending> {
     let (cpus, boots) = specs(args)?;
+    demand(!(args.wide && args.format == Format::Mail), || {
+        "--wide: a line of a mail has 72 columns; leave out --wide or --format mail".to_owned()
+    })?;
     let bootloader = args.machine.bootloader()?;
     let machine = args.machine.machine(cpus, &bootloader)?;
     if args.dry_run {
@@ -70,12 +74,14 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     let sink = json.as_deref().map(Sink::open).transpose()?;
     let qemu = qemu::version()?;
     let ears = Ears::open(&args.console)?;
+    let keep = Keep::of(&args.keep)?;
     let tree = Tree::own();
     // Asked before anything is written into the checkout.
     let (revision, dirty) = document::revision(&tree.root);
     // Built once, before the boots that share it.
     tree.kernel()?;
-    let outcomes = boot_all(args, &ears, &tree, &bootloader, &machine, &boots);
+    let outcomes = boot_all(args, (&ears, &keep), (&tree, &bootloader, &machine), &boots);
+    keep.say();
     let (linux, counted) = match linux {
         None => (None, Vec::new()),
         Some(linux) => (Some(linux.kernel.to_string()), linux.count(&tree, &ears)?),
@@ -99,10 +105,14 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
         date: document::date(),
         rows: beside::merge(rows, &counted),
     };
-    let look = Look { is_wide: args.wide, is_markdown: args.format == Format::Markdown };
+    let look = Look {
+        is_wide: args.wide,
+        is_markdown: args.format == Format::Markdown,
+        is_mail: args.format == Format::Mail,
+    };
     let text = match args.format {
         Format::Csv => flat::render(&document.rows)?,
-        Format::Table | Format::Markdown => table::document(&document, look),
+        Format::Table | Format::Markdown | Format::Mail => table::document(&document, look),
     };
     let is_stdout = sink.as_ref().is_some_and(Sink::is_stdout);
     // First of all: what is printed may find no reader.
@@ -133,10 +143,8 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
 /// Boots all specs; two at a time where one thread serves a whole machine. What cannot be booted costs no other boot.
 fn boot_all(
     args: &CompareArgs,
-    ears: &Ears,
-    tree: &Tree,
-    bootloader: &Bootloader,
-    machine: &Machine,
+    (ears, keep): (&Ears, &Keep),
+    on: (&Tree, &Bootloader, &Machine),
     boots: &[Vec<Spec>],
 ) -> Vec<Outcome> {
     let progress = Progress::new(!ears.is_verbose());
@@ -148,8 +156,8 @@ fn boot_all(
             }
             shown.hear(word);
         };
-        boot::run(tree, bootloader, machine, specs, args.machine.timeout(), listen)
-            .unwrap_or_else(|error| boot::none(specs, machine, &format!("{error:#}")))
+        keep.boot(shown.label(), on, specs, args.machine.timeout(), listen)
+            .unwrap_or_else(|error| boot::none(specs, on.2, &format!("{error:#}")))
     };
     if machine.accel != Accel::TcgSingle {
         return boots.iter().map(one).collect();

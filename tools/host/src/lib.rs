@@ -24,6 +24,8 @@ pub mod ending;
 pub mod flat;
 pub mod image;
 pub mod limine;
+pub mod keep;
+pub mod ktap;
 pub mod linux;
 pub mod mutants;
 pub mod names;

@@ -5,7 +5,7 @@ use gupsync_bench::spec::MmName;
 
 use super::compared::{Change, Compared, Diff, Ended};
 use super::side::Side;
-use crate::table::{self, WIDTH, number};
+use crate::table::{self, MAIL_WIDTH, number};
 
 /// How many of so many, in words.
 fn counted(count: usize, what: &str) -> String {
@@ -17,7 +17,7 @@ pub fn text(base: &Side, new: &Side, diff: &Diff<'_>) -> String {
     let footers = [("base", base), ("new", new)].map(|(word, side)| {
         textwrap::fill(
             &format!("{word}: {}", side.footer),
-            textwrap::Options::new(WIDTH).subsequent_indent("  "),
+            textwrap::Options::new(MAIL_WIDTH).subsequent_indent("  "),
         )
     });
     let mut text = vec![footers.join("\n")];
@@ -35,7 +35,7 @@ fn of_row(row: &Compared<'_>) -> Option<String> {
         Ended::Alike if row.changes.is_empty() => return None,
         Ended::Alike => changes(&row.changes),
     };
-    Some(format!("{}\n{said}", textwrap::fill(&title, WIDTH)))
+    Some(format!("{}\n{said}", textwrap::fill(&title, MAIL_WIDTH)))
 }
 
 fn changes(changes: &[Change]) -> String {
@@ -89,5 +89,5 @@ fn summary(diff: &Diff<'_>) -> String {
             said += &format!("; {} {what}", counted(count, "row"));
         }
     }
-    textwrap::fill(&said, WIDTH)
+    textwrap::fill(&said, MAIL_WIDTH)
 }
