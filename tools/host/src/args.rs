@@ -142,6 +142,17 @@ Examples:
   source <(tools/gupsync completions bash)
   tools/gupsync completions fish | source"))]
     Completions(CompletionsArgs),
+    /// Print the manual page of a command.
+    #[command(after_help = with_statuses("\
+Examples:
+  tools/gupsync man compare | man -l -
+  tools/gupsync man linux check >gupsync-linux-check.1"))]
+    Man(ManArgs),
+    /// Print the JSON Schema of what --json writes.
+    #[command(after_help = with_statuses("\
+Examples:
+  tools/gupsync schema >gupsync.schema.json"))]
+    Schema,
 }
 
 /// Arguments of `doctor`.
@@ -158,6 +169,14 @@ pub struct CompletionsArgs {
     /// For which shell.
     #[arg(value_name = "SHELL", value_parser = PossibleValuesParser::new(Shells::builtins().names()))]
     pub shell: String,
+}
+
+/// Arguments of `man`.
+#[derive(Clone, Debug, Args)]
+pub struct ManArgs {
+    /// Of which command; by default of all together.
+    #[arg(value_name = "COMMAND")]
+    pub command: Vec<String>,
 }
 
 /// Arguments of `compare`.

@@ -46,6 +46,8 @@ fn run(command: &Command) -> Result<Ending> {
         Command::Completions(args) => completions::print(&args.shell).map(|()| Ending::AsPromised),
         Command::Test(args) => suite::run(args).map(Ending::of),
     }
+        Command::Man(args) => man::print(&args.command).map(|()| Ending::AsPromised),
+        Command::Schema => document::schema::print().map(|()| Ending::AsPromised),
 }
 
 fn iso(args: &IsoArgs) -> Result<Ending> {
