@@ -12,11 +12,12 @@ mod dying;
 mod endings;
 mod exit;
 mod fake;
+mod forms;
 mod hotplug;
 mod hypercall_all;
 mod isolated;
-mod kept;
 mod keep;
+mod kept;
 mod lazy;
 mod limine;
 mod linux;
@@ -90,6 +91,8 @@ fn main() {
         cli::trials(),
         refused::trials(),
         diff::trials(),
+        forms::trials(),
+        keep::trials(),
         several::trials(),
         isolated::trials(),
         start::trials(),

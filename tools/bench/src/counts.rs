@@ -115,6 +115,8 @@ pub enum Show {
 pub struct Counter {
     /// Its name in JSON.
     pub key: &'static str,
+    /// What is counted: one sentence.
+    pub doc: &'static str,
     /// Whether it can be relied on to the last unit.
     pub class: Class,
     /// Where it is shown besides JSON.
@@ -154,6 +156,7 @@ macro_rules! counters {
             use When::*;
             &[$(Counter {
                 key: stringify!($key),
+                doc: $doc,
                 class: $class,
                 shows: &[$($show),*],
                 get: |counts| counts.$key,

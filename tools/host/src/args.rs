@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bounds;
+mod compare;
 mod error;
 mod help;
 pub mod kernel;
@@ -13,17 +14,16 @@ mod workloads;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::env::Shells;
-use gupsync_bench::spec::Toggle;
 
 use crate::image::Choice;
 pub use bounds::in_flags;
 use bounds::number;
+pub use compare::{CompareArgs, DiffArgs, Format};
 pub use error::explain;
 use help::with_statuses;
 pub use machine::{ConsoleArgs, KeepArgs, MachineArgs};
-use named::Named;
 pub use settings::Settings;
 pub use workloads::WorkloadArgs;
 
@@ -106,9 +106,9 @@ Examples:
 Examples:
   tools/gupsync test
   tools/gupsync test --mutants
+  tools/gupsync test --ktap >results.ktap                       for a robot that reads Linux's form
   tools/gupsync test trace::                                    only tests with this in their names
   LIMINE_DIR=/path/to/limine-8.2-binary tools/gupsync test      boots under real Limine too"))]
-  tools/gupsync test --ktap >results.ktap                       for a robot that reads Linux's form
     Test(TestArgs),
     /// Check the library by model checkers, and see them catch every mistake of tests/mutants.
     #[command(after_help = with_statuses("\
@@ -179,80 +179,6 @@ pub struct ManArgs {
     pub command: Vec<String>,
 }
 
-/// Arguments of `compare`.
-#[derive(Clone, Debug, Args)]
-pub struct CompareArgs {
-    /// What is done.
-    #[command(flatten)]
-    pub workload: WorkloadArgs,
-    /// Whether INVLPGB is used; by default both ways, in a boot each.
-    #[arg(
-        long,
-        value_name = "off|on",
-        hide_possible_values = true,
-        value_parser = Named { names: Toggle::NAMES.to_vec(), read: str::parse::<Toggle> }
-    )]
-    pub invlpgb: Option<Toggle>,
-    /// All other settings.
-    #[command(flatten)]
-    pub settings: Settings,
-    /// How the rows are printed: tables for people, or every field of every row.
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
-    /// Show every column, in lines as long as that takes; else at most 80 characters, and what all rows share in the title.
-    #[arg(long)]
-    pub wide: bool,
-    /// Where to write the rows as JSON.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Print the kernel's command line and QEMU's for each boot, and run nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Have a real Linux do the same, too, and say whether `broadcast` costs what it does: Debian's newest, or this one.
-    #[arg(long, value_name = "bzImage", num_args = 0..=1, require_equals = true)]
-    pub with_linux: Option<Option<PathBuf>>,
-    /// What is seen of it.
-    #[command(flatten)]
-    pub console: ConsoleArgs,
-    /// The machine.
-    #[command(flatten)]
-    pub machine: MachineArgs,
-}
-    /// Do all of it so many times over in each boot: exact counts must be the same each time.
-    #[arg(long, value_name = "R", default_value_t = 1, value_parser = number::<1, 100>)]
-    pub repeat: u64,
-
-/// Arguments of `diff`.
-#[derive(Clone, Debug, Args)]
-pub struct DiffArgs {
-    /// What was before.
-    #[arg(value_name = "BASE.json")]
-    pub base: PathBuf,
-    /// What is now.
-    #[arg(value_name = "NEW.json")]
-    pub new: PathBuf,
-    /// By how much a count that is not exact may change and not be shown, in percent of what it was.
-    #[arg(long, value_name = "PERCENT", default_value_t = 25, value_parser = number::<0, 10_000>)]
-    pub tolerance: u64,
-    /// Fail by these counts too.
-    #[arg(long)]
-    /// What is left of it.
-    #[command(flatten)]
-    pub keep: KeepArgs,
-    pub fail_on_timing: bool,
-}
-
-/// How rows are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A table for each workload and setting of INVLPGB.
-    Table,
-    /// The same tables in Markdown.
-    Markdown,
-    /// Every field of JSON's rows; what the figures come from is on standard error.
-    Csv,
-}
-
 /// Arguments of `stress`.
 #[derive(Clone, Debug, Args)]
 pub struct StressArgs {
@@ -268,8 +194,6 @@ pub struct StressArgs {
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
-    /// The same tables in 72 columns.
-    Mail,
 }
 
 /// Arguments of `iso`.
@@ -292,6 +216,12 @@ pub struct RunArgs {
     /// Print the kernel's command line and QEMU's, and run nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Have the machine wait for gdb, print the line that starts that with the kernel's symbols, and set no time limit.
+    #[arg(long, conflicts_with_all = ["dry_run", "keep"])]
+    pub gdb: bool,
+    /// What is left of it.
+    #[command(flatten)]
+    pub keep: KeepArgs,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -311,12 +241,6 @@ pub struct ProveArgs {
     )]
     pub deep: Option<u64>,
     /// No mutants.
-    /// Have the machine wait for gdb, print the line that starts that with the kernel's symbols, and set no time limit.
-    #[arg(long, conflicts_with = "dry_run")]
-    pub gdb: bool,
-    /// What is left of it.
-    #[command(flatten)]
-    pub keep: KeepArgs,
     #[arg(long)]
     pub properties: bool,
     /// Weaken every ordering and drop every fence too.
@@ -359,9 +283,9 @@ pub struct TestArgs {
     /// List the tests, and run none.
     #[arg(long)]
     pub list: bool,
-    /// Run only the tests whose names contain this, and build only what they need.
-    pub filter: Option<String>,
-}
     /// Print KTAP, and go on after a step in which something failed.
     #[arg(long, conflicts_with = "list")]
     pub ktap: bool,
+    /// Run only the tests whose names contain this, and build only what they need.
+    pub filter: Option<String>,
+}

@@ -1,6 +1,6 @@
 //! `compare`: one boot for each setting of INVLPGB, all workloads and policies in each.
 
-use std::thread;
+use std::{iter, thread};
 
 use anyhow::Result;
 use gupsync_bench::Spec;
@@ -40,7 +40,6 @@ pub fn specs(args: &CompareArgs) -> Result<(usize, Vec<Vec<Spec>>), Usage> {
     for spec in boots.iter().flatten() {
         spec.check(cpus).map_err(|refusal| args::in_flags(&refusal))?;
     }
-    Ok((cpus, boots))
     for specs in &boots {
         let (repeat, length) = (args.repeat as usize, boot::cmdline(specs).len());
         demand(repeat == 1 || length <= boot::CMDLINE, || {
@@ -50,6 +49,7 @@ pub fn specs(args: &CompareArgs) -> Result<(usize, Vec<Vec<Spec>>), Usage> {
             )
         })?;
     }
+    Ok((cpus, boots))
 }
 
 /// Runs the comparison, writes it down, prints it; says how it ended.
@@ -91,13 +91,13 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     let loader = outcomes.iter().find_map(|outcome| outcome.loader.clone());
     let qemu = loader.as_ref().map(|_| qemu);
     let rows: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.rows).collect();
+    let changed = repeat::faults(&rows, machine.accel);
     let (agreement, agrees) = beside::agreement(&rows, &counted);
     let document = Document {
         schema: SCHEMA,
         revision,
         dirty,
         qemu,
-    let changed = repeat::faults(&rows, machine.accel);
         accel: machine.accel.to_string(),
         loader,
         linux,
@@ -128,13 +128,13 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     for line in agreement {
         say::err(line);
     }
-    for fault in verdict.faults {
+    for fault in verdict.faults.iter().chain(&changed) {
         say::err(format_args!("error: {fault}"));
     }
     written?;
     ears.check()?;
     Ok(match verdict.ending {
-        Ending::AsPromised if agrees => count::ending(&counted),
+        Ending::AsPromised if agrees && changed.is_empty() => count::ending(&counted),
         Ending::AsPromised => Ending::Broken,
         other => other,
     })
@@ -159,7 +159,7 @@ fn boot_all(
         keep.boot(shown.label(), on, specs, args.machine.timeout(), listen)
             .unwrap_or_else(|error| boot::none(specs, on.2, &format!("{error:#}")))
     };
-    if machine.accel != Accel::TcgSingle {
+    if on.2.accel != Accel::TcgSingle {
         return boots.iter().map(one).collect();
     }
     thread::scope(|scope| {

@@ -129,6 +129,7 @@ impl Column<'_> {
     fn width(&self, lines: &[Vec<&Row>]) -> usize {
         lines.iter().map(|runs| self.cell(runs).len()).fold(self.header.len(), usize::max) + BETWEEN
     }
+}
 
 /// The lines of a table, in order: of each, its runs.
 fn lines(rows: &[Row]) -> Vec<Vec<&Row>> {
@@ -139,6 +140,7 @@ fn lines(rows: &[Row]) -> Vec<Vec<&Row>> {
             None => lines.push(vec![row]),
         }
     }
+    lines
 }
 
 /// All columns. Each counter's is in its place.
@@ -166,7 +168,6 @@ fn columns(rows: &[Row]) -> Vec<Column<'_>> {
 }
 
 /// Takes out of `columns` what a narrow table has no line for, and returns what of it the title says: figures that are the
-}
 /// same in all rows. Figures that differ and do not fit are in the wide table.
 fn narrow(columns: &mut Vec<Column<'_>>, lines: &[Vec<&Row>], width: usize) -> String {
     let mut said = String::new();
@@ -177,7 +178,6 @@ fn narrow(columns: &mut Vec<Column<'_>>, lines: &[Vec<&Row>], width: usize) -> S
             Some(value) => {
                 if value != "-" {
                     let item = format!("{} {value}", column.header);
-    lines
                     said += &format!(", {}", item.replace(' ', UNBROKEN));
                 }
                 false
@@ -208,9 +208,13 @@ fn to_broadcast(rows: &[Row], row: &Row) -> String {
 pub fn render(rows: &[Row], look: Look) -> String {
     let Some(first) = rows.iter().find(|row| row.mm == MmName::Total) else { return String::new() };
     let says = |cell: String| cell != "-" && cell != "0";
+    let lines = lines(rows);
     let mut columns = columns(rows);
     columns.retain(|column| column.when == When::Always || rows.iter().map(&column.show).any(says));
     let mut title = title(rows, first);
+    if let Some(runs) = lines.iter().map(Vec::len).max().filter(|runs| *runs > 1) {
+        title += &format!(", {runs} runs: least/median/most");
+    }
     if !look.is_wide {
         let all = format!("{title}{}", narrow(&mut columns, &lines, look.width()));
         title = textwrap::fill(&all, look.width()).replace(UNBROKEN, " ");
@@ -245,13 +249,9 @@ pub fn document(document: &Document, look: Look) -> String {
 }
 
 #[cfg(test)]
-    let lines = lines(rows);
 mod tests {
     use gupsync::event::Event;
     use gupsync_bench::counts::{Counts, Isolated, Measured, Tickets};
-    if let Some(runs) = lines.iter().map(Vec::len).max().filter(|runs| *runs > 1) {
-        title += &format!(", {runs} runs: least/median/most");
-    }
     use gupsync_bench::spec::Status;
 
     use super::*;
@@ -419,6 +419,33 @@ mod tests {
     }
 
     #[test]
+    fn the_runs_of_a_row_are_one_line_with_the_least_the_median_and_the_most() {
+        let run = |walks| policies(&[("broadcast", 7000, walks), ("pending", 1000 + walks, walks)]);
+        let rows = [run(30), run(10), run(20)].concat();
+        let rendered = render(&rows, Look { is_wide: true, ..Look::default() });
+        assert!(
+            rendered.contains(", 3 runs: least/median/most") && rendered.lines().count() == 4,
+            "{rendered}"
+        );
+        let last: Vec<_> = rendered.lines().last().expect("a line").split_whitespace().collect();
+        let expected = ["1,010/1,020/1,030", "0.144/0.146/0.147", "10/20/30"];
+        assert!(expected.iter().all(|cell| last.contains(cell)), "{rendered}");
+        // The ratio of each run is to its own broadcast, and what is the same in all runs is one figure.
+        let mut rows = [
+            policies(&[("broadcast", 100, 1), ("mask", 50, 1)]),
+            policies(&[("broadcast", 200, 1), ("mask", 100, 1)]),
+        ]
+        .concat();
+        rows[3].status = Status::Timeout;
+        rows[3].counts.walks = None;
+        let rendered = render(&rows, Look { is_wide: true, ..Look::default() });
+        let last: Vec<_> = rendered.lines().last().expect("a line").split_whitespace().collect();
+        for cell in ["50/50/100", "0.500", "1/-", "ok/timeout"] {
+            assert!(last.contains(&cell), "{cell}: {rendered}");
+        }
+    }
+
+    #[test]
     fn item_17_a_single_row_keeps_its_figures() {
         let rendered = render(&policies(&[("pending", 3000, 5)]), Look::default());
         let last: Vec<_> = rendered.lines().last().expect("a line").split_whitespace().collect();
@@ -433,6 +460,10 @@ mod tests {
             let most = Some(u64::MAX / factor);
             (row.counts.flush_ipis, row.counts.syncs_skipped, row.counts.set) = (most, most, most);
             row.status = Status::Violation;
+        }
+        for (is_mail, width) in [(false, 80), (true, 72)] {
+            let narrow = render(&rows, Look { is_mail, ..Look::default() });
+            assert!(narrow.lines().all(|line| line.len() <= width), "{narrow}");
         }
         let narrow = render(&rows, Look::default());
         assert!(narrow.contains("flush IPIs") && narrow.contains("violation"), "{narrow}");
@@ -450,34 +481,3 @@ mod tests {
         assert!(lines.iter().all(|line| line.matches('|').count() == lines[0].matches('|').count()));
     }
 }
-    #[test]
-    fn the_runs_of_a_row_are_one_line_with_the_least_the_median_and_the_most() {
-        let run = |walks| policies(&[("broadcast", 7000, walks), ("pending", 1000 + walks, walks)]);
-        let rows = [run(30), run(10), run(20)].concat();
-        let rendered = render(&rows, Look { is_wide: true, ..Look::default() });
-        assert!(
-            rendered.contains(", 3 runs: least/median/most") && rendered.lines().count() == 4,
-            "{rendered}"
-        );
-        let last: Vec<_> = rendered.lines().last().expect("a line").split_whitespace().collect();
-        let expected = ["1,010/1,020/1,030", "0.144/0.146/0.147", "10/20/30"];
-        for (is_mail, width) in [(false, 80), (true, 72)] {
-            let narrow = render(&rows, Look { is_mail, ..Look::default() });
-            assert!(narrow.lines().all(|line| line.len() <= width), "{narrow}");
-        }
-        assert!(expected.iter().all(|cell| last.contains(cell)), "{rendered}");
-        // The ratio of each run is to its own broadcast, and what is the same in all runs is one figure.
-        let mut rows = [
-            policies(&[("broadcast", 100, 1), ("mask", 50, 1)]),
-            policies(&[("broadcast", 200, 1), ("mask", 100, 1)]),
-        ]
-        .concat();
-        rows[3].status = Status::Timeout;
-        rows[3].counts.walks = None;
-        let rendered = render(&rows, Look { is_wide: true, ..Look::default() });
-        let last: Vec<_> = rendered.lines().last().expect("a line").split_whitespace().collect();
-        for cell in ["50/50/100", "0.500", "1/-", "ok/timeout"] {
-            assert!(last.contains(&cell), "{cell}: {rendered}");
-        }
-    }
-
