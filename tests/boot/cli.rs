@@ -67,6 +67,7 @@ fn no_qemu() -> Result<()> {
 fn help() -> Result<()> {
     let commands = [
         "compare",
+        "diff",
         "stress",
         "iso",
         "run",
@@ -76,6 +77,8 @@ fn help() -> Result<()> {
         "linux export",
         "doctor",
         "completions",
+        "man",
+        "schema",
     ];
     for command in commands {
         let output = gupsync().args(command.split(' ')).arg("--help").output()?;
@@ -97,7 +100,7 @@ fn stresses() -> Result<()> {
     Ok(())
 }
 
-fn printed(command: &mut Command) -> Result<String> {
+pub fn printed(command: &mut Command) -> Result<String> {
     let output = command.output()?;
     ensure!(output.status.success(), "{}: {}", output.status, said(&output));
     Ok(String::from_utf8(output.stdout)?)
@@ -202,7 +205,17 @@ fn csv() -> Result<()> {
 }
 
 pub fn read(json: &Path) -> Result<Document> {
-    serde_json::from_str(&fs::read_to_string(json)?).context("the JSON cannot be read back")
+    parse(&fs::read(json)?)
+}
+
+/// A document, which is what its schema says.
+pub fn parse(json: &[u8]) -> Result<Document> {
+    let value = serde_json::from_slice(json).context("no JSON, or not JSON alone")?;
+    let schema = jsonschema::validator_for(&document::schema::schema())?;
+    let faults: Vec<_> =
+        schema.iter_errors(&value).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
+    ensure!(faults.is_empty(), "not as the schema says: {faults:?}");
+    serde_json::from_value(value).context("the JSON cannot be read back")
 }
 
 fn compares() -> Result<()> {

@@ -13,7 +13,7 @@ use gupsync_bench::row::Status;
 use gupsync_host::document::Document;
 use libtest_mimic::Trial;
 
-use crate::cli::{is_alive, said};
+use crate::cli::{is_alive, parse, said};
 use crate::fake::Fake;
 use crate::trial;
 
@@ -394,7 +394,7 @@ fn piped() -> Result<()> {
     for name in ["-", "/dev/stdout"] {
         let fake = Fake::new(GOOD)?;
         let output = fake.command(&format!("--json {name}"))?.output()?;
-        let document: Document = serde_json::from_slice(&output.stdout).context("not JSON alone")?;
+        let document = parse(&output.stdout)?;
         ensure!(output.status.code() == Some(0) && document.rows.len() == 2);
         let words: Vec<_> = said(&output).split_whitespace().map(str::to_owned).collect();
         ensure!(words.join(" ").ends_with("| QEMU 0, tcg-single | booted by fake 1"), "{words:?}");
@@ -403,7 +403,7 @@ fn piped() -> Result<()> {
     ensure!(Command::new("mkfifo").arg(&fake.json).status()?.success());
     let reader = Command::new("cat").arg(&fake.json).stdout(Stdio::piped()).spawn()?;
     ensure!(fake.command("")?.stdout(Stdio::null()).status()?.success());
-    let document: Document = serde_json::from_slice(&reader.wait_with_output()?.stdout)?;
+    let document = parse(&reader.wait_with_output()?.stdout)?;
     ensure!(document.rows.len() == 2);
     Ok(())
 }

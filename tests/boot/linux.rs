@@ -4,11 +4,10 @@ use std::fs;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
-use gupsync_host::document::Document;
 use gupsync_host::linux::kernel::Kernel;
 use libtest_mimic::Trial;
 
-use crate::cli::{gupsync, said};
+use crate::cli::{gupsync, read, said};
 use crate::trial;
 
 /// Whether Debian's kernel can be had, or why not. A list asks for none.
@@ -54,7 +53,7 @@ fn costs_the_same() -> Result<()> {
     let agree =
         lines.lines().filter(|line| line.starts_with("linux-") && line.contains(": agree: flush 1, sync "));
     ensure!(agree.count() == 4, "{lines}");
-    let document: Document = serde_json::from_slice(&fs::read(&json)?)?;
+    let document = read(&json)?;
     ensure!(document.linux.is_some_and(|linux| linux.starts_with("Linux ")), "which Linux is written down");
     let of_linux = document.rows.iter().filter(|row| row.policy.is_linux());
     let counted: Vec<_> = of_linux.map(|row| (row.workload.to_string(), row.counts.ops)).collect();

@@ -7,13 +7,16 @@ mod cleared;
 mod cli;
 mod controls;
 mod counts;
+mod diff;
 mod dying;
 mod endings;
 mod exit;
 mod fake;
+mod forms;
 mod hotplug;
 mod hypercall_all;
 mod isolated;
+mod keep;
 mod kept;
 mod lazy;
 mod limine;
@@ -90,6 +93,9 @@ fn main() {
         endings::trials(),
         cli::trials(),
         refused::trials(),
+        diff::trials(),
+        forms::trials(),
+        keep::trials(),
         several::trials(),
         sim::trials(),
         isolated::trials(),

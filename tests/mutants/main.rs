@@ -1,5 +1,5 @@
-//! Every mistake that the kernel's own detectors must catch, in 20 of 20 runs; every one whose rows the verdict must refuse;
-//! and every one that a test on the host must catch.
+//! Every mistake that the kernel's own detectors must catch, in 20 of 20 runs; every one whose rows the verdict must refuse,
+//! or `diff` tell from those without it; and every one that a test on the host must catch.
 //!
 //! What a mutant is, and how it is made, is said in [`gupsync_host::mutants`]; those for the model checkers are run by
 //! `tools/gupsync prove`.
@@ -14,7 +14,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use gupsync_bench::row::Status;
 use gupsync_bench::{Row, Spec};
 use gupsync_host::artifacts::Tree;
+use gupsync_host::diff;
 use gupsync_host::mutants::{self, Mutant};
+use gupsync_host::qemu::Accel;
 use gupsync_host::schema::booted::Kernel;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -32,7 +34,7 @@ fn main() {
     let mutants = mutants::all().expect("tests/mutants can be read");
     let mut trials = vec![trial("none-is-chosen", none_is_chosen)];
     for mutant in mutants {
-        if mutant.kernel.is_some() || mutant.judge.is_some() {
+        if mutant.is_booted() {
             let mutant = mutant.clone();
             trials.push(trial(&mutant.name.clone(), move || is_caught(&mutant)));
         }
@@ -85,6 +87,9 @@ fn is_caught_in(mutant: &Mutant, kernel: &Kernel) -> Result<()> {
     if let Some((words, fault)) = &mutant.judge {
         is_refused(kernel, words, fault)?;
     }
+    if let Some((words, line)) = &mutant.diff {
+        differs(kernel, words, line)?;
+    }
     Ok(())
 }
 
@@ -95,7 +100,7 @@ fn none_is_chosen() -> Result<()> {
     let mut words = BTreeSet::new();
     for mutant in mutants::all()? {
         if Kernel::holding(&mutant.name)?.is_some() {
-            words.extend(mutant.kernel.or_else(|| Some(mutant.judge?.0)));
+            words.extend(mutant.kernel.or_else(|| Some(mutant.judge.or(mutant.diff)?.0)));
         }
     }
     for words in words {
@@ -121,6 +126,17 @@ fn is_refused(kernel: &Kernel, words: &str, fault: &str) -> Result<()> {
             row.seed
         );
     }
+    Ok(())
+}
+
+/// `diff` names what the mistake has changed, and nothing where there is none.
+fn differs(kernel: &Kernel, words: &str, line: &str) -> Result<()> {
+    let plain = || rows(&Kernel::without_mistake()?, words, 1);
+    let base = plain()?;
+    let changes = |new: &[Row]| diff::exact(&base, new, Accel::TcgSingle);
+    let (alone, with) = (changes(&plain()?), changes(&rows(kernel, words, 1)?));
+    ensure!(alone.is_empty(), "two boots without a mistake differ: {alone:?}");
+    ensure!(with.iter().any(|said| said == line), "diff was to say `{line}`, and said: {with:?}");
     Ok(())
 }
 

@@ -83,8 +83,8 @@ impl Source {
 /// What a figure can be relied on for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// The same seed gives the same count, on every machine, where nothing races: no switcher, no flusher, one mm, one thread
-    /// for all CPUs; and for a tracker's syncs, if the walkers are those that are held.
+    /// The same seed gives the same count, on every machine, where nothing races ([`Row::is_exact`](crate::Row::is_exact)), with
+    /// one thread for all CPUs.
     Exact,
     /// It depends on when things happen.
     Timing,
@@ -115,6 +115,8 @@ pub enum Show {
 pub struct Counter {
     /// Its name in JSON.
     pub key: &'static str,
+    /// What is counted: one sentence.
+    pub doc: &'static str,
     /// Whether it can be relied on to the last unit.
     pub class: Class,
     /// Where it is shown besides JSON.
@@ -154,6 +156,7 @@ macro_rules! counters {
             use When::*;
             &[$(Counter {
                 key: stringify!($key),
+                doc: $doc,
                 class: $class,
                 shows: &[$($show),*],
                 get: |counts| counts.$key,

@@ -18,6 +18,7 @@ pub mod counts;
 pub mod draw;
 mod entry;
 mod errand;
+mod exact;
 mod guests;
 pub mod hold;
 mod hotplug;

@@ -55,7 +55,7 @@ impl Row {
     }
 
     /// Whether walkers may walk at any time, so that one may have a page in its hands when the table goes.
-    fn races(&self) -> bool {
+    pub(crate) fn races(&self) -> bool {
         self.workload == Workload::Mixed
             || self.eager.is_on()
             || self.remap.is_on()

@@ -17,4 +17,9 @@ impl Row {
     pub fn without_counts(spec: &Spec, policy: PolicyName, cpus: usize, status: Status) -> Self {
         Row::new(spec, policy, MmName::Total, cpus, status)
     }
+
+    /// Whether all that was asked is the same as for `other`, whatever came out.
+    pub fn asks_the_same(&self, other: &Row) -> bool {
+        (self.mm, self.cpus) == (other.mm, other.cpus) && self.settings() == other.settings()
+    }
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bounds;
+mod compare;
 mod error;
 mod format;
 mod help;
@@ -17,16 +18,15 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::env::Shells;
-use gupsync_bench::spec::Toggle;
 
 use crate::image::Choice;
 pub use bounds::in_flags;
 use bounds::number;
+pub use compare::{CompareArgs, DiffArgs};
 pub use error::explain;
 pub use format::Format;
 use help::with_statuses;
-pub use machine::{ConsoleArgs, MachineArgs};
-use named::Named;
+pub use machine::{ConsoleArgs, KeepArgs, MachineArgs};
 pub use settings::Settings;
 pub use workloads::WorkloadArgs;
 
@@ -63,6 +63,7 @@ Examples:
   tools/gupsync compare --workload protect,unmap --mm-cpus 1 --lazy 3
   tools/gupsync compare --workload all                          on as many CPUs as the largest needs
   tools/gupsync compare --workload collapse,unmap,protect --with-linux
+  tools/gupsync compare --repeat 5 --wide                       least, median and most of what is not exact
   tools/gupsync compare --format markdown --wide
   tools/gupsync compare --dry-run --cpu-model EPYC-v4           QEMU's command line, nothing is run"))]
     Compare(Box<CompareArgs>),
@@ -80,6 +81,15 @@ Examples:
   tools/gupsync scale --cpus 64,1024 --mm-cpus all --invlpgb on --policy broadcast,mask,pending
   tools/gupsync scale --ops 10240 --cpus 64 --mm-cpus 1,3,8 --order 9,4,2      also mTHPs of 64 and 16 KiB"))]
     Scale(Box<scale::ScaleArgs>),
+    /// Compare two files of `compare --json`, row by row.
+    #[command(after_help = with_statuses("\
+Examples:
+  tools/gupsync compare --json base.json; git switch mine; tools/gupsync compare --json new.json
+  tools/gupsync diff base.json new.json
+  tools/gupsync diff --tolerance 5 --fail-on-timing base.json new.json
+
+Status 1: an exact count differs, a row is missing, or one of the second file did not end as promised."))]
+    Diff(DiffArgs),
     /// Run scenarios drawn at random, and make the first that fails as simple as it can be.
     #[command(
         mut_arg("cpus", |cpus| cpus.default_value("4")),
@@ -104,13 +114,16 @@ Examples:
     #[command(after_help = with_statuses("\
 Examples:
   tools/gupsync run --cmdline \"invlpgb=on mm_cpus=6 ops=10 policy=pending\"
-  tools/gupsync run --cpus 2 --cmdline \"mm_cpus=2 fail=panic\""))]
+  tools/gupsync run --cpus 2 --cmdline \"mm_cpus=2 fail=panic\"
+  tools/gupsync run --gdb --cmdline ops=10                      waits for the gdb whose line it prints
+  tools/gupsync run --keep=boot --cmdline ops=10; boot/qemu.sh  the same once more, by hand"))]
     Run(RunArgs),
     /// Run every test: library, models, loader, and boots in QEMU.
     #[command(after_help = with_statuses("\
 Examples:
   tools/gupsync test
   tools/gupsync test --mutants
+  tools/gupsync test --ktap >results.ktap                       for a robot that reads Linux's form
   tools/gupsync test trace::                                    only tests with this in their names
   LIMINE_DIR=/path/to/limine-8.2-binary tools/gupsync test      boots under real Limine too"))]
     Test(TestArgs),
@@ -146,6 +159,17 @@ Examples:
   source <(tools/gupsync completions bash)
   tools/gupsync completions fish | source"))]
     Completions(CompletionsArgs),
+    /// Print the manual page of a command.
+    #[command(after_help = with_statuses("\
+Examples:
+  tools/gupsync man compare | man -l -
+  tools/gupsync man linux check >gupsync-linux-check.1"))]
+    Man(ManArgs),
+    /// Print the JSON Schema of what --json writes.
+    #[command(after_help = with_statuses("\
+Examples:
+  tools/gupsync schema >gupsync.schema.json"))]
+    Schema,
 }
 
 /// Arguments of `doctor`.
@@ -164,44 +188,12 @@ pub struct CompletionsArgs {
     pub shell: String,
 }
 
-/// Arguments of `compare`.
+/// Arguments of `man`.
 #[derive(Clone, Debug, Args)]
-pub struct CompareArgs {
-    /// What is done.
-    #[command(flatten)]
-    pub workload: WorkloadArgs,
-    /// Whether INVLPGB is used; by default both ways, in a boot each.
-    #[arg(
-        long,
-        value_name = "off|on",
-        hide_possible_values = true,
-        value_parser = Named { names: Toggle::NAMES.to_vec(), read: str::parse::<Toggle> }
-    )]
-    pub invlpgb: Option<Toggle>,
-    /// All other settings.
-    #[command(flatten)]
-    pub settings: Settings,
-    /// How the rows are printed: tables for people, or every field of every row.
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
-    /// Show every column, in lines as long as that takes; else at most 80 characters, and what all rows share in the title.
-    #[arg(long)]
-    pub wide: bool,
-    /// Where to write the rows as JSON.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Print the kernel's command line and QEMU's for each boot, and run nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Have a real Linux do the same, too, and say whether `broadcast` costs what it does: Debian's newest, or this one.
-    #[arg(long, value_name = "bzImage", num_args = 0..=1, require_equals = true)]
-    pub with_linux: Option<Option<PathBuf>>,
-    /// What is seen of it.
-    #[command(flatten)]
-    pub console: ConsoleArgs,
-    /// The machine.
-    #[command(flatten)]
-    pub machine: MachineArgs,
+pub struct ManArgs {
+    /// Of which command; by default of all together.
+    #[arg(value_name = "COMMAND")]
+    pub command: Vec<String>,
 }
 
 /// Arguments of `stress`.
@@ -241,6 +233,12 @@ pub struct RunArgs {
     /// Print the kernel's command line and QEMU's, and run nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Have the machine wait for gdb, print the line that starts that with the kernel's symbols, and set no time limit.
+    #[arg(long, conflicts_with_all = ["dry_run", "keep"])]
+    pub gdb: bool,
+    /// What is left of it.
+    #[command(flatten)]
+    pub keep: KeepArgs,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -302,6 +300,9 @@ pub struct TestArgs {
     /// List the tests, and run none.
     #[arg(long)]
     pub list: bool,
+    /// Print KTAP, and go on after a step in which something failed.
+    #[arg(long, conflicts_with = "list")]
+    pub ktap: bool,
     /// Run only the tests whose names contain this, and build only what they need.
     pub filter: Option<String>,
 }

@@ -21,6 +21,9 @@ pub use outcome::{Outcome, Word};
 use question::Question;
 pub use sim::outcome as simulated;
 
+/// So many bytes of a command line every bootloader carries.
+pub const CMDLINE: usize = 16 << 10;
+
 /// Boots `machine` once, for all of `specs`.
 ///
 /// # Errors
@@ -55,9 +58,17 @@ pub fn with_cmdline(
     listen: impl FnMut(Word<'_>),
 ) -> Result<Outcome> {
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let config = image::one_entry(&image::menu(tree)?, cmdline);
-    let medium = image::write(tree, bootloader, &config, work.path())?;
+    let medium = write(tree, bootloader, cmdline, work.path())?;
     from(specs, &medium, machine, timeout, listen)
+}
+
+/// Writes into `folder` what a boot with that command line for the kernel starts from.
+///
+/// # Errors
+///
+/// If something does not build, or cannot be written.
+pub fn write(tree: &Tree, bootloader: &Bootloader, cmdline: &str, folder: &Path) -> Result<Medium> {
+    image::write(tree, bootloader, &image::one_entry(&image::menu(tree)?, cmdline), folder)
 }
 
 /// Prints what a boot of `specs` would be: the kernel's command line, and QEMU's.

@@ -1,6 +1,6 @@
 //! `compare`: one boot for each setting of INVLPGB, all workloads and policies in each.
 
-use std::thread;
+use std::{iter, thread};
 
 use anyhow::Result;
 use gupsync_bench::Spec;
@@ -13,6 +13,7 @@ use crate::document::{self, Document, SCHEMA};
 use crate::ears::Ears;
 use crate::ending::{Ending, Usage, demand};
 use crate::image::Bootloader;
+use crate::keep::Keep;
 use crate::linux::beside::{self, Beside};
 use crate::linux::count;
 use crate::progress::Progress;
@@ -20,7 +21,7 @@ use crate::qemu::{Accel, Machine};
 use crate::sink::Sink;
 use crate::table::{self, Look};
 use crate::verdict::Verdict;
-use crate::{flat, say};
+use crate::{flat, repeat, say};
 
 /// What the arguments ask for: how many CPUs, and the specs of each boot, one for each workload.
 ///
@@ -30,11 +31,23 @@ use crate::{flat, say};
 pub fn specs(args: &CompareArgs) -> Result<(usize, Vec<Vec<Spec>>), Usage> {
     let settings = args.invlpgb.map_or(vec![Toggle::Off, Toggle::On], |toggle| vec![toggle]);
     let spec = |workload: &Workload, invlpgb| args.settings.spec(*workload, invlpgb, args.machine.accel);
-    let boot = |invlpgb| args.workload.workload.0.iter().map(|workload| spec(workload, invlpgb)).collect();
+    let several = |spec| iter::repeat_n(spec, args.repeat as usize);
+    let boot = |invlpgb| {
+        args.workload.workload.0.iter().flat_map(|workload| several(spec(workload, invlpgb))).collect()
+    };
     let boots: Vec<Vec<_>> = settings.into_iter().map(boot).collect();
     let cpus = args.machine.cpus_for(&boots.concat());
     for spec in boots.iter().flatten() {
         spec.check(cpus).map_err(|refusal| args::in_flags(&refusal))?;
+    }
+    for specs in &boots {
+        let (repeat, length) = (args.repeat as usize, boot::cmdline(specs).len());
+        demand(repeat == 1 || length <= boot::CMDLINE, || {
+            let most = boot::CMDLINE / (length / repeat + "; ".len());
+            format!(
+                "--repeat {repeat}: makes a command line of {length} bytes for the kernel; use --repeat {most}"
+            )
+        })?;
     }
     Ok((cpus, boots))
 }
@@ -46,6 +59,9 @@ pub fn specs(args: &CompareArgs) -> Result<(usize, Vec<Vec<Spec>>), Usage> {
 /// If it cannot be begun, or its results cannot be handed over.
 pub fn run(args: &CompareArgs) -> Result<Ending> {
     let (cpus, boots) = specs(args)?;
+    demand(!(args.wide && args.format == Format::Mail), || {
+        "--wide: a line of a mail has 72 columns; leave out --wide or --format mail".to_owned()
+    })?;
     let bootloader = args.machine.bootloader()?;
     let machine = args.machine.machine(cpus, &bootloader)?;
     if args.dry_run {
@@ -58,6 +74,7 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     let sink = json.as_deref().map(Sink::open).transpose()?;
     let qemu = machine.version()?;
     let ears = Ears::open(&args.console)?;
+    let keep = Keep::of(&args.keep)?;
     let tree = Tree::own();
     // Asked before anything is written into the checkout.
     let (revision, dirty) = document::revision(&tree.root);
@@ -65,7 +82,8 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     if machine.accel != Accel::Sim {
         tree.kernel()?;
     }
-    let outcomes = boot_all(args, &ears, &tree, &bootloader, &machine, &boots);
+    let outcomes = boot_all(args, (&ears, &keep), (&tree, &bootloader, &machine), &boots);
+    keep.say();
     let (linux, counted) = match linux {
         None => (None, Vec::new()),
         Some(linux) => (Some(linux.kernel.to_string()), linux.count(&tree, &ears)?),
@@ -75,6 +93,7 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     let loader = outcomes.iter().find_map(|outcome| outcome.loader.clone());
     let qemu = loader.as_ref().and(qemu);
     let rows: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.rows).collect();
+    let changed = repeat::faults(&rows, machine.accel);
     let (agreement, agrees) = beside::agreement(&rows, &counted);
     let document = Document {
         schema: SCHEMA,
@@ -88,10 +107,14 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
         date: document::date(),
         rows: beside::merge(rows, &counted),
     };
-    let look = Look { is_wide: args.wide, is_markdown: args.format == Format::Markdown };
+    let look = Look {
+        is_wide: args.wide,
+        is_markdown: args.format == Format::Markdown,
+        is_mail: args.format == Format::Mail,
+    };
     let text = match args.format {
         Format::Csv => flat::render(&document.rows)?,
-        Format::Table | Format::Markdown => table::document(&document, look),
+        Format::Table | Format::Markdown | Format::Mail => table::document(&document, look),
     };
     let is_stdout = sink.as_ref().is_some_and(Sink::is_stdout);
     // First of all: what is printed may find no reader.
@@ -107,13 +130,13 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     for line in agreement {
         say::err(line);
     }
-    for fault in verdict.faults {
+    for fault in verdict.faults.iter().chain(&changed) {
         say::err(format_args!("error: {fault}"));
     }
     written?;
     ears.check()?;
     Ok(match verdict.ending {
-        Ending::AsPromised if agrees => count::ending(&counted),
+        Ending::AsPromised if agrees && changed.is_empty() => count::ending(&counted),
         Ending::AsPromised => Ending::Broken,
         other => other,
     })
@@ -122,10 +145,8 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
 /// Boots all specs; two at a time where one thread serves a whole machine. What cannot be booted costs no other boot.
 fn boot_all(
     args: &CompareArgs,
-    ears: &Ears,
-    tree: &Tree,
-    bootloader: &Bootloader,
-    machine: &Machine,
+    (ears, keep): (&Ears, &Keep),
+    on: (&Tree, &Bootloader, &Machine),
     boots: &[Vec<Spec>],
 ) -> Vec<Outcome> {
     let progress = Progress::new(!ears.is_verbose());
@@ -137,10 +158,10 @@ fn boot_all(
             }
             shown.hear(word);
         };
-        boot::run(tree, bootloader, machine, specs, args.machine.timeout(), listen)
-            .unwrap_or_else(|error| boot::none(specs, machine, &format!("{error:#}")))
+        keep.boot(shown.label(), on, specs, args.machine.timeout(), listen)
+            .unwrap_or_else(|error| boot::none(specs, on.2, &format!("{error:#}")))
     };
-    if machine.accel != Accel::TcgSingle {
+    if on.2.accel != Accel::TcgSingle {
         return boots.iter().map(one).collect();
     }
     thread::scope(|scope| {

@@ -12,7 +12,7 @@ use crate::say;
 /// The variable by which a shell asks.
 const VARIABLE: &str = "COMPLETE";
 /// What is completed, in whatever folder it lies.
-const NAME: &str = "gupsync";
+pub const NAME: &str = "gupsync";
 
 /// Answers a shell that asks; says whether one did.
 ///

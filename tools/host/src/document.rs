@@ -1,5 +1,7 @@
 //! The results as JSON: rows, and what they were measured with.
 
+pub mod schema;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;

@@ -2,9 +2,10 @@
 //!
 //! [`artifacts`] builds the kernel, [`image`] puts it on an ISO with a bootloader, [`qemu`] runs that, [`boot`]
 //! reads the rows from the serial port, [`compare`] does it for every setting, and [`table`], [`document`] and [`verdict`]
-//! say what came out; [`once`] only shows it. [`stress`] does it for scenarios drawn at random, until one fails. [`prove`]
-//! runs the model checkers on the library, and on every one of [`mutants`], which are [`patches`] for a copy of the tree.
-//! [`linux`] does the same operations on a real Linux. [`doctor`] says what is missing, and [`completions`] serves shells.
+//! say what came out; [`once`] only shows it, [`keep`] leaves it there, and [`diff`] compares two documents. [`stress`] does
+//! it for scenarios drawn at random, until one fails. [`prove`] runs the model checkers on the library, and on every one of
+//! [`mutants`], which are [`patches`] for a copy of the tree. [`linux`] does the same operations on a real Linux. [`doctor`]
+//! says what is missing, [`completions`] and [`man`] serve shells.
 
 #![forbid(unsafe_code)]
 // They panic where the reader has left: see `say`.
@@ -16,14 +17,18 @@ pub mod boot;
 pub mod child;
 pub mod compare;
 pub mod completions;
+pub mod diff;
 pub mod document;
 pub mod doctor;
 pub mod ears;
 pub mod ending;
 pub mod flat;
 pub mod image;
+pub mod keep;
+pub mod ktap;
 pub mod limine;
 pub mod linux;
+pub mod man;
 pub mod mutants;
 pub mod names;
 pub mod once;
@@ -31,6 +36,7 @@ pub mod patches;
 pub mod progress;
 pub mod prove;
 pub mod qemu;
+pub mod repeat;
 pub mod say;
 pub mod scale;
 pub mod schema;

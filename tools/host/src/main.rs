@@ -10,7 +10,9 @@ use gupsync_host::args::{self, Cli, Command, IsoArgs};
 use gupsync_host::artifacts::Tree;
 use gupsync_host::ending::{Ending, demand};
 use gupsync_host::image::{self, Bootloader};
-use gupsync_host::{compare, completions, doctor, linux, once, prove, say, scale, stop, stress, suite};
+use gupsync_host::{
+    compare, completions, diff, doctor, document, linux, man, once, prove, say, scale, stop, stress, suite,
+};
 
 fn main() -> ExitCode {
     match completions::answer() {
@@ -36,6 +38,7 @@ fn run(command: &Command) -> Result<Ending> {
     match command {
         Command::Compare(args) => compare::run(args),
         Command::Scale(args) => scale::run(args),
+        Command::Diff(args) => diff::run(args),
         Command::Stress(args) => stress::run(args),
         Command::Iso(args) => iso(args),
         Command::Run(args) => once::run(args),
@@ -44,6 +47,8 @@ fn run(command: &Command) -> Result<Ending> {
         Command::Linux(command) => linux::run(command),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => completions::print(&args.shell).map(|()| Ending::AsPromised),
+        Command::Man(args) => man::print(&args.command).map(|()| Ending::AsPromised),
+        Command::Schema => document::schema::print().map(|()| Ending::AsPromised),
         Command::Test(args) => suite::run(args).map(Ending::of),
     }
 }

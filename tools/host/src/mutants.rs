@@ -10,6 +10,7 @@
 //! - `At most`: so many steps long is the shortest execution in which it fails on x86;
 //! - `Kernel`: the comparison in which the kernel's own detectors must catch it;
 //! - `Judge`: the comparison of which the verdict must refuse every row, a `|`, and what it must say;
+//! - `Diff`: the comparison in which `diff` must see what the tree without the mistake counts, a `|`, and how it says so;
 //! - `Test`: the test on the host that must fail, as `cargo test` is told it;
 //! - `Equivalent`: why it is no mistake at all. The models must hold then.
 
@@ -56,6 +57,8 @@ pub struct Mutant {
     pub kernel: Option<String>,
     /// The comparison of which the verdict refuses every row, and what it says.
     pub judge: Option<(String, String)>,
+    /// The comparison that differs, and how `diff` says so.
+    pub diff: Option<(String, String)>,
     /// The test on the host that fails.
     pub test: Option<String>,
     /// Why it is none.
@@ -90,6 +93,14 @@ impl Mutant {
                 .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
                 .map(|value| value.trim().to_owned())
         };
+        let said = |key: &str| {
+            let split = |value: String| {
+                let (words, said) =
+                    value.split_once('|').with_context(|| format!("{key}: says not what is said"))?;
+                Ok::<_, anyhow::Error>((words.trim().to_owned(), said.trim().to_owned()))
+            };
+            value(key).map(split).transpose()
+        };
         let mutant = Mutant {
             name: path.file_stem().and_then(|stem| stem.to_str()).context("no name")?.to_owned(),
             mistake: value("Mistake").context("does not say what its Mistake is")?,
@@ -99,18 +110,14 @@ impl Mutant {
             tso: value("TSO"),
             at_most: value("At most").map(|most| most.parse()).transpose().context("At most: no number")?,
             kernel: value("Kernel"),
-            judge: value("Judge")
-                .map(|judge| {
-                    let (words, fault) = judge.split_once('|').context("Judge: says nothing of the verdict")?;
-                    Ok::<_, anyhow::Error>((words.trim().to_owned(), fault.trim().to_owned()))
-                })
-                .transpose()?,
+            judge: said("Judge")?,
+            diff: said("Diff")?,
             test: value("Test"),
             equivalent: value("Equivalent"),
             patches: patches.to_owned(),
         };
         ensure!(
-            mutant.judge.is_some() || mutant.catchers().next().is_some(),
+            mutant.judge.is_some() || mutant.diff.is_some() || mutant.catchers().next().is_some(),
             "names no model, no comparison and no test that catches it"
         );
         Ok(mutant)
@@ -121,6 +128,11 @@ impl Mutant {
         let catchers =
             [("loom", &self.loom), ("tso", &self.tso), ("kernel", &self.kernel), ("test", &self.test)];
         catchers.into_iter().filter_map(|(catcher, what)| Some((catcher, what.as_deref()?)))
+    }
+
+    /// Whether it is caught by what the kernel counts or detects.
+    pub fn is_booted(&self) -> bool {
+        self.kernel.is_some() || self.judge.is_some() || self.diff.is_some()
     }
 
     /// Makes `root` a copy of the tree with this mistake in it.

@@ -1,12 +1,16 @@
 //! `run`: one boot with a command line, the serial port on the terminal.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
 use gupsync_bench::spec;
 
 use crate::args::RunArgs;
 use crate::artifacts::Tree;
 use crate::boot::{self, Word};
-use crate::ending::{Ending, Usage};
+use crate::ending::{Ending, Usage, demand};
+use crate::keep::Keep;
+use crate::qemu::{self, Accel};
 use crate::say;
 use crate::verdict::Verdict;
 
@@ -21,19 +25,34 @@ pub fn run(args: &RunArgs) -> Result<Ending> {
     let cpus = args.machine.cpus_for(&specs);
     specs.iter().try_for_each(|spec| spec.check(cpus)).map_err(|error| refused(error.to_string()))?;
     let bootloader = args.machine.bootloader()?;
-    let machine = args.machine.machine(cpus, &bootloader)?;
+    let mut machine = args.machine.machine(cpus, &bootloader)?;
+    let is_booted = machine.accel != Accel::Sim;
+    demand(is_booted || !args.gdb, || "--gdb: no kernel runs under --accel sim; leave out one".to_owned())?;
     if args.dry_run {
         boot::show(&bootloader, &machine, &specs)?;
         return Ok(Ending::AsPromised);
     }
     machine.version()?;
+    let (tree, keep) = (Tree::own(), Keep::of(&args.keep)?);
+    let mut timeout = args.machine.timeout();
+    // Its stub lies there until QEMU has ended.
+    let work = args.gdb.then(tempfile::tempdir).transpose().context("cannot make a temporary folder")?;
+    if let Some(work) = &work {
+        let socket = work.path().join("gdb");
+        machine.tuning.args.extend(qemu::gdb_stub(&socket));
+        let target = format!("target remote {}", socket.display());
+        let kernel = tree.kernel()?.display().to_string();
+        let line = shlex::try_join(["gdb", "-ex", &target, "-ex", "hbreak _start", &kernel])?;
+        say::err(format_args!("the machine waits; there, `continue` starts it:\n{line}"));
+        timeout = Duration::MAX;
+    }
     let listen = |word: Word<'_>| {
         if let Word::Line(line) = word {
             say::out(line);
         }
     };
-    let timeout = args.machine.timeout();
-    let outcome = boot::run(&Tree::own(), &bootloader, &machine, &specs, timeout, listen)?;
+    let outcome = keep.boot("", (&tree, &bootloader, &machine), &specs, timeout, listen)?;
+    keep.say();
     let verdict = Verdict::of(&[outcome]);
     for fault in verdict.faults {
         say::err(format_args!("error: {fault}"));

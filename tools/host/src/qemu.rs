@@ -130,6 +130,12 @@ pub struct Tuning {
     pub args: Vec<String>,
 }
 
+/// The arguments with which a machine waits for a debugger, on that socket, before its first instruction.
+pub fn gdb_stub(socket: &Path) -> [String; 5] {
+    let at = format!("socket,path={},server=on,wait=off,id=gdb", socket.display());
+    ["-chardev", &at, "-gdb", "chardev:gdb", "-S"].map(str::to_owned)
+}
+
 /// The version of the QEMU that is installed.
 ///
 /// # Errors

@@ -51,10 +51,14 @@ pub fn run(args: &ScaleArgs) -> Result<Ending> {
         date: document::date(),
         rows: outcomes.into_iter().flat_map(|outcome| outcome.rows).collect(),
     };
-    let look = Look { is_wide: false, is_markdown: args.format == Format::Markdown };
+    let look = Look {
+        is_wide: false,
+        is_markdown: args.format == Format::Markdown,
+        is_mail: args.format == Format::Mail,
+    };
     let text = match args.format {
         Format::Csv => flat::render(&document.rows)?,
-        Format::Table | Format::Markdown => curves::document(&document, args.rate, look),
+        Format::Table | Format::Markdown | Format::Mail => curves::document(&document, args.rate, look),
     };
     let is_stdout = sink.as_ref().is_some_and(Sink::is_stdout);
     let written = sink.map_or(Ok(()), |sink| sink.write(&document));

@@ -1,5 +1,7 @@
 //! `test`: every test there is, in an order that fails early.
 
+mod results;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -11,7 +13,9 @@ use crate::args::{ProveArgs, TestArgs};
 use crate::artifacts::Tree;
 use crate::ending::demand;
 use crate::names::{MODELS, Names};
-use crate::{child, mutants, prove, say};
+use crate::prove::{self, Line};
+use crate::{child, ktap, mutants, say};
+use results::Results;
 
 /// A call of cargo.
 struct Step {
@@ -142,9 +146,15 @@ pub fn run(args: &TestArgs) -> Result<bool> {
     if args.list {
         return list(&tree, of_models, &steps, filter);
     }
-    if of_models && !is_proved(args)? {
-        say::err("error: a property did not hold, or a mistake was not caught");
-        return Ok(false);
+    if args.ktap {
+        return ktap(&tree, args, of_models, &steps);
+    }
+    if of_models {
+        say::out(format_args!("== {}", proof(args)));
+        if !prove::run(&explorations(args))? {
+            say::err("error: a property did not hold, or a mistake was not caught");
+            return Ok(false);
+        }
     }
     for step in steps {
         say::out(format_args!("== {}", step.name));
@@ -160,16 +170,69 @@ pub fn run(args: &TestArgs) -> Result<bool> {
     Ok(true)
 }
 
-fn is_proved(args: &TestArgs) -> Result<bool> {
-    say::out(format_args!("== {}", if args.mutants { "proof" } else { "models" }));
-    prove::run(&ProveArgs {
+/// What the models are called as a step.
+fn proof(args: &TestArgs) -> &'static str {
+    if args.mutants { "proof" } else { "models" }
+}
+
+fn explorations(args: &TestArgs) -> ProveArgs {
+    ProveArgs {
         properties: !args.mutants,
         orderings: args.mutants,
         small: !args.mutants,
         filter: args.filter.clone(),
         is_part: true,
         ..ProveArgs::default()
-    })
+    }
+}
+
+/// Runs all of it, whatever fails, and prints KTAP: the tests of a step are within it.
+fn ktap(tree: &Tree, args: &TestArgs, of_models: bool, steps: &[&Step]) -> Result<bool> {
+    say::out(ktap::VERSION);
+    say::out(ktap::plan(usize::from(of_models) + steps.len()));
+    let mut failed = Vec::new();
+    let mut number = 0;
+    let mut step = |name: &'static str, results: &Results, is_good: bool, said: &str| {
+        number += 1;
+        let result = match (is_good && results.are_good(), results.announced) {
+            (true, 0) => ktap::Result::Skip("no test of it was asked for".to_owned()),
+            (true, _) => ktap::Result::Ok,
+            (false, _) => ktap::Result::NotOk,
+        };
+        if results.announced > 0 {
+            say::out(ktap::within(name, results.announced, &results.tests, &results.failures));
+        }
+        if result == ktap::Result::NotOk {
+            failed.push(name);
+        }
+        say::out(ktap::line(number, name, &result, said));
+    };
+    if of_models {
+        let (lines, error) = match prove::explore(&explorations(args)) {
+            Ok(lines) => (lines, String::new()),
+            Err(error) => (Vec::new(), format!("{error:#}")),
+        };
+        let of = |line: &Line| {
+            let result = if line.is_good() { ktap::Result::Ok } else { ktap::Result::NotOk };
+            (format!("{} {}", line.checker.name(), line.name), result)
+        };
+        let failures = lines.iter().filter(|line| !line.is_good()).map(|line| line.progress() + "\n").collect();
+        let tests: Vec<_> = lines.iter().map(of).collect();
+        let results = Results { announced: tests.len(), tests, failures };
+        step(proof(args), &results, error.is_empty(), error.lines().next().unwrap_or_default());
+    }
+    for own in steps {
+        let output = child::output(own.cargo(tree)?.args(["--no-fail-fast", "--"]).args(&args.filter))?;
+        let results = Results::read(&String::from_utf8_lossy(&output.stdout));
+        // What does not build has no tests.
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().rfind(|line| line.starts_with("error")).unwrap_or_default();
+        step(own.name, &results, output.status.success(), last);
+    }
+    if !failed.is_empty() {
+        say::err(format_args!("error: a test failed in: {}", failed.join(", ")));
+    }
+    Ok(failed.is_empty())
 }
 
 /// Prints the names of tests, and runs none.

@@ -10,6 +10,8 @@ use crate::document::Document;
 
 /// So many columns of a terminal a narrow table takes at most.
 const WIDTH: usize = 80;
+/// And so many of a mail, where it is to be quoted.
+pub const MAIL_WIDTH: usize = 72;
 /// So many of them are free after each column of a table.
 const BETWEEN: usize = 2;
 /// A space at which no line is broken.
@@ -22,6 +24,15 @@ pub struct Look {
     pub is_wide: bool,
     /// As Markdown.
     pub is_markdown: bool,
+    /// In the lines of a mail.
+    pub is_mail: bool,
+}
+
+impl Look {
+    /// How wide a narrow table is at most.
+    pub fn width(self) -> usize {
+        if self.is_mail { MAIL_WIDTH } else { WIDTH }
+    }
 }
 
 /// A number with its thousands apart, or a dash for what was not counted.
@@ -93,15 +104,43 @@ impl Column<'_> {
         ["policy", "mm", "status"].contains(&self.header)
     }
 
-    /// What all rows say, if it is the same.
-    fn shared(&self, rows: &[Row]) -> Option<String> {
-        let first = (self.show)(rows.first()?);
-        rows.iter().all(|row| (self.show)(row) == first).then_some(first)
+    /// What stands in a line: what all runs say, or the least, the median and the most. What is no figure, or was not counted
+    /// in some run, is named as often as it differs.
+    fn cell(&self, runs: &[&Row]) -> String {
+        let mut cells: Vec<_> = runs.iter().map(|row| (self.show)(row)).collect();
+        let figure = |cell: &String| cell.replace(',', "").parse::<f64>().ok();
+        if cells.iter().all(|cell| figure(cell).is_some()) {
+            cells.sort_by(|a, b| figure(a).partial_cmp(&figure(b)).expect("figures can be compared"));
+            if cells.first() != cells.last() {
+                cells = [0, (cells.len() - 1) / 2, cells.len() - 1].map(|at| cells[at].clone()).into();
+                return cells.join("/");
+            }
+        }
+        cells.dedup();
+        cells.join("/")
     }
 
-    fn width(&self, rows: &[Row]) -> usize {
-        rows.iter().map(|row| (self.show)(row).len()).fold(self.header.len(), usize::max) + BETWEEN
+    /// What all lines say, if it is the same.
+    fn shared(&self, lines: &[Vec<&Row>]) -> Option<String> {
+        let first = self.cell(lines.first()?);
+        lines.iter().all(|runs| self.cell(runs) == first).then_some(first)
     }
+
+    fn width(&self, lines: &[Vec<&Row>]) -> usize {
+        lines.iter().map(|runs| self.cell(runs).len()).fold(self.header.len(), usize::max) + BETWEEN
+    }
+}
+
+/// The lines of a table, in order: of each, its runs.
+fn lines(rows: &[Row]) -> Vec<Vec<&Row>> {
+    let mut lines: Vec<Vec<&Row>> = Vec::new();
+    for row in rows {
+        match lines.iter_mut().find(|runs| runs[0].asks_the_same(row)) {
+            Some(runs) => runs.push(row),
+            None => lines.push(vec![row]),
+        }
+    }
+    lines
 }
 
 /// All columns. Each counter's is in its place.
@@ -130,12 +169,12 @@ fn columns(rows: &[Row]) -> Vec<Column<'_>> {
 
 /// Takes out of `columns` what a narrow table has no line for, and returns what of it the title says: figures that are the
 /// same in all rows. Figures that differ and do not fit are in the wide table.
-fn narrow(columns: &mut Vec<Column<'_>>, rows: &[Row]) -> String {
+fn narrow(columns: &mut Vec<Column<'_>>, lines: &[Vec<&Row>], width: usize) -> String {
     let mut said = String::new();
     columns.retain(|column| {
-        // Of a single row, what is not of the narrow table.
-        let is_movable = !column.is_name() && (rows.len() > 1 || !column.is_narrow);
-        match column.shared(rows).filter(|_| is_movable) {
+        // Of a single line, what is not of the narrow table.
+        let is_movable = !column.is_name() && (lines.len() > 1 || !column.is_narrow);
+        match column.shared(lines).filter(|_| is_movable) {
             Some(value) => {
                 if value != "-" {
                     let item = format!("{} {value}", column.header);
@@ -146,17 +185,19 @@ fn narrow(columns: &mut Vec<Column<'_>>, rows: &[Row]) -> String {
             None => column.is_narrow,
         }
     });
-    while columns.iter().map(|column| column.width(rows)).sum::<usize>() > WIDTH + BETWEEN {
+    while columns.iter().map(|column| column.width(lines)).sum::<usize>() > width + BETWEEN {
         let Some(last) = columns.iter().rposition(|column| !column.is_name()) else { break };
         columns.remove(last);
     }
     said
 }
 
-/// The sync IPIs of a row, as a ratio to the sync IPIs of `broadcast` for the same mm.
+/// The sync IPIs of a row, as a ratio to the sync IPIs of `broadcast` for the same mm in the same run.
 fn to_broadcast(rows: &[Row], row: &Row) -> String {
     const BROADCAST: PolicyName = PolicyName::of::<Broadcast>();
-    let broadcast = rows.iter().find(|other| other.policy == BROADCAST && other.mm == row.mm);
+    let before = rows.iter().take_while(|other| !std::ptr::eq(*other, row));
+    let run = before.filter(|other| other.asks_the_same(row)).count();
+    let broadcast = rows.iter().filter(|other| other.policy == BROADCAST && other.mm == row.mm).nth(run);
     match (row.counts.sync_ipis, broadcast.and_then(|broadcast| broadcast.counts.sync_ipis)) {
         (Some(sync), Some(all)) if all != 0 => format!("{:.3}", sync as f64 / all as f64),
         _ => "-".to_owned(),
@@ -167,19 +208,23 @@ fn to_broadcast(rows: &[Row], row: &Row) -> String {
 pub fn render(rows: &[Row], look: Look) -> String {
     let Some(first) = rows.iter().find(|row| row.mm == MmName::Total) else { return String::new() };
     let says = |cell: String| cell != "-" && cell != "0";
+    let lines = lines(rows);
     let mut columns = columns(rows);
     columns.retain(|column| column.when == When::Always || rows.iter().map(&column.show).any(says));
     let mut title = title(rows, first);
+    if let Some(runs) = lines.iter().map(Vec::len).max().filter(|runs| *runs > 1) {
+        title += &format!(", {runs} runs: least/median/most");
+    }
     if !look.is_wide {
-        let all = format!("{title}{}", narrow(&mut columns, rows));
-        title = textwrap::fill(&all, WIDTH).replace(UNBROKEN, " ");
+        let all = format!("{title}{}", narrow(&mut columns, &lines, look.width()));
+        title = textwrap::fill(&all, look.width()).replace(UNBROKEN, " ");
     }
     let mut table = Table::new();
     table.load_preset(if look.is_markdown { presets::ASCII_MARKDOWN } else { presets::NOTHING });
     table.set_header(columns.iter().map(|column| column.header));
     for mm in mms(rows) {
-        for row in rows.iter().filter(|row| row.mm == mm) {
-            table.add_row(columns.iter().map(|column| (column.show)(row)));
+        for runs in lines.iter().filter(|runs| runs[0].mm == mm) {
+            table.add_row(columns.iter().map(|column| column.cell(runs)));
         }
     }
     for (drawn, column) in table.column_iter_mut().zip(&columns) {
@@ -189,17 +234,17 @@ pub fn render(rows: &[Row], look: Look) -> String {
         }
         drawn.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(0)));
     }
-    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let drawn: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     // A paragraph and a table are kept apart by an empty line there.
     let end = if look.is_markdown { "\n\n" } else { "\n" };
-    format!("{title}{end}{}", lines.join("\n"))
+    format!("{title}{end}{}", drawn.join("\n"))
 }
 
 /// All of a document: its tables, and what they come from.
 pub fn document(document: &Document, look: Look) -> String {
     let mut text: Vec<_> = groups(&document.rows).map(|rows| render(rows, look)).collect();
     let footer = document.footer();
-    text.push(if look.is_wide { footer } else { textwrap::fill(&footer, WIDTH) });
+    text.push(if look.is_wide { footer } else { textwrap::fill(&footer, look.width()) });
     text.join("\n\n")
 }
 
@@ -374,6 +419,33 @@ mod tests {
     }
 
     #[test]
+    fn the_runs_of_a_row_are_one_line_with_the_least_the_median_and_the_most() {
+        let run = |walks| policies(&[("broadcast", 7000, walks), ("pending", 1000 + walks, walks)]);
+        let rows = [run(30), run(10), run(20)].concat();
+        let rendered = render(&rows, Look { is_wide: true, ..Look::default() });
+        assert!(
+            rendered.contains(", 3 runs: least/median/most") && rendered.lines().count() == 4,
+            "{rendered}"
+        );
+        let last: Vec<_> = rendered.lines().last().expect("a line").split_whitespace().collect();
+        let expected = ["1,010/1,020/1,030", "0.144/0.146/0.147", "10/20/30"];
+        assert!(expected.iter().all(|cell| last.contains(cell)), "{rendered}");
+        // The ratio of each run is to its own broadcast, and what is the same in all runs is one figure.
+        let mut rows = [
+            policies(&[("broadcast", 100, 1), ("mask", 50, 1)]),
+            policies(&[("broadcast", 200, 1), ("mask", 100, 1)]),
+        ]
+        .concat();
+        rows[3].status = Status::Timeout;
+        rows[3].counts.walks = None;
+        let rendered = render(&rows, Look { is_wide: true, ..Look::default() });
+        let last: Vec<_> = rendered.lines().last().expect("a line").split_whitespace().collect();
+        for cell in ["50/50/100", "0.500", "1/-", "ok/timeout"] {
+            assert!(last.contains(&cell), "{cell}: {rendered}");
+        }
+    }
+
+    #[test]
     fn item_17_a_single_row_keeps_its_figures() {
         let rendered = render(&policies(&[("pending", 3000, 5)]), Look::default());
         let last: Vec<_> = rendered.lines().last().expect("a line").split_whitespace().collect();
@@ -382,15 +454,18 @@ mod tests {
     }
 
     #[test]
-    fn item_17_no_line_is_longer_than_80_whatever_is_counted() {
+    fn item_17_no_line_is_longer_than_80_or_72_in_a_mail_whatever_is_counted() {
         let mut rows = policies(&[("broadcast", u64::MAX, 5), ("pending+targeted", 1 << 60, 5)]);
         for (row, factor) in rows.iter_mut().zip([1, 2]) {
             let most = Some(u64::MAX / factor);
             (row.counts.flush_ipis, row.counts.syncs_skipped, row.counts.set) = (most, most, most);
             row.status = Status::Violation;
         }
+        for (is_mail, width) in [(false, 80), (true, 72)] {
+            let narrow = render(&rows, Look { is_mail, ..Look::default() });
+            assert!(narrow.lines().all(|line| line.len() <= width), "{narrow}");
+        }
         let narrow = render(&rows, Look::default());
-        assert!(narrow.lines().all(|line| line.len() <= 80), "{narrow}");
         assert!(narrow.contains("flush IPIs") && narrow.contains("violation"), "{narrow}");
         let wide = render(&rows, Look { is_wide: true, ..Look::default() });
         assert!(wide.lines().any(|line| line.len() > 80) && wide.contains("skipped"), "{wide}");

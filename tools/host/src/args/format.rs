@@ -9,6 +9,8 @@ pub enum Format {
     Table,
     /// The same tables in Markdown.
     Markdown,
+    /// The same tables in 72 columns.
+    Mail,
     /// Every field of JSON's rows; what the figures come from is on standard error.
     Csv,
 }

@@ -59,6 +59,14 @@ pub struct ConsoleArgs {
     pub log: Option<PathBuf>,
 }
 
+/// What is left of a boot.
+#[derive(Clone, Debug, Args)]
+pub struct KeepArgs {
+    /// Keep what each boot used, there or in a new folder: image, kernel, QEMU's command line and all the console.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    pub keep: Option<Option<PathBuf>>,
+}
+
 /// The most CPUs: so many the kernel runs. Without x2APIC there are no more than 255.
 const MAX_CPUS: usize = 512;
 /// As many as there are usually.

@@ -90,7 +90,7 @@ pub fn run(args: &CountArgs) -> Result<Ending> {
         rows: counted.iter().map(|counting| counting.row.clone()).collect(),
     };
     let written = sink.map_or(Ok(()), |sink| sink.write(&document));
-    say::out(table::document(&document, Look { is_wide: args.wide, is_markdown: false }));
+    say::out(table::document(&document, Look { is_wide: args.wide, ..Look::default() }));
     for counting in &counted {
         match (&counting.row.status, counting.row.reason()) {
             (Status::Ok, detail) => say::out(format_args!("{}: {detail}", counting.row.workload)),

@@ -26,7 +26,8 @@ use crate::mutants::{self, Mutant};
 use crate::names::{MODELS, Names};
 use crate::say;
 use checker::{Checker, How, Lane};
-use table::{Kind, Line};
+use table::Kind;
+pub use table::Line;
 
 /// What a lane has to do.
 struct Plan {
@@ -61,7 +62,26 @@ pub fn run(args: &ProveArgs) -> Result<bool> {
             format!("{filter}: no model and no mutant has this in its name; `prove --list` names the mutants")
         })?;
     }
-    let (since, lines) = (Instant::now(), Mutex::new(Vec::new()));
+    let since = Instant::now();
+    let lines = explore(args)?;
+    if let Some(filter) = args.filter.as_ref().filter(|_| lines.is_empty() && !args.is_part) {
+        bail!("{filter}: nothing with this in its name was explored");
+    }
+    say::out(table::render(&lines, args.models).trim_end());
+    say::out(format_args!("{}, {:.0} s", table::summary(&lines), since.elapsed().as_secs_f64()));
+    // Once more at the end, where a log that was cut still has them.
+    lines.iter().filter(|line| !line.is_good()).for_each(|line| say::out(line.progress()));
+    Ok(lines.iter().all(Line::is_good))
+}
+
+/// The same, in lines that are not printed yet: one for each model and each mistake.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn explore(args: &ProveArgs) -> Result<Vec<Line>> {
+    let mutants = if args.properties { Vec::new() } else { mutants::all()? };
+    let lines = Mutex::new(Vec::new());
     let plans = [Checker::Tso, Checker::Loom].map(|checker| Plan {
         lane: Lane::new(checker),
         args: args.clone(),
@@ -77,15 +97,7 @@ pub fn run(args: &ProveArgs) -> Result<bool> {
         let [tso_lane, loom_lane] = plans.map(|plan| plan.lane);
         orderings::run(&[(tso_lane, tso), (loom_lane, loom)], args.deep.is_some(), &lines)?;
     }
-    let lines = lines.into_inner().map_err(|_| anyhow!("a lane has panicked"))?;
-    if let Some(filter) = args.filter.as_ref().filter(|_| lines.is_empty() && !args.is_part) {
-        bail!("{filter}: nothing with this in its name was explored");
-    }
-    say::out(table::render(&lines, args.models).trim_end());
-    say::out(format_args!("{}, {:.0} s", table::summary(&lines), since.elapsed().as_secs_f64()));
-    // Once more at the end, where a log that was cut still has them.
-    lines.iter().filter(|line| !line.is_good()).for_each(|line| say::out(line.progress()));
-    Ok(lines.iter().all(Line::is_good))
+    lines.into_inner().map_err(|_| anyhow!("a lane has panicked"))
 }
 
 impl Plan {
@@ -152,6 +164,9 @@ fn list(mutants: &[Mutant]) -> String {
         }
         if let Some((words, fault)) = &mutant.judge {
             text += &format!("    refused: {words}: {fault}\n");
+        }
+        if let Some((words, line)) = &mutant.diff {
+            text += &format!("    differs: {words}: {line}\n");
         }
         if let Some(why) = &mutant.equivalent {
             text += &format!("    equivalent: {why}\n");

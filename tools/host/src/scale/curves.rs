@@ -8,9 +8,6 @@ use gupsync_sim::{COSTS, Cost};
 use crate::document::Document;
 use crate::table::{self, Look, number};
 
-/// So many columns a line has at most.
-const WIDTH: usize = 80;
-
 /// Sizes that machines have, and how they come to them.
 const MACHINES: &[(usize, &str)] = &[
     (768, "2 sockets of 192 cores, 2 threads each"),
@@ -137,8 +134,8 @@ fn render(rows: &[&Row], rate: f64, look: Look) -> String {
         ));
     }
     let wrapped = |part: &String| match part.split_once('\n') {
-        Some((head, rest)) => format!("{}\n{rest}", textwrap::fill(head, WIDTH)),
-        None => textwrap::fill(part, WIDTH),
+        Some((head, rest)) => format!("{}\n{rest}", textwrap::fill(head, look.width())),
+        None => textwrap::fill(part, look.width()),
     };
     parts.iter().map(wrapped).collect::<Vec<_>>().join("\n\n")
 }
@@ -160,7 +157,7 @@ pub fn document(document: &Document, rate: f64, look: Look) -> String {
         .filter(is_there)
         .map(|(cpus, how)| format!("{} CPUs: {how}", number(Some(*cpus as u64))));
     text.push(machines.collect::<Vec<_>>().join("\n"));
-    text.push(textwrap::fill(&document.footer(), WIDTH));
+    text.push(textwrap::fill(&document.footer(), look.width()));
     text.retain(|part| !part.is_empty());
     text.join("\n\n")
 }

@@ -15,7 +15,7 @@ use super::{KERNEL_ENTERED, Schema, WORD};
 use crate::artifacts::Tree;
 use crate::boot::{self, Word};
 use crate::image::Bootloader;
-use crate::mutants;
+use crate::mutants::{self, Mutant};
 use crate::qemu::Machine;
 
 /// A boot ends after this time at the latest.
@@ -81,8 +81,7 @@ fn all_at_once() -> Result<&'static (Schema, Tree)> {
     static ALL: OnceLock<Result<(Schema, Tree), String>> = OnceLock::new();
     let make = || {
         let work = Tree::own().target_of("mutants");
-        let mutants: Vec<_> =
-            mutants::all()?.into_iter().filter(|one| one.kernel.is_some() || one.judge.is_some()).collect();
+        let mutants: Vec<_> = mutants::all()?.into_iter().filter(Mutant::is_booted).collect();
         let schema = Schema::make(&mutants, &work.join("tree"))?;
         let tree = Tree::at(work.join("tree"), work.join("boot")).quick();
         tree.kernel()?;

@@ -11,10 +11,12 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::SplitMix64;
 
+use crate::boot;
+
 /// At the most so many specs are run in one boot.
 const SPECS: usize = 12;
-/// The most bytes of a command line. Every bootloader carries twice as many.
-const CMDLINE: usize = 8 << 10;
+/// The most bytes of a command line.
+const CMDLINE: usize = boot::CMDLINE / 2;
 
 /// Draws specs for a machine.
 #[derive(Debug)]

@@ -45,7 +45,7 @@ use super::machine::CPU;
 use crate::args::linux::check::{CheckArgs, Flush};
 use crate::artifacts::Tree;
 use crate::ending::Ending;
-use crate::{say, stop};
+use crate::{ktap, say, stop};
 
 /// QEMU's CPU where a guest is to flush as one of KVM: without MWAIT, too.
 const CPU_OF_A_GUEST: &str = "max,la57=off,-monitor";
@@ -71,9 +71,9 @@ pub fn run(args: &CheckArgs) -> Result<Ending> {
     let symbols = lab.symbols()?;
     let plan: Vec<_> =
         args.flush.0.iter().flat_map(|flush| args.test.0.iter().map(|test| (*test, *flush))).collect();
-    say::out("KTAP version 1");
+    say::out(ktap::VERSION);
     say::out(format_args!("# {}", lab.kernel));
-    say::out(format_args!("1..{}", plan.len() * (1 + usize::from(args.self_test))));
+    say::out(ktap::plan(plan.len() * (1 + usize::from(args.self_test))));
     let mut all = Vec::new();
     for (test, flush) in plan {
         let mut tallies = lab.tallies(test, flush);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::calls::Kind;
 use super::round::Verdict;
 use crate::ending::Ending;
+use crate::ktap;
 
 /// So many rounds may be inconclusive, and are done again.
 const REPEATS: usize = 3;
@@ -126,9 +127,8 @@ impl Tally {
 
     /// A line of KTAP.
     pub fn line(&self, number: usize) -> String {
-        let result = if self.ending() == Ending::AsPromised { "ok" } else { "not ok" };
-        // A `#` begins a directive there.
-        format!("{result} {number} {} # {}", self.name, self.words().replace('#', ""))
+        let result = if self.ending() == Ending::AsPromised { ktap::Result::Ok } else { ktap::Result::NotOk };
+        ktap::line(number, &self.name, &result, &self.words())
     }
 }
 
@@ -220,7 +220,7 @@ mod tests {
                 Ending::NotRun,
                 "not ok 1 collapse.pv # waits in tlb_remove_table_sync_one, 1 of 2 rounds",
             ),
-            (Waits, vec![], Ending::NotRun, "not ok 1 collapse.pv # "),
+            (Waits, vec![], Ending::NotRun, "not ok 1 collapse.pv"),
             (
                 Missing,
                 vec![missing(None), missing(None)],

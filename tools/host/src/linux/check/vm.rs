@@ -18,7 +18,7 @@ use crate::boot::console::{Console, last_lines, plain, printable};
 use crate::linux::gdb::{Gdb, Gone};
 use crate::linux::kernel::Kernel;
 use crate::linux::machine;
-use crate::qemu::Running;
+use crate::qemu::{self, Running};
 use crate::{say, stop};
 
 /// How Linux says that it cannot go on.
@@ -70,9 +70,7 @@ impl Boot<'_> {
     pub fn start(&self) -> Result<(Vm, Gdb)> {
         let folder = tempfile::tempdir().context("a folder for the initramfs and the gdb stub's socket")?;
         let socket = folder.path().join("gdb");
-        let at = format!("socket,path={},server=on,wait=off,id=gdb", socket.display());
-        let mut args: Vec<_> = ["-chardev", &at, "-gdb", "chardev:gdb", "-S"].map(str::to_owned).into();
-        args.extend_from_slice(self.qemu_args);
+        let args = [&qemu::gdb_stub(&socket), self.qemu_args].concat();
         let machine = machine::machine(CPUS, None, Some(self.cpu.to_owned()), args);
         let append = format!("{APPEND} {}", self.append);
         let medium = machine::medium(&Tree::own(), self.kernel, &append, self.files, folder.path())?;
