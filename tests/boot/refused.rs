@@ -13,9 +13,11 @@ use crate::trial;
 /// Bad input, what the line begins with after `error: `, and what it says to do.
 const BAD: &[(&str, &str, &str)] = &[
     // Numbers beyond their bounds.
-    ("compare --cpus 0", "invalid value '0' for '--cpus <N>'", "use a number from 1 to 512"),
-    ("compare --cpus 513", "invalid value '513' for '--cpus <N>'", "use a number from 1 to 512"),
-    ("compare --cpus many", "invalid value 'many' for '--cpus <N>'", "use a number from 1 to 512"),
+    ("compare --cpus 0", "invalid value '0' for '--cpus <N>'", "use a number from 1 to 8192"),
+    ("compare --cpus 513", "--cpus 513", "the kernel runs 512 at most; use fewer, or --accel sim"),
+    ("compare --accel sim --cpus 8193", "invalid value '8193' for '--cpus <N>'", "use a number from 1 to 8192"),
+    ("run --accel sim --gdb", "--gdb", "no kernel runs under --accel sim; leave out one"),
+    ("compare --cpus many", "invalid value 'many' for '--cpus <N>'", "use a number from 1 to 8192"),
     ("compare --asids 5000", "--asids 5000:", "use 0 to 4080"),
     ("compare --asids 100000000", "--asids 100000000:", "use 0 to 4080"),
     ("compare --invlpgb-max 65537", "--invlpgb-max 65537:", "use 0 to 65536"),
@@ -98,7 +100,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ("compare --json a --json b", "the argument '--json <FILE>' cannot be used", "see `--help`"),
     ("compare --workload all,unmap", "invalid value 'all,unmap' for '--workload", "name each once"),
     ("compare --cpus", "a value is required for '--cpus <N>'", "see `--help`"),
-    ("compare --cpus=", "invalid value '' for '--cpus <N>'", "use a number from 1 to 512"),
+    ("compare --cpus=", "invalid value '' for '--cpus <N>'", "use a number from 1 to 8192"),
     ("compare --policy", "a value is required for '--policy <p,p,...>'", "possible values: never, "),
     ("compare --policy=", "invalid value '' for '--policy", "`` is no policy; use some of"),
     (

@@ -36,7 +36,8 @@ enum State {
 }
 
 struct Flow<'r> {
-    fiber: Generator<'r, (), Pause>,
+    /// Its stack goes when it is over: NMIs have one each.
+    fiber: Option<Generator<'r, (), Pause>>,
     cpu: CpuId,
     state: State,
     is_nmi: bool,
@@ -45,6 +46,8 @@ struct Flow<'r> {
 struct Scheduler<'r> {
     run: &'r Run<Sim>,
     flows: Vec<Flow<'r>>,
+    /// The places of those that are over.
+    over: Vec<usize>,
     /// By CPU: the flows on it, the one that runs last.
     on: Vec<Vec<usize>>,
     /// By CPU: the tasks that are to go on there.
@@ -72,6 +75,7 @@ pub(crate) fn play(run: &Run<Sim>, spec: &Spec, progress: impl FnMut(u64) + Send
         let mut scheduler = Scheduler {
             run,
             flows: Vec::new(),
+            over: Vec::new(),
             on: vec![Vec::new(); machine.cpus()],
             coming: vec![VecDeque::new(); machine.cpus()],
             due: BinaryHeap::new(),
@@ -104,8 +108,17 @@ impl<'r> Scheduler<'r> {
 
     /// A flow begins on `cpu`, on what is there.
     fn add(&mut self, cpu: CpuId, fiber: Generator<'r, (), Pause>, is_nmi: bool) {
-        self.flows.push(Flow { fiber, cpu, state: State::Held, is_nmi });
-        let flow = self.flows.len() - 1;
+        let new = Flow { fiber: Some(fiber), cpu, state: State::Held, is_nmi };
+        let flow = match self.over.pop() {
+            Some(place) => {
+                self.flows[place] = new;
+                place
+            }
+            None => {
+                self.flows.push(new);
+                self.flows.len() - 1
+            }
+        };
         self.on[cpu.0].push(flow);
         self.make_due(flow, 0);
     }
@@ -205,7 +218,8 @@ impl<'r> Scheduler<'r> {
         core.now.set(core.now.get().max(time));
         loop {
             machine.current.set(cpu.0 as u64);
-            match self.flows[flow].fiber.resume().expect("a flow that is over is not due") {
+            let fiber = self.flows[flow].fiber.as_mut().expect("a flow that is over is not due");
+            match fiber.resume().expect("it has not ended") {
                 Pause::Interrupts => self.take(cpu),
                 Pause::Look(after) => return self.make_due(flow, after),
                 Pause::Park => {
@@ -235,6 +249,8 @@ impl<'r> Scheduler<'r> {
                 }
                 Pause::Ended => {
                     self.flows[flow].state = State::Ended;
+                    self.flows[flow].fiber = None;
+                    self.over.push(flow);
                     if self.flows[flow].is_nmi {
                         core.masks.set(core.masks.get() - 1);
                     }

@@ -94,3 +94,10 @@ fn what_cannot_be_run_is_refused() {
         assert!(error.to_string().contains(fault), "{error}");
     }
 }
+
+/// The handler of each NMI has a stack of its own, which goes with it: there is no room for so many.
+#[test]
+fn the_stacks_of_handlers_do_not_add_up() {
+    let row = row("policy=pending sample=walk hold=3 eager=on ops=50000", 4);
+    assert!(row.counts.nmi_walks > Some(1 << 15), "{row:#?}");
+}
