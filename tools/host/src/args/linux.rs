@@ -36,6 +36,7 @@ Examples:
   tools/gupsync linux check
   tools/gupsync linux check --kernel arch/x86/boot/bzImage --self-test --rounds 30
   tools/gupsync linux check --test three,leak --flush pv --verbose
+  tools/gupsync linux check --kernel $(tools/gupsync linux build) --flush ipi,pv,invlpgb
 
 Status 1: a sync is missing, or a self-test failed. Status 3: inconclusive."))]
     Check(Box<check::CheckArgs>),

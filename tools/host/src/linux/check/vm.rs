@@ -1,4 +1,4 @@
-//! A QEMU with its gdb stub on a socket, two vCPUs that take turns, and a serial port that is listened to all the while.
+//! A QEMU with its gdb stub on a socket, vCPUs that take turns, and a serial port that is listened to all the while.
 //!
 //! # Guarantee
 //!
@@ -27,8 +27,6 @@ const PANICS: [&str; 3] = ["Kernel panic", "Oops: ", "kernel BUG at "];
 const APPEND: &str = "oops=panic";
 /// An answer that is under way when the time is over may take so long.
 const GRACE: Duration = Duration::from_secs(60);
-/// How many vCPUs there are.
-const CPUS: usize = 2;
 
 /// What is booted.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +35,8 @@ pub struct Boot<'b> {
     pub kernel: &'b Kernel,
     /// The files of the initramfs.
     pub files: &'b [(&'b str, &'b [u8])],
+    /// How many vCPUs there are.
+    pub cpus: usize,
     /// QEMU's model of a CPU.
     pub cpu: &'b str,
     /// What follows the kernel's arguments.
@@ -73,7 +73,7 @@ impl Boot<'_> {
         let at = format!("socket,path={},server=on,wait=off,id=gdb", socket.display());
         let mut args: Vec<_> = ["-chardev", &at, "-gdb", "chardev:gdb", "-S"].map(str::to_owned).into();
         args.extend_from_slice(self.qemu_args);
-        let machine = machine::machine(CPUS, None, Some(self.cpu.to_owned()), args);
+        let machine = machine::machine(self.cpus, None, Some(self.cpu.to_owned()), args);
         let append = format!("{APPEND} {}", self.append);
         let medium = machine::medium(&Tree::own(), self.kernel, &append, self.files, folder.path())?;
         let running = machine.start(&medium)?;
