@@ -97,6 +97,9 @@ pub struct CountArgs {
     /// All other settings; those that a real Linux cannot be told are refused.
     #[command(flatten)]
     pub settings: Settings,
+    /// Count MADV_DONTNEED of --pages pages, too: no workload here does that, so it has no row.
+    #[arg(long)]
+    pub dontneed: bool,
     /// Show every column.
     #[arg(long)]
     pub wide: bool,
