@@ -142,6 +142,9 @@ pub struct BuildArgs {
     /// A patch on top, as git writes it; may be given several times.
     #[arg(long, value_name = "FILE")]
     pub patch: Vec<PathBuf>,
+    /// A fragment of a configuration, whose settings take the place of those of tools/linux/config; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub config: Vec<PathBuf>,
     /// Where to put bzImage, config, System.map and all changes as one patch.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
