@@ -139,7 +139,7 @@ fn refuses() -> Result<()> {
     fs::write(&config, "THP=n\n")?;
     for (arguments, reason) in [
         (["selftests", "--test", "hope"], "--test hope: is not in tools/linux/selftests"),
-        (["build", "--config", &config], "config: `THP=n` is no CONFIG_NAME=value"),
+        (["build", "--config", config.as_str()], "config: `THP=n` is no CONFIG_NAME=value"),
     ] {
         let output = gupsync().arg("linux").args(arguments).output()?;
         let said = said(&output);
