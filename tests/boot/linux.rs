@@ -134,5 +134,16 @@ fn refuses() -> Result<()> {
         let is_right = output.status.code() == Some(2) && said.lines().count() == 1 && said.contains(reason);
         ensure!(is_right, "{arguments:?}: {:?}: {said}", output.status);
     }
+    let config = file.replace("vmlinux", "config");
+    fs::write(&config, "THP=n\n")?;
+    for (arguments, reason) in [
+        (["selftests", "--test", "hope"], "--test hope: is not in tools/linux/selftests"),
+        (["build", "--config", config.as_str()], "config: `THP=n` is no CONFIG_NAME=value"),
+    ] {
+        let output = gupsync().arg("linux").args(arguments).output()?;
+        let said = said(&output);
+        ensure!(output.status.code() == Some(2) && said.contains(reason), "{:?}: {said}", output.status);
+        ensure!(said.lines().count() == 1, "{said}");
+    }
     Ok(())
 }

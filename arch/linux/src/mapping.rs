@@ -100,6 +100,15 @@ impl Mapping {
         self.advise(libc::MADV_NOHUGEPAGE)
     }
 
+    /// Gives all pages back; what is read there next is zero.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn discard(&self) -> Result<()> {
+        self.advise(libc::MADV_DONTNEED)
+    }
+
     /// Lets them be huge.
     fn allow_huge_pages(&self) -> Result<()> {
         self.advise(libc::MADV_HUGEPAGE)

@@ -56,6 +56,7 @@ pub fn run(experiment: &Experiment, counted: Counted) -> Result<Report> {
         Operation::Unshare { tables } => unshare(bench, experiment.ops, tables),
         Operation::Unmap { tables, pages } => unmap(bench, experiment.ops, tables, pages),
         Operation::Protect { pages } => protect(bench, experiment.ops, pages),
+        Operation::Discard { pages } => discard(bench, experiment.ops, pages),
     }
 }
 
@@ -124,6 +125,17 @@ fn protect(mut bench: Bench, ops: u64, pages: usize) -> Result<Report> {
         (0..pages).for_each(|page| range.write(page * PAGE, 1));
         bench.measure(|| range.protect()).context("mprotect")?;
         range.unprotect()?;
+    }
+    Ok(bench.report)
+}
+
+fn discard(mut bench: Bench, ops: u64, pages: usize) -> Result<Report> {
+    let mut window = Window::new((pages * PAGE).next_multiple_of(HUGE))?;
+    let range = window.map(pages * PAGE)?;
+    let _ = range.refuse_huge_pages();
+    while bench.is_due(ops) {
+        (0..pages).for_each(|page| range.write(page * PAGE, 1));
+        bench.measure(|| range.discard()).context("MADV_DONTNEED")?;
     }
     Ok(bench.report)
 }

@@ -8,12 +8,13 @@
 
 use std::fs::{self, File};
 use std::process::{Child, Command};
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use gupsync_guest::oracle::{FILE, KEPT, MUTATOR, Mark, NEW, SYMBOLS, WALKER};
+use gupsync_guest::oracle::{FILE, KEPT, MEMBERS, MUTATOR, Mark, NEW, SYMBOLS, WALKER};
 use gupsync_linux::held::{self, Pipe};
 use gupsync_linux::window::Window;
 use gupsync_linux::{GIB, HUGE, Mapping, PAGE, shared};
@@ -33,6 +34,8 @@ const SHARED_FILE: &str = "/huge/oracle";
 /// How many huge pages are needed.
 const PAGES: &str = "8";
 const NR_HUGEPAGES: &str = "/proc/sys/vm/nr_hugepages";
+/// So many flushes are made before the debugger is asked again.
+const AT_ONCE: u64 = 32;
 /// How long it takes to look again.
 const STEP: Duration = Duration::from_millis(1);
 
@@ -142,6 +145,42 @@ fn symbols() -> Result<()> {
     Ok(())
 }
 
+/// Has this process flushed as is asked for. At some of its flushes, by the time of day, the kernel looks whether it runs on
+/// many CPUs at once.
+fn settle() -> Result<()> {
+    let is_settled = |flushes| mark(Mark::Settles, flushes, 0) != 0;
+    if is_settled(0) {
+        return Ok(());
+    }
+    let mut window = Window::new(HUGE)?;
+    let mut page = window.map(PAGE)?;
+    let is_over = AtomicBool::new(false);
+    let spin = |cpu| {
+        or_fault(pin(cpu));
+        while !is_over.load(Relaxed) {
+            std::hint::spin_loop();
+        }
+    };
+    thread::scope(|scope| {
+        (MUTATOR + 1..MEMBERS).for_each(|cpu| drop(scope.spawn(move || spin(cpu))));
+        let mut flush = || {
+            for flushes in 1.. {
+                page.write(0, 1);
+                page.protect()?;
+                page.unprotect()?;
+                if flushes % AT_ONCE == 0 && is_settled(flushes) {
+                    break;
+                }
+                thread::sleep(STEP);
+            }
+            Ok(())
+        };
+        let result = flush();
+        is_over.store(true, Relaxed);
+        result
+    })
+}
+
 /// The thread that walks, when it is told where. It has walked to `target` once.
 fn start_walker(words: Words, target: u64) -> Result<()> {
     let pipe = Pipe::new()?;
@@ -186,6 +225,7 @@ fn begin_walk(words: Words, target: u64) {
 
 fn collapse() -> Result<()> {
     let words = Words::map()?;
+    settle()?;
     let mut window = Window::new(HUGE)?;
     let mut has_walker = false;
     loop {
@@ -278,6 +318,7 @@ fn share(test: &str) -> Result<()> {
 pub fn leaver(test: &str) -> Result<()> {
     pin(MUTATOR)?;
     let words = Words::map()?;
+    settle()?;
     let _upper_tables = shared::keep_upper_tables()?;
     let ranges = map_shared(&open_shared()?)?;
     let target = (ranges.start() + SHARED) as u64;
@@ -303,6 +344,7 @@ pub fn leaver(test: &str) -> Result<()> {
 pub fn sharer() -> Result<()> {
     pin(MUTATOR)?;
     let words = Words::map()?;
+    settle()?;
     let _upper_tables = shared::keep_upper_tables()?;
     let ranges = map_shared(&open_shared()?)?;
     words.set(Word::Stage, Stage::Shared as u64);

@@ -1,5 +1,6 @@
-//! The first process of a machine that was booted for it: it does what a debugger asks for, if one does ([`held`]), or each
-//! experiment of the initramfs in a process of its own, says on the serial port what came out, and ends the machine.
+//! The first process of a machine that was booted for it: it does what a debugger asks for, if one does ([`held`]), or runs
+//! [`selftests`], or does each experiment of the initramfs in a process of its own, says on the serial port what came out, and
+//! ends the machine.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -11,15 +12,17 @@ use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, reboot, uname};
 
 use crate::siblings::pin;
-use crate::{EXPERIMENT, calls, held};
+use crate::{EXPERIMENT, calls, held, selftests};
 
 const CONSOLE: &str = "/dev/ttyS0";
 /// What is mounted where; what a kernel lacks is missed by those that need it.
-const MOUNTS: [(&str, &str, &str); 5] = [
+const MOUNTS: [(&str, &str, &str); 7] = [
     ("proc", "/proc", ""),
     ("sysfs", "/sys", ""),
     ("devtmpfs", "/dev", ""),
     ("tracefs", "/sys/kernel/tracing", ""),
+    ("debugfs", "/sys/kernel/debug", ""),
+    ("tmpfs", "/tmp", ""),
     ("hugetlbfs", "/huge", "pagesize=2M"),
 ];
 const KHUGEPAGED: &str = "/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs";
@@ -45,6 +48,19 @@ pub fn run() -> ! {
     // It is to collapse only where it is asked to.
     let _ = fs::write(KHUGEPAGED, "1000000");
     held::serve();
+    if !selftests::serve(&mut say) {
+        measure(&mut say);
+    }
+    say(Said::End);
+    // QEMU ends where the machine would start anew.
+    let _ = reboot(RebootCommand::Restart);
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Does each experiment.
+fn measure(say: &mut impl FnMut(Said)) {
     match experiments() {
         Ok(experiments) => {
             for (index, experiment) in experiments.iter().enumerate() {
@@ -55,12 +71,6 @@ pub fn run() -> ! {
             }
         }
         Err(error) => say(Said::Failed(0, format!("{error:#}"))),
-    }
-    say(Said::End);
-    // QEMU ends where the machine would start anew.
-    let _ = reboot(RebootCommand::Restart);
-    loop {
-        std::thread::park();
     }
 }
 

@@ -7,6 +7,7 @@ mod experiment;
 mod held;
 mod init;
 mod partner;
+mod selftests;
 mod siblings;
 mod standalone;
 

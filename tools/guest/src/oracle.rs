@@ -11,6 +11,8 @@ pub const MARK: &str = "gupsync_mark";
 pub const MUTATOR: usize = 0;
 /// The CPU that walks.
 pub const WALKER: usize = 1;
+/// On so many CPUs a process runs while it settles: Linux gives a global ASID to one that is on more than three at once.
+pub const MEMBERS: usize = 4;
 /// What the shared page holds while processes share it.
 pub const KEPT: u8 = b'o';
 /// What the page that takes its place holds, which belongs to the process that remains.
@@ -35,6 +37,9 @@ macro_rules! marks {
 marks! {
     /// Text of `/proc/kallsyms`: address and length.
     Symbols,
+    /// A process is about to do operations, and has flushed so many times with a thread on each of [`MEMBERS`] CPUs. The answer is whether its
+    /// flushes are of the kind that is tested; if not, it flushes again.
+    Settles,
     /// The process that keeps the shared table has it: an address in it.
     Shares,
     /// The walker is about to walk at an address; the second value is the address of a word to be set once it is held. The

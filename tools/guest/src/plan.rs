@@ -39,6 +39,11 @@ pub enum Operation {
         /// How many.
         pages: usize,
     },
+    /// So many pages are given back, and stay mapped: `MADV_DONTNEED`.
+    Discard {
+        /// How many.
+        pages: usize,
+    },
 }
 
 /// What a CPU does that has run a thread of the process.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::selftest::Run;
+
 /// Each line that is meant for the host begins with this.
 pub const PREFIX: &str = "gupsync: ";
 
@@ -22,6 +24,10 @@ pub enum Said {
     Done(usize, Report),
     /// Experiment number so much could not be done, and why.
     Failed(usize, String),
+    /// Selftest number so much begins.
+    Begun(usize),
+    /// It has ended.
+    Ran(usize, Run),
     /// All have ended.
     End,
 }

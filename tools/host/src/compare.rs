@@ -136,7 +136,9 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     written?;
     ears.check()?;
     Ok(match verdict.ending {
-        Ending::AsPromised if agrees && changed.is_empty() => count::ending(&counted),
+        Ending::AsPromised if agrees && changed.is_empty() => {
+            count::ending(&counted.iter().map(count::Counting::is_done).collect::<Vec<_>>())
+        }
         Ending::AsPromised => Ending::Broken,
         other => other,
     })

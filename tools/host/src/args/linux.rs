@@ -36,6 +36,7 @@ Examples:
   tools/gupsync linux check
   tools/gupsync linux check --kernel arch/x86/boot/bzImage --self-test --rounds 30
   tools/gupsync linux check --test three,leak --flush pv --verbose
+  tools/gupsync linux check --kernel $(tools/gupsync linux build) --flush ipi,pv,invlpgb
 
 Status 1: a sync is missing, or a self-test failed. Status 3: inconclusive."))]
     Check(Box<check::CheckArgs>),
@@ -54,6 +55,41 @@ Examples:
 As root it installs what a kernel build needs; the source is fetched into ~/.cache/gupsync. tools/linux/README.md says what
 the steps are, and what gupsync= on a kernel's command line chooses."))]
     Build(BuildArgs),
+    /// Run Linux's own selftests of mm, built from Debian's source, on a kernel.
+    #[command(after_help = with_statuses("\
+Examples:
+  tools/gupsync linux selftests --kernel $(tools/gupsync linux build)
+  tools/gupsync linux selftests --kernel $(tools/gupsync linux build) --append setcpuid=pcid,419 --test gup_test,khugepaged
+
+tools/linux/selftests names the tests. Status 1: a test failed, or the kernel complained. A test that is skipped, or cannot be
+built, is not passed; status 3: none was."))]
+    Selftests(SelftestsArgs),
+}
+
+/// Arguments of `linux selftests`.
+#[derive(Clone, Debug, Args)]
+pub struct SelftestsArgs {
+    /// The kernel.
+    #[command(flatten)]
+    pub boot: KernelArgs,
+    /// Which tests: the names of their programs, separated by commas; by default all of tools/linux/selftests.
+    #[arg(long, value_name = "p,p,...", value_delimiter = ',')]
+    pub test: Vec<String>,
+    /// Run all of them again until so many minutes are over.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = number::<1, 100_000>)]
+    pub minutes: u64,
+    /// How many CPUs the machine has.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = |text: &str| number::<1, 64>(text).map(|cpus| cpus as usize))]
+    pub cpus: usize,
+    /// Memory of the machine.
+    #[arg(long, value_name = "MiB", default_value_t = 3072, value_parser = number::<{ 1024 }, { 1 << 20 }>)]
+    pub memory: u64,
+    /// Kill a test after so many seconds: it has failed.
+    #[arg(long, value_name = "S", default_value_t = 900, value_parser = number::<1, 100_000>)]
+    pub limit: u64,
+    /// Print what each run says last, and every line of the console, on standard error.
+    #[arg(long)]
+    pub verbose: bool,
 }
 
 /// The Linux, and the machine that it boots on.
@@ -96,6 +132,9 @@ pub struct CountArgs {
     /// All other settings; those that a real Linux cannot be told are refused.
     #[command(flatten)]
     pub settings: Settings,
+    /// Count MADV_DONTNEED of --pages pages, too: no workload here does that, so it has no row.
+    #[arg(long)]
+    pub dontneed: bool,
     /// Show every column.
     #[arg(long)]
     pub wide: bool,
@@ -138,6 +177,9 @@ pub struct BuildArgs {
     /// A patch on top, as git writes it; may be given several times.
     #[arg(long, value_name = "FILE")]
     pub patch: Vec<PathBuf>,
+    /// A fragment of a configuration, whose settings take the place of those of tools/linux/config; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub config: Vec<PathBuf>,
     /// Where to put bzImage, config, System.map and all changes as one patch.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -60,7 +60,9 @@ impl Beside {
     pub fn count(&self, tree: &Tree, ears: &Ears) -> Result<Vec<Counting>> {
         let subject = Subject::linux(&self.kernel.name());
         let (kernel, machine, timeout) = (&self.kernel, &self.machine, self.timeout);
-        Linux { kernel, subject, machine, append: "", timeout }.count(tree, &self.specs, ears)
+        Linux { kernel, subject, machine, append: "", timeout }
+            .count(tree, &self.specs, &[], ears)
+            .map(|(counted, _)| counted)
     }
 }
 

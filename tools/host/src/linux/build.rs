@@ -28,7 +28,7 @@ use super::needed;
 use super::series::{self, Step};
 use crate::args::linux::BuildArgs;
 use crate::artifacts::Tree;
-use crate::ending::Ending;
+use crate::ending::{Ending, Usage};
 use crate::{child, say};
 
 /// Debian's package of the source that the series is for.
@@ -56,17 +56,13 @@ pub fn run(args: &BuildArgs) -> Result<Ending> {
     let root = Tree::own().root;
     let steps = series::chosen(&series::steps(&root)?, &args.series)?;
     let patches = args.patch.iter().map(|file| changes::read_patch(file)).collect::<Result<Vec<_>>>()?;
-    let config = fs::read_to_string(root.join(CONFIG)).context(CONFIG)?;
-    needed::demand()?;
-    let cache = debian::cache()?.join("build");
-    fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
-    // Two builds at once would change each other's files.
-    let lock = cache.join("lock");
-    let lock = File::create(&lock).with_context(|| lock.display().to_string())?;
-    lock.lock().context("the cache cannot be locked")?;
-    let work = Work::unpack(cache)?;
+    let mut config = fs::read_to_string(root.join(CONFIG)).context(CONFIG)?;
+    for file in &args.config {
+        config = merged(&config, &read_config(file)?);
+    }
+    let (_lock, work) = Work::open()?;
     let files = changes::of(&work.source, &steps, &patches)?;
-    let name = name_of(&steps, &patches);
+    let name = name_of(&steps, &patches, &args.config);
     let built = work.cache.join("built").join(format!("{:016x}", work.key(&name, &files, &config)?));
     if !built.exists() {
         work.lay(&files)?;
@@ -82,13 +78,35 @@ pub fn run(args: &BuildArgs) -> Result<Ending> {
     Ok(Ending::AsPromised)
 }
 
-/// What `uname -r` ends in: which steps, and that there were patches.
-fn name_of(steps: &[Step], patches: &[changes::Patch]) -> String {
+/// What `uname -r` ends in: which steps, and whether there were patches and another configuration.
+fn name_of(steps: &[Step], patches: &[changes::Patch], configs: &[PathBuf]) -> String {
     let steps: String = steps.iter().map(|step| step.name.as_str()).collect();
-    let parts = [("-gup-", steps.as_str()), ("-patched", "")];
-    let is_there = [!steps.is_empty(), !patches.is_empty()];
+    let parts = [("-gup-", steps.as_str()), ("-patched", ""), ("-configured", "")];
+    let is_there = [!steps.is_empty(), !patches.is_empty(), !configs.is_empty()];
     let parts = parts.into_iter().zip(is_there).filter(|(_, is_there)| *is_there);
     parts.map(|((head, tail), _)| format!("{head}{tail}")).collect()
+}
+
+/// The settings of a fragment, each a line `CONFIG_NAME=value`.
+fn read_config(file: &Path) -> Result<Vec<String>, Usage> {
+    let named = |error: String| Usage(format!("--config {}: {error}", file.display()));
+    let text = fs::read_to_string(file).map_err(|error| named(error.to_string()))?;
+    let off = |line: &str| Some(format!("{}=n", line.strip_prefix("# ")?.strip_suffix(" is not set")?));
+    let settings = text.lines().map(|line| off(line).unwrap_or_else(|| line.to_owned()));
+    let settings: Vec<_> = settings.filter(|line| !line.trim().is_empty() && !line.starts_with('#')).collect();
+    let is_bad = |line: &&String| !line.starts_with("CONFIG_") || !line.contains('=');
+    match settings.iter().find(is_bad) {
+        Some(line) => Err(named(format!("`{line}` is no CONFIG_NAME=value"))),
+        None => Ok(settings),
+    }
+}
+
+/// A fragment, with `settings` in place of those that it has of the same names.
+fn merged(fragment: &str, settings: &[String]) -> String {
+    let name = |line: &str| line.split('=').next().unwrap_or_default().to_owned();
+    let names: BTreeSet<_> = settings.iter().map(|line| name(line)).collect();
+    let kept = fragment.lines().filter(|line| !names.contains(&name(line))).map(str::to_owned);
+    kept.chain(settings.iter().cloned()).map(|line| line + "\n").collect()
 }
 
 /// Copies what was built.
@@ -101,15 +119,26 @@ fn hand_out(built: &Path, out: &Path) -> Result<()> {
 }
 
 /// Where it is built.
-struct Work {
-    cache: PathBuf,
+pub(super) struct Work {
+    pub(super) cache: PathBuf,
     /// The source as it is in the package.
     source: PathBuf,
     /// The copy that is changed and built.
-    tree: PathBuf,
+    pub(super) tree: PathBuf,
 }
 
 impl Work {
+    /// The place, and a lock on it: two builds at once would change each other's files.
+    pub(super) fn open() -> Result<(File, Self)> {
+        needed::demand()?;
+        let cache = debian::cache()?.join("build");
+        fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
+        let lock = cache.join("lock");
+        let lock = File::create(&lock).with_context(|| lock.display().to_string())?;
+        lock.lock().context("the cache cannot be locked")?;
+        Ok((lock, Work::unpack(cache)?))
+    }
+
     /// The source, from the package if it is not unpacked yet.
     fn unpack(cache: PathBuf) -> Result<Self> {
         let package = debian::package(PACKAGE)?;
@@ -186,7 +215,7 @@ impl Work {
         Ok(())
     }
 
-    fn make_command(&self) -> Command {
+    pub(super) fn make_command(&self) -> Command {
         let mut make = Command::new("make");
         // Without MAKEFLAGS of a make that this may run under.
         make.current_dir(&self.tree).arg("ARCH=x86_64").arg("--silent").env_remove("MAKEFLAGS");
@@ -203,7 +232,8 @@ impl Work {
         run_in(&self.tree, &mut make).context("the kernel cannot be configured")?;
         let made = fs::read_to_string(&path)?;
         let lost = lost(config, &made);
-        ensure!(lost.is_empty(), "{CONFIG}: this source does not take {}", lost.join(", "));
+        let lost = lost.join(", ");
+        ensure!(lost.is_empty(), "{CONFIG}, or --config: this source does not take {lost}");
         Ok(())
     }
 
@@ -236,7 +266,7 @@ impl Work {
 }
 
 /// Runs a program to its end; what it said last is the error.
-fn run_in(folder: &Path, command: &mut Command) -> Result<()> {
+pub(super) fn run_in(folder: &Path, command: &mut Command) -> Result<()> {
     let output = child::output(command.current_dir(folder))?;
     if output.status.success() {
         return Ok(());
@@ -269,6 +299,25 @@ mod tests {
         assert_eq!(lost("# why\nCONFIG_A=y\nCONFIG_B=n\nCONFIG_E=n\nCONFIG_N=8\n", made), Vec::<String>::new());
         let bad = "CONFIG_B=y\nCONFIG_D=n\nCONFIG_N=80\nCONFIG_C=y\n";
         assert_eq!(lost(bad, made), ["CONFIG_B=y", "CONFIG_D=n", "CONFIG_N=80", "CONFIG_C=y"]);
+    }
+
+    #[test]
+    fn a_fragment_takes_the_place_of_what_it_names() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("more");
+        fs::write(&file, "# Why.\nCONFIG_B=n\n\n# CONFIG_A is not set\nCONFIG_N=4\n").expect("a file");
+        let settings = read_config(&file).expect("it can be read");
+        assert_eq!(
+            merged("# x\nCONFIG_A=y\nCONFIG_AB=y\n", &settings),
+            "# x\nCONFIG_AB=y\nCONFIG_B=n\nCONFIG_A=n\nCONFIG_N=4\n"
+        );
+        fs::write(&file, "THP=n\n").expect("a file");
+        let error = read_config(&file).expect_err("it says no setting").to_string();
+        assert!(
+            error.starts_with("--config ") && error.ends_with("more: `THP=n` is no CONFIG_NAME=value"),
+            "{error}"
+        );
+        assert!(read_config(&folder.path().join("none")).is_err());
     }
 
     #[test]

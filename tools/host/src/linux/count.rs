@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use gupsync_bench::counts::Counts;
 use gupsync_bench::spec::{MachineName, MmName, Status, Subject, Workload};
 use gupsync_bench::{Row, Spec};
-use gupsync_guest::{Counted, FILE, Report};
+use gupsync_guest::{Counted, Experiment, FILE, Report};
 
 use super::experiments;
 use super::kernel::Kernel;
@@ -36,6 +36,13 @@ pub struct Counting {
     pub each: Option<(u64, u64, u64)>,
 }
 
+impl Counting {
+    /// Whether its operations were counted.
+    pub fn is_done(&self) -> bool {
+        self.row.status == Status::Ok
+    }
+}
+
 /// Counts, prints, writes down.
 ///
 /// # Errors
@@ -51,6 +58,7 @@ pub fn run(args: &CountArgs) -> Result<Ending> {
     for spec in &specs {
         experiments::of(spec)?;
     }
+    let discard = args.dontneed.then(|| experiments::discard(&args.spec(Workload::Protect))).transpose()?;
     let kernel = Kernel::find(args.linux.boot.kernel.as_deref())?;
     let machine = args.linux.machine(cpus);
     if args.dry_run {
@@ -76,7 +84,7 @@ pub fn run(args: &CountArgs) -> Result<Ending> {
         append: &args.linux.boot.append,
         timeout: Duration::from_secs(args.linux.timeout),
     };
-    let counted = linux.count(&tree, &specs, &ears)?;
+    let (counted, discarded) = linux.count(&tree, &specs, discard.as_slice(), &ears)?;
     let document = Document {
         schema: SCHEMA,
         revision,
@@ -97,16 +105,24 @@ pub fn run(args: &CountArgs) -> Result<Ending> {
             (status, reason) => say::err(format_args!("error: {}: {status}: {reason}", counting.row.workload)),
         }
     }
+    for report in &discarded {
+        match report {
+            Ok(report) => {
+                say::out(format_args!("dontneed: {}; no row: no workload here does that", detail(report)))
+            }
+            Err(reason) => say::err(format_args!("error: dontneed: {reason}")),
+        }
+    }
     written?;
     ears.check()?;
-    Ok(ending(&counted))
+    let done = counted.iter().map(Counting::is_done).chain(discarded.iter().map(Result::is_ok));
+    Ok(ending(&done.collect::<Vec<_>>()))
 }
 
-/// How a command ends that has counted so.
-pub fn ending(counted: &[Counting]) -> Ending {
-    let is_ok = |counting: &Counting| counting.row.status == Status::Ok;
-    match counted.iter().filter(|counting| is_ok(counting)).count() {
-        done if done == counted.len() => Ending::AsPromised,
+/// How a command ends of whose parts these are done.
+pub fn ending(parts: &[bool]) -> Ending {
+    match parts.iter().filter(|is_done| **is_done).count() {
+        done if done == parts.len() => Ending::AsPromised,
         done => Ending::of_begun(done > 0),
     }
 }
@@ -126,19 +142,31 @@ pub struct Linux<'a> {
 }
 
 impl Linux<'_> {
-    /// Boots it once, for all of `specs`.
+    /// Boots it once, for all of `specs`, and for experiments that have no row.
     ///
     /// # Errors
     ///
     /// If nothing could be booted.
-    pub fn count(&self, tree: &Tree, specs: &[Spec], ears: &Ears) -> Result<Vec<Counting>> {
-        let experiments = specs.iter().map(experiments::of).collect::<Result<Vec<_>, Usage>>()?;
+    pub fn count(
+        &self,
+        tree: &Tree,
+        specs: &[Spec],
+        more: &[Experiment],
+        ears: &Ears,
+    ) -> Result<(Vec<Counting>, Vec<Result<Report, String>>)> {
+        let mut experiments = specs.iter().map(experiments::of).collect::<Result<Vec<_>, Usage>>()?;
+        experiments.extend_from_slice(more);
         let plan = serde_json::to_vec(&experiments)?;
         let work = tempfile::tempdir().context("cannot make a temporary folder")?;
         let medium = machine::medium(tree, self.kernel, self.append, &[(FILE, &plan)], work.path())?;
         let listen = |line: &str| ears.line("linux", line);
         let ended = machine::boot(self.machine, &medium, experiments.len(), self.timeout, listen)?;
-        Ok(specs.iter().enumerate().map(|(index, spec)| self.counting(&ended, index, spec)).collect())
+        let counted =
+            specs.iter().enumerate().map(|(index, spec)| self.counting(&ended, index, spec)).collect();
+        let (heard, end, said) = &ended;
+        let rest = heard.reports[specs.len()..].iter();
+        let rest = rest.map(|report| report.clone().unwrap_or_else(|| Err(heard.reason(*end, said))));
+        Ok((counted, rest.collect()))
     }
 
     /// The row of `spec`, which was experiment number `index`.

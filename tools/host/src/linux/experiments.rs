@@ -61,6 +61,16 @@ pub fn of(spec: &Spec) -> Result<Experiment, Usage> {
     Ok(Experiment { operation, ops: spec.ops, siblings })
 }
 
+/// Pages given back by `MADV_DONTNEED`, as many as a protect of `spec` has: no workload of this kernel does that.
+///
+/// # Errors
+///
+/// As [`of`].
+pub fn discard(spec: &Spec) -> Result<Experiment, Usage> {
+    let protect = of(&Spec { workload: Workload::Protect, ..spec.clone() })?;
+    Ok(Experiment { operation: Operation::Discard { pages: spec.pages as usize }, ..protect })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +99,13 @@ mod tests {
         assert_eq!(operation("workload=unmap tables=32"), Operation::Unmap { tables: 32, pages: 8 });
         assert_eq!(operation("workload=unmap populate=on"), Operation::Unmap { tables: 1, pages: 512 });
         assert_eq!(operation("workload=protect pages=33"), Operation::Protect { pages: 33 });
+        let spec = "pages=3 mm_cpus=2 ops=7".parse().expect("a spec");
+        let expected = Experiment {
+            operation: Operation::Discard { pages: 3 },
+            ops: 7,
+            siblings: vec![Sibling::Spinning],
+        };
+        assert_eq!(discard(&spec).expect("it can be told"), expected);
     }
 
     #[test]

@@ -266,6 +266,16 @@ impl Gdb {
         self.wait(self.until)?.context("QEMU's gdb stub does not end a step")
     }
 
+    /// Lets `cpu` alone run, to the stop that follows.
+    ///
+    /// # Errors
+    ///
+    /// If QEMU has gone.
+    pub fn go(&mut self, cpu: usize) -> Result<Stop> {
+        self.resume(&[cpu])?;
+        self.wait(self.until)?.context("QEMU's gdb stub does not stop a vCPU")
+    }
+
     /// Goes past the instruction that a CPU was to stop before. The machine may stop for another reason there.
     ///
     /// # Errors

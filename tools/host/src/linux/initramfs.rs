@@ -1,5 +1,6 @@
 //! The initramfs that a Linux boots from: the program of `tools/guest` as `/init`, and what it is to do.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::Path;
@@ -8,7 +9,7 @@ use anyhow::{Context, Result};
 use cpio::NewcBuilder;
 use cpio::newc::trailer;
 
-/// Writes one to `out`, with `program` as its init and `files` at its root, by their absolute names.
+/// Writes one to `out`, with `program` as its init, and `files` by their absolute names, which may be run.
 ///
 /// # Errors
 ///
@@ -21,8 +22,14 @@ pub fn write(out: &Path, program: &Path, files: &[(&str, &[u8])]) -> Result<()> 
     let console = NewcBuilder::new("dev/console").mode(0o020_600).rdev_major(5).rdev_minor(1);
     add(&mut archive, 2, console, &[])?;
     add(&mut archive, 3, NewcBuilder::new("init").mode(0o100_755), &program)?;
-    for (inode, (name, content)) in (4..).zip(files) {
-        let file = NewcBuilder::new(name.trim_start_matches('/')).mode(0o100_644);
+    let mut inodes = 4..;
+    let names = files.iter().map(|(name, _)| name.trim_start_matches('/'));
+    let folders: BTreeSet<_> = names.filter_map(|name| Some(name.split_once('/')?.0)).collect();
+    for (folder, inode) in folders.into_iter().zip(&mut inodes) {
+        add(&mut archive, inode, NewcBuilder::new(folder).mode(0o040_755), &[])?;
+    }
+    for ((name, content), inode) in files.iter().zip(&mut inodes) {
+        let file = NewcBuilder::new(name.trim_start_matches('/')).mode(0o100_755);
         add(&mut archive, inode, file, content)?;
     }
     trailer(&mut archive)?;
@@ -50,7 +57,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (program, out) = (folder.path().join("program"), folder.path().join("initramfs"));
         fs::write(&program, "a program").expect("a file");
-        write(&out, &program, &[("/experiments.json", b"[]")]).expect("it is written");
+        write(&out, &program, &[("/experiments.json", b"[]"), ("/tests/a", b"a test")]).expect("it is written");
         let archive = fs::read(&out).expect("it is there");
         let (mut rest, mut found) = (Cursor::new(archive), Vec::new());
         loop {
@@ -69,7 +76,9 @@ mod tests {
             entry("dev", 0o040_755, ""),
             entry("dev/console", 0o020_600, ""),
             entry("init", 0o100_755, "a program"),
-            entry("experiments.json", 0o100_644, "[]"),
+            entry("tests", 0o040_755, ""),
+            entry("experiments.json", 0o100_755, "[]"),
+            entry("tests/a", 0o100_755, "a test"),
         ];
         assert_eq!(found, expected);
     }

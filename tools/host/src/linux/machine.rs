@@ -92,6 +92,7 @@ impl Heard {
             Some(Said::Booted { release, cpus }) => self.booted = Some((cpus, release)),
             Some(Said::Done(index, report)) => self.keep(index, Ok(report)),
             Some(Said::Failed(index, reason)) => self.keep(index, Err(reason)),
+            Some(Said::Begun(_) | Said::Ran(..)) => {}
             Some(Said::End) => {
                 self.is_over = true;
                 return ControlFlow::Break(());

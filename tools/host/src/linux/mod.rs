@@ -4,7 +4,8 @@
 //! `tools/guest` as its init in an [`initramfs`]; [`count`] has that program do the operations of a comparison and makes
 //! rows of what it counts, which [`beside`] puts beside those of a comparison; `export` hands the program out, to be run
 //! on any machine. [`check`] holds a walker by QEMU's stub for [`gdb`], and sees whether an operation waits for it. `build`
-//! makes a Linux of Debian's source and `changes`: steps of the `series` of `tools/linux`, or patches.
+//! makes a Linux of Debian's source and `changes`: steps of the `series` of `tools/linux`, or patches. `selftests` runs Linux's
+//! own, from the same source.
 
 pub mod beside;
 mod build;
@@ -20,6 +21,7 @@ pub mod initramfs;
 pub mod kernel;
 pub mod machine;
 mod needed;
+mod selftests;
 mod series;
 
 use anyhow::Result;
@@ -38,5 +40,6 @@ pub fn run(command: &LinuxCommand) -> Result<Ending> {
         LinuxCommand::Count(args) => count::run(args),
         LinuxCommand::Export(args) => export::run(args),
         LinuxCommand::Build(args) => build::run(args),
+        LinuxCommand::Selftests(args) => selftests::run(args),
     }
 }

@@ -17,15 +17,18 @@ pub enum Flush {
     Ipi,
     /// As a guest of KVM: a preempted vCPU is left to the hypervisor.
     Pv,
+    /// By INVLPGB, of a global ASID, which step t of the series emulates.
+    Invlpgb,
 }
 
 impl Flush {
     /// All, with their names.
-    pub const ALL: [(&'static str, Flush); 2] = [("ipi", Flush::Ipi), ("pv", Flush::Pv)];
+    pub const ALL: [(&'static str, Flush); 3] =
+        [("ipi", Flush::Ipi), ("pv", Flush::Pv), ("invlpgb", Flush::Invlpgb)];
 
     /// Its name.
     pub fn name(self) -> &'static str {
-        if self == Flush::Pv { "pv" } else { "ipi" }
+        Self::ALL.iter().find(|(_, flush)| *flush == self).map_or("", |(name, _)| name)
     }
 }
 
@@ -85,10 +88,11 @@ pub struct CheckArgs {
         add = in_list(names(&Test::ALL))
     )]
     pub test: Chosen<Test>,
-    /// How translations are flushed, separated by commas: by interrupts, or as a guest of KVM, whose vCPU is preempted.
+    /// How translations are flushed, separated by commas: by interrupts; as a guest of KVM, whose vCPU is preempted; by
+    /// INVLPGB, on a kernel with step t of the series.
     #[arg(
         long,
-        value_name = "f,f",
+        value_name = "f,f,...",
         default_value = "ipi,pv",
         value_parser = Named { names: names(&Flush::ALL), read: str::parse::<Chosen<Flush>> },
         add = in_list(names(&Flush::ALL))
@@ -124,9 +128,9 @@ mod tests {
         assert_eq!("leak,collapse".parse(), Ok(Chosen(vec![Test::Leak, Test::Collapse])));
         let error = "pv,pv".parse::<Chosen<Flush>>();
         assert_eq!(error, Err("names pv twice; name each once".to_owned()));
-        for text in ["", "ipi,", "invlpgb"] {
+        for text in ["", "ipi,", "nmi"] {
             let error = text.parse::<Chosen<Flush>>().expect_err(text);
-            assert!(error.ends_with("; use ipi, pv"), "{error}");
+            assert!(error.ends_with("; use ipi, pv, invlpgb"), "{error}");
         }
     }
 }

@@ -20,6 +20,8 @@ const GRACE_PERIOD: &str = "synchronize_rcu";
 const FLUSHES: [&str; 2] = ["flush_tlb_mm_range", "arch_tlbbatch_flush"];
 /// The function that a flush has others call.
 const FLUSH_CALL: &str = "flush_tlb_func";
+/// The function that stands for the instruction, where it is emulated.
+pub const INVLPGB: &str = "emulate_invlpgb";
 /// The functions that have other CPUs call their second argument, and may wait for it.
 const CALLS: [&str; 2] = ["smp_call_function_many_cond", "smp_call_function_single"];
 
@@ -30,6 +32,7 @@ pub fn followed(symbols: &Symbols) -> Vec<(u64, bool)> {
     };
     let syncs = symbols.beginning(SYNC).map(|(_, address)| (address, false));
     let mut all: Vec<_> = syncs.chain(named(&FLUSHES, false)).chain(named(&[GRACE_PERIOD], false)).collect();
+    all.extend(named(&[INVLPGB], false));
     all.extend(named(&CALLS, true));
     all
 }
@@ -73,24 +76,45 @@ impl fmt::Display for Wait {
     }
 }
 
+/// By what a task has flushed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// By calls of other CPUs.
+    pub by_calls: bool,
+    /// By INVLPGB, emulated.
+    pub by_invlpgb: bool,
+}
+
 /// All open calls, the outermost first.
 #[derive(Debug, Default)]
-pub struct Calls(Vec<Call>);
+pub struct Calls {
+    open: Vec<Call>,
+    flushed: Flushed,
+}
 
 impl Calls {
     /// A function was entered.
     pub fn enter(&mut self, call: Call) {
-        self.0.push(call);
+        let (is_invlpgb, is_call) = (call.function == INVLPGB, call.asks_for.as_deref() == Some(FLUSH_CALL));
+        self.open.push(call);
+        let is_flush = self.wait().is_some_and(|wait| wait.kind == Kind::Flush);
+        self.flushed.by_invlpgb |= is_flush && is_invlpgb;
+        self.flushed.by_calls |= is_call;
+    }
+
+    /// By what it has flushed.
+    pub fn flushed(&self) -> Flushed {
+        self.flushed
     }
 
     /// The stack is as it is after a return: calls whose return address was below are over.
     pub fn come_back(&mut self, stack: u64) {
-        self.0.retain(|call| call.stack >= stack);
+        self.open.retain(|call| call.stack >= stack);
     }
 
     /// Whether an open call returns there.
     pub fn return_to(&self, address: u64) -> bool {
-        self.0.iter().any(|call| call.back == address)
+        self.open.iter().any(|call| call.back == address)
     }
 
     /// What a wait here is: of the outermost flush or sync, else of the outermost call.
@@ -105,8 +129,8 @@ impl Calls {
                 Kind::Other
             }
         };
-        let known = self.0.iter().find(|call| kind(call) != Kind::Other);
-        let call = known.or(self.0.first())?;
+        let known = self.open.iter().find(|call| kind(call) != Kind::Other);
+        let call = known.or(self.open.first())?;
         let function = match (kind(call), &call.asks_for) {
             (Kind::Other, Some(asks_for)) => format!("{}({asks_for})", call.function),
             _ => call.function.clone(),
@@ -116,7 +140,7 @@ impl Calls {
 
     /// All of them in words.
     pub fn say(&self) -> String {
-        let words = self.0.iter().map(|call| match &call.asks_for {
+        let words = self.open.iter().map(|call| match &call.asks_for {
             Some(asks_for) => format!("{}({asks_for})", call.function),
             None => call.function.clone(),
         });
@@ -171,6 +195,26 @@ mod tests {
             calls.enter(call("smp_call_function_many_cond", Some(asks_for), 0x9e00, 2));
             assert_eq!(waits(&calls), Some((kind, name.into())));
         }
+    }
+
+    #[test]
+    fn what_a_flush_is_made_of_is_told_from_the_calls_of_others() {
+        let flush = |inside: Option<Call>| {
+            let mut calls = Calls::default();
+            calls.enter(call("flush_tlb_mm_range", None, 0x9f00, 1));
+            inside.into_iter().for_each(|call| calls.enter(call));
+            calls.flushed()
+        };
+        let flushed = |by_calls, by_invlpgb| Flushed { by_calls, by_invlpgb };
+        assert_eq!(flush(None), flushed(false, false));
+        assert_eq!(flush(Some(call("emulate_invlpgb", None, 0x9e00, 2))), flushed(false, true));
+        let asks = |asks_for| call("smp_call_function_many_cond", Some(asks_for), 0x9e00, 2);
+        assert_eq!(flush(Some(asks("flush_tlb_func"))), flushed(true, false));
+        assert_eq!(flush(Some(asks("do_sync_core"))), flushed(false, false));
+        // INVLPGB for the kernel's own pages is no flush of the process.
+        let mut calls = Calls::default();
+        calls.enter(call("emulate_invlpgb", None, 0x9e00, 2));
+        assert_eq!(calls.flushed(), flushed(false, false));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use gupsync_guest::oracle::MUTATOR;
 
-use super::calls::{Call, Calls, SYNC, Wait, followed};
+use super::calls::{Call, Calls, Flushed, SYNC, Wait, followed};
 use super::view::View;
 use crate::linux::gdb::{Point, Stop};
 
@@ -45,6 +45,16 @@ impl Follower {
     pub fn end(self, view: &mut View<'_>) -> Result<()> {
         let entries = self.entries.into_iter().map(|(entry, _)| entry);
         entries.chain(self.returns).try_for_each(|at| view.gdb.remove(Point::Execute(at)))
+    }
+
+    /// By what the task has flushed.
+    pub fn flushed(&self) -> Flushed {
+        self.calls.flushed()
+    }
+
+    /// Whether calls are followed by stops at this address.
+    pub fn stops_at(&self, rip: u64) -> bool {
+        self.returns.contains(&rip) || self.entries.iter().any(|(entry, _)| *entry == rip)
     }
 
     /// What the task waits in, if it waits.

@@ -8,12 +8,14 @@
 //!
 //! # Mechanism
 //!
-//! Two vCPUs in QEMU. A read watchpoint on a page-table entry stops one of them inside GUP-fast, where it stays, while the
-//! other does the operation (`session`); [`calls`] knows which flush or sync that is in. `pv` plays KVM. [`symbols`] come
-//! from a boot of their own, which is done once for each kernel.
+//! Two vCPUs in QEMU, or more. A read watchpoint on a page-table entry stops one of them inside GUP-fast, where it stays,
+//! while another does the operation (`session`); [`calls`] knows which flush or sync that is in. `flushes` is of which kind it
+//! is: `pv` plays KVM, `invlpgb` the instruction. [`symbols`] come from a boot of their own, done once for each kernel.
 
 pub mod calls;
+mod flushes;
 mod follow;
+mod invlpgb;
 mod marks;
 mod pv;
 pub mod round;
@@ -32,7 +34,7 @@ use anyhow::{Context, Result, bail};
 use gupsync_guest::oracle::{FILE, MARK, Mark, SYMBOLS};
 use object::{Object, ObjectSymbol};
 
-use self::pv::Pv;
+use self::flushes::{Flushes, Needs, USUAL};
 use self::round::{Level, Test, Verdict};
 use self::session::Session;
 use self::symbols::Symbols;
@@ -41,14 +43,10 @@ use self::view::View;
 use self::vm::{Boot, Vm};
 use super::gdb::{Gdb, LOOK, Point};
 use super::kernel::Kernel;
-use super::machine::CPU;
 use crate::args::linux::check::{CheckArgs, Flush};
 use crate::artifacts::Tree;
 use crate::ending::Ending;
 use crate::{ktap, say, stop};
-
-/// QEMU's CPU where a guest is to flush as one of KVM: without MWAIT, too.
-const CPU_OF_A_GUEST: &str = "max,la57=off,-monitor";
 
 /// A kernel, and how it is booted.
 struct Lab<'a> {
@@ -109,7 +107,7 @@ impl Lab<'_> {
         if self.args.self_test {
             let expected = match flush {
                 Flush::Ipi => Expected::WaitsInFlush,
-                Flush::Pv => Expected::Missing,
+                Flush::Pv | Flush::Invlpgb => Expected::Missing,
             };
             tallies.push(Tally::new(format!("{name}.self-test"), expected, rounds));
         }
@@ -117,12 +115,14 @@ impl Lab<'_> {
     }
 
     /// Boots the kernel, with a program that does `test`.
-    fn boot(&self, test: &str, cpu: &str) -> Result<(Vm, Gdb)> {
+    fn boot(&self, test: &str, needs: Needs) -> Result<(Vm, Gdb)> {
+        let append = format!("{} {}", needs.append, self.args.boot.append);
         let boot = Boot {
             kernel: &self.kernel,
             files: &[(FILE, test.as_bytes())],
-            cpu,
-            append: &self.args.boot.append,
+            cpus: needs.cpus,
+            cpu: needs.cpu,
+            append: &append,
             qemu_args: &self.args.boot.qemu_arg,
             timeout: self.args.timeout(),
             is_verbose: self.args.verbose,
@@ -141,7 +141,7 @@ impl Lab<'_> {
         {
             return Ok(symbols);
         }
-        let (mut vm, mut gdb) = self.boot(SYMBOLS, CPU)?;
+        let (mut vm, mut gdb) = self.boot(SYMBOLS, USUAL)?;
         let text = self.wait_for_symbols(&mut vm, &mut gdb).map_err(|error| vm.explain(error))?;
         let symbols = Symbols::parse(&text)?;
         let error = || format!("{}: symbols cannot be kept there", folder.display());
@@ -177,13 +177,10 @@ impl Lab<'_> {
 
     /// One boot for `test`.
     fn test(&self, symbols: &Symbols, test: Test, flush: Flush, tallies: &mut [Tally]) -> Result<()> {
-        let (pv, cpu) = match flush {
-            Flush::Ipi => (None, CPU),
-            Flush::Pv => (Some(Pv::new(symbols)?), CPU_OF_A_GUEST),
-        };
-        let (mut vm, gdb) = self.boot(test.name(), cpu)?;
+        let flushes = Flushes::new(flush, symbols)?;
+        let (mut vm, gdb) = self.boot(test.name(), flushes::needs(flush))?;
         let mut is_said = false;
-        let session = Session::new(View::new(gdb, symbols), pv, self.mark, test);
+        let session = Session::new(View::new(gdb, symbols), flushes, self.mark, test);
         let done = session.and_then(|mut session| {
             session.run(&mut vm, tallies, |tally, level, verdict| {
                 let is_news = matches!(verdict, Verdict::Missing(_)) && !tally.is_self_test() && !is_said;

@@ -4,16 +4,17 @@
 //!
 //! A walker is a CPU that reads an entry of a page table, as software, with interrupts off; the entry is one that the host has
 //! found in the page tables of the process itself. While it is held nothing of the guest is changed but what a hypervisor
-//! changes (`steal_time`), the word that lets the operation begin, and the sync where that is to be a no-op.
+//! changes (`steal_time`), the word that lets the operation begin, and the sync where that is to be a no-op; and it does
+//! nothing itself but take the NMIs that stand for INVLPGB.
 
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 use gupsync_guest::oracle::{MUTATOR, Mark, NEW, WALKER};
 
+use super::flushes::Flushes;
 use super::follow::Follower;
 use super::marks;
-use super::pv::Pv;
 use super::round::{Event, Level, Look, Round, Site, Test, Then, Verdict};
 use super::tally::Tally;
 use super::view::{Loop, Slot, View};
@@ -23,7 +24,7 @@ use crate::linux::gdb::{Cause, LOOK, Point, Stop};
 /// A boot.
 pub struct Session<'s> {
     view: View<'s>,
-    pv: Option<Pv>,
+    flushes: Flushes,
     /// Where the program comes to marks.
     mark: u64,
     test: Test,
@@ -41,6 +42,8 @@ pub struct Session<'s> {
     /// Where the shared table is.
     shared: Option<u64>,
     follower: Option<Follower>,
+    /// Why the round tells nothing, whatever it seems to tell.
+    fault: Option<&'static str>,
     /// Walkers were let through once.
     is_warm: bool,
 }
@@ -58,15 +61,12 @@ impl<'s> Session<'s> {
     /// # Errors
     ///
     /// If the debugger refuses.
-    pub fn new(mut view: View<'s>, pv: Option<Pv>, mark: u64, test: Test) -> Result<Self> {
-        ensure!(view.gdb.vcpus() == 2, "there are {} vCPUs, not 2", view.gdb.vcpus());
+    pub fn new(mut view: View<'s>, flushes: Flushes, mark: u64, test: Test) -> Result<Self> {
         view.gdb.insert(Point::Execute(mark))?;
-        if let Some(pv) = &pv {
-            pv.begin(&mut view)?;
-        }
+        flushes.begin(&mut view)?;
         Ok(Session {
             view,
-            pv,
+            flushes,
             mark,
             test,
             round: None,
@@ -77,6 +77,7 @@ impl<'s> Session<'s> {
             cleared: None,
             shared: None,
             follower: None,
+            fault: None,
             is_warm: false,
         })
     }
@@ -99,7 +100,7 @@ impl<'s> Session<'s> {
                 if let Some(stop) = self.view.gdb.wait(Instant::now() + LOOK)? {
                     break stop;
                 }
-                if self.round.as_ref().is_some_and(Round::is_to_be_looked_at) {
+                if self.is_held() {
                     match self.look()? {
                         Some(stop) => break stop,
                         None => self.resume()?,
@@ -117,8 +118,9 @@ impl<'s> Session<'s> {
     }
 
     fn resume(&mut self) -> Result<()> {
-        let running: &[usize] = if self.is_held() { &[MUTATOR] } else { &[MUTATOR, WALKER] };
-        self.view.gdb.resume(running)
+        let is_held = self.is_held();
+        let running: Vec<_> = (0..self.view.gdb.vcpus()).filter(|cpu| *cpu != WALKER || !is_held).collect();
+        self.view.gdb.resume(&running)
     }
 
     fn handle(
@@ -137,10 +139,7 @@ impl<'s> Session<'s> {
                 if rip == self.mark && self.view.gdb.is_in_user_space(cpu)? {
                     return self.at_mark(cpu, tallies, say);
                 }
-                let is_answered = match &mut self.pv {
-                    Some(pv) => pv.answer(&mut self.view, cpu, rip)?,
-                    None => false,
-                };
+                let is_answered = self.flushes.answer(&mut self.view, cpu, rip)?;
                 let stop = match &mut self.follower {
                     _ if is_answered => None,
                     _ if rip == self.mark => self.view.gdb.step_past(cpu, rip)?,
@@ -175,9 +174,7 @@ impl<'s> Session<'s> {
 
     fn hold(&mut self) -> Result<()> {
         self.stop_watching()?;
-        if let Some(pv) = &self.pv {
-            pv.preempt(&mut self.view, WALKER)?;
-        }
+        self.flushes.hold(&mut self.view, WALKER)?;
         self.watch_unlink(WALKER)?;
         self.view.gdb.write(WALKER, self.walk.1, &1_u64.to_le_bytes())
     }
@@ -207,10 +204,7 @@ impl<'s> Session<'s> {
     fn release(&mut self) -> Result<()> {
         self.stop_watching()?;
         self.stop_following()?;
-        match &self.pv {
-            Some(pv) => pv.let_run(&mut self.view, WALKER),
-            None => Ok(()),
-        }
+        self.flushes.let_run(&mut self.view, WALKER)
     }
 
     fn has_written(&mut self, cpu: usize, at: u64) -> Result<()> {
@@ -227,7 +221,9 @@ impl<'s> Session<'s> {
     }
 
     fn stop_following(&mut self) -> Result<()> {
-        self.follower.take().map_or(Ok(()), |follower| follower.end(&mut self.view))
+        let Some(follower) = self.follower.take() else { return Ok(()) };
+        self.fault = self.fault.or(self.flushes.fault(follower.flushed()));
+        follower.end(&mut self.view)
     }
 
     /// Stops the machine and looks at the mutator; or says that it has stopped by itself.
@@ -236,11 +232,20 @@ impl<'s> Session<'s> {
         if stop.cause != Cause::Asked {
             return Ok(Some(stop));
         }
+        if self.flushes.let_in(&mut self.view, WALKER)? {
+            // Whatever waited for that goes on now.
+            self.tell(Event::Looked(Look::Busy))?;
+            return Ok(None);
+        }
+        if !self.round.as_ref().is_some_and(Round::is_to_be_looked_at) {
+            return Ok(None);
+        }
         let wait = self.follower.as_ref().and_then(Follower::wait);
         let look = if self.view.is_idle(MUTATOR)? {
             Look::Sleeps(wait)
         } else {
-            match (self.view.find_loop(MUTATOR)?, &self.follower) {
+            let stops = |rip| self.follower.as_ref().is_some_and(|follower| follower.stops_at(rip));
+            match (self.view.find_loop(MUTATOR, stops)?, &self.follower) {
                 (Loop::Busy, _) => Look::Busy,
                 (Loop::Stopped(stop), _) => return Ok(Some(stop)),
                 (Loop::Spins, Some(follower)) if follower.is_running(&mut self.view)? => Look::Spins(wait),
@@ -262,6 +267,7 @@ impl<'s> Session<'s> {
         match mark {
             Mark::Fault => bail!(marks::text(&mut self.view.gdb, cpu)?.1),
             Mark::Symbols => bail!("the program has given symbols in place of a test"),
+            Mark::Settles => answer = u64::from(self.flushes.is_settled(&mut self.view, first)?),
             Mark::Shares => self.shared = Some(self.view.entry(cpu, first, Level::Pud)?.frame()),
             Mark::Walk => answer = u64::from(self.begin(cpu, (first, second), tallies)?),
             Mark::Escaped => {
@@ -300,8 +306,8 @@ impl<'s> Session<'s> {
     /// A round begins; says whether the walker is to be held. The first one is let through, with all that it is the first to
     /// need.
     fn begin(&mut self, cpu: usize, walk: (u64, u64), tallies: &[Tally]) -> Result<bool> {
-        if let Some(pv) = self.pv.as_ref().filter(|_| !self.is_warm) {
-            pv.demand_installed(&mut self.view, cpu)?;
+        if !self.is_warm {
+            self.flushes.demand_installed(&mut self.view, cpu)?;
         }
         let Some(tally) = tallies.iter().find(|tally| tally.wants_more()).filter(|_| self.is_warm) else {
             self.is_warm = true;
@@ -312,7 +318,7 @@ impl<'s> Session<'s> {
             (walk, tally.is_self_test(), levels[tally.next() % levels.len()]);
         let slot = self.view.entry(cpu, walk.0, self.level)?;
         self.view.gdb.insert(Point::Read(slot.address))?;
-        (self.read, self.round) = (Some(slot), Some(Round::new(self.test)));
+        (self.read, self.round, self.fault) = (Some(slot), Some(Round::new(self.test)), None);
         Ok(true)
     }
 
@@ -321,16 +327,17 @@ impl<'s> Session<'s> {
         let Some(round) = self.round.take() else { return };
         let Some(tally) = tallies.iter_mut().find(|tally| tally.wants_more()) else { return };
         let has_leaked = seen == u64::from(NEW);
-        let verdict = match round.verdict() {
-            Verdict::Missing(mut missing) => {
+        let verdict = match (round.verdict(), self.fault) {
+            (Verdict::Missing(_) | Verdict::Waits(_), Some(fault)) => Verdict::Inconclusive(fault.to_owned()),
+            (Verdict::Missing(mut missing), None) => {
                 missing.leaked = has_leaked.then_some(char::from(NEW));
                 Verdict::Missing(missing)
             }
-            Verdict::Waits(wait) if has_leaked => {
+            (Verdict::Waits(wait), None) if has_leaked => {
                 let text = format!("it waited in {wait}, and the walker read what another process has written");
                 Verdict::Inconclusive(text)
             }
-            verdict => verdict,
+            (verdict, _) => verdict,
         };
         say(tally, self.level, &verdict);
         tally.add(verdict);

@@ -251,14 +251,18 @@ impl<'s> View<'s> {
         self.gdb.set_register(cpu, "cr3", cr3)
     }
 
-    /// Steps through a loop, if it is one.
+    /// Steps through a loop, if it is one, and no further than to an address that `stops` there.
     ///
     /// # Errors
     ///
     /// If the debugger does not do it.
-    pub fn find_loop(&mut self, cpu: usize) -> Result<Loop> {
+    pub fn find_loop(&mut self, cpu: usize, stops: impl Fn(u64) -> bool) -> Result<Loop> {
         let mut seen = HashSet::new();
         for _ in 0..LOOP {
+            // A step does not stop before it.
+            if stops(self.gdb.register(cpu, "rip")?) {
+                return Ok(Loop::Busy);
+            }
             if !seen.insert(self.gdb.general(cpu)?) {
                 return Ok(Loop::Spins);
             }

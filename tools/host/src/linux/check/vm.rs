@@ -1,4 +1,4 @@
-//! A QEMU with its gdb stub on a socket, two vCPUs that take turns, and a serial port that is listened to all the while.
+//! A QEMU with its gdb stub on a socket, vCPUs that take turns, and a serial port that is listened to all the while.
 //!
 //! # Guarantee
 //!
@@ -27,8 +27,6 @@ const PANICS: [&str; 3] = ["Kernel panic", "Oops: ", "kernel BUG at "];
 const APPEND: &str = "oops=panic";
 /// An answer that is under way when the time is over may take so long.
 const GRACE: Duration = Duration::from_secs(60);
-/// How many vCPUs there are.
-const CPUS: usize = 2;
 
 /// What is booted.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +35,8 @@ pub struct Boot<'b> {
     pub kernel: &'b Kernel,
     /// The files of the initramfs.
     pub files: &'b [(&'b str, &'b [u8])],
+    /// How many vCPUs there are.
+    pub cpus: usize,
     /// QEMU's model of a CPU.
     pub cpu: &'b str,
     /// What follows the kernel's arguments.
@@ -71,7 +71,7 @@ impl Boot<'_> {
         let folder = tempfile::tempdir().context("a folder for the initramfs and the gdb stub's socket")?;
         let socket = folder.path().join("gdb");
         let args = [&qemu::gdb_stub(&socket), self.qemu_args].concat();
-        let machine = machine::machine(CPUS, None, Some(self.cpu.to_owned()), args);
+        let machine = machine::machine(self.cpus, None, Some(self.cpu.to_owned()), args);
         let append = format!("{APPEND} {}", self.append);
         let medium = machine::medium(&Tree::own(), self.kernel, &append, self.files, folder.path())?;
         let running = machine.start(&medium)?;

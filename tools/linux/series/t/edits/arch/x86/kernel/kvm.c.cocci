@@ -3,7 +3,7 @@
 attribute name noinline;
 @@
 - unsigned int
-+ unsigned int noinline
++ noinline unsigned int
   kvm_arch_para_features(void)
   {
   ...
@@ -13,7 +13,7 @@ attribute name noinline;
 attribute name noinline;
 @@
 - unsigned int
-+ unsigned int noinline
++ noinline unsigned int
   kvm_arch_para_hints(void)
   {
   ...
