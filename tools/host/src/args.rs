@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bounds;
+mod cost;
 mod error;
 mod help;
 pub mod kernel;
@@ -20,6 +21,7 @@ use gupsync_bench::spec::Toggle;
 use crate::image::Choice;
 pub use bounds::in_flags;
 use bounds::number;
+pub use cost::CostArgs;
 pub use error::explain;
 use help::with_statuses;
 pub use machine::{ConsoleArgs, MachineArgs};
@@ -63,6 +65,16 @@ Examples:
   tools/gupsync compare --format markdown --wide
   tools/gupsync compare --dry-run --cpu-model EPYC-v4           QEMU's command line, nothing is run"))]
     Compare(Box<CompareArgs>),
+    /// Count the instructions of walks, unlinks, syncs, flushes, switches and operations, for every policy.
+    #[command(after_help = with_statuses("\
+Examples:
+  tools/gupsync cost
+  tools/gupsync cost --json cost.json
+  tools/gupsync cost --explain sync_covered,walk_1               each instruction that a policy adds, and its line
+  tools/gupsync cost --format markdown
+
+Every run gives the same numbers, for one build of the kernel. Status 1: a piece costs more than is promised."))]
+    Cost(CostArgs),
     /// Run scenarios drawn at random, and make the first that fails as simple as it can be.
     #[command(
         mut_arg("cpus", |cpus| cpus.default_value("4")),

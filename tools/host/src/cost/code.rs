@@ -1,0 +1,173 @@
+//! The kernel's file: the instruction at an address, the function that it is in, and the line of the sources that it is of.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use addr2line::Loader;
+use anyhow::{Context, Result, ensure};
+use gupsync_bench::cost::Measured;
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Formatter, Instruction, IntelFormatter, Mnemonic, OpKind};
+use object::{Object, ObjectSection, ObjectSymbol};
+
+/// What of the trace is no part of the piece: what calls it, and where other CPUs answer. Calls of the heap are one
+/// instruction each, the call: how many a heap needs depends on what lies in it.
+const LEFT_OUT: [&str; 2] = ["gupsync_kernel::cost::count::thunk::<", "gupsync_kernel::cost::bare::answer"];
+const HEAP: [&str; 4] = ["__rustc::__rust_alloc", "__rustc::__rust_dealloc", "__rustc::__rust_realloc", "__rustc::__rust_alloc_zeroed"];
+/// Where what is measured begins.
+const MEASURED: &str = "gupsync_kernel::cost::measured::";
+
+/// What an instruction does to the order of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing.
+    Plain,
+    /// It is an atomic update, which is a full fence too: a `lock` prefix, or an exchange with memory.
+    Atomic,
+    /// It is a fence and nothing else.
+    Fence,
+}
+
+/// An instruction.
+#[derive(Debug)]
+pub struct Executed {
+    /// Where it is.
+    pub address: u64,
+    /// What it is, without the addresses of the kernel in it.
+    pub text: String,
+    /// What it orders.
+    pub kind: Kind,
+    /// The line of the sources.
+    pub place: String,
+}
+
+/// The kernel's code.
+pub struct Code {
+    text: (u64, Vec<u8>),
+    /// By address, the name and the end.
+    functions: BTreeMap<u64, (String, u64)>,
+    lines: Loader,
+    root: String,
+}
+
+impl Code {
+    /// Reads the kernel's file, which was built from the checkout at `root`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, or lacks what it is linked with.
+    pub fn read(kernel: &Path, root: &Path) -> Result<Self> {
+        let bytes = std::fs::read(kernel).with_context(|| kernel.display().to_string())?;
+        let file = object::File::parse(&*bytes)?;
+        let text = file.section_by_name(".text").context("the kernel has no .text")?;
+        let symbols = file.symbols().filter(|symbol| symbol.is_definition() && symbol.size() > 0);
+        let functions = symbols.filter_map(|symbol| {
+            let name = format!("{:#}", rustc_demangle::demangle(symbol.name().ok()?));
+            Some((symbol.address(), (name, symbol.address() + symbol.size())))
+        });
+        let functions = functions.collect();
+        let lines = Loader::new(kernel).map_err(|error| anyhow::anyhow!("{}: {error}", kernel.display()))?;
+        let text = (text.address(), text.data()?.to_vec());
+        Ok(Code { text, functions, lines, root: format!("{}/", root.display()) })
+    }
+
+    /// The name of the function at `address`.
+    pub fn function(&self, address: u64) -> &str {
+        let found = self.functions.range(..=address).next_back().filter(|(_, (_, end))| address < *end);
+        found.map_or("", |(_, (name, _))| name.as_str())
+    }
+
+    fn decode(&self, address: u64) -> Result<Instruction> {
+        let (base, bytes) = &self.text;
+        let at = address.checked_sub(*base).and_then(|at| bytes.get(usize::try_from(at).ok()?..));
+        let at = at.with_context(|| format!("{address:#x} was executed, and is not in the kernel's code"))?;
+        let instruction = Decoder::with_ip(64, at, address, DecoderOptions::NONE).decode();
+        ensure!(!instruction.is_invalid(), "{address:#x} was executed, and is no instruction");
+        Ok(instruction)
+    }
+
+    /// The line of the sources of this checkout that the instruction at `address` is of; of what was inlined into another
+    /// project's function, that.
+    fn place(&self, address: u64) -> String {
+        let Ok(mut frames) = self.lines.find_frames(address) else { return String::new() };
+        let mut outermost = String::new();
+        while let Ok(Some(frame)) = frames.next() {
+            let Some(location) = frame.location else { continue };
+            let (Some(file), Some(line)) = (location.file, location.line) else { continue };
+            if let Some(file) = file.strip_prefix(&self.root) {
+                return format!("{file}:{line}");
+            }
+            outermost = format!("{}:{line}", file.rsplit("/library/").next().unwrap_or(file));
+        }
+        outermost
+    }
+
+    /// The instructions of a piece, in the order in which they were executed.
+    ///
+    /// # Errors
+    ///
+    /// If what was executed is not what the kernel's file holds.
+    pub fn executed(&self, measured: &Measured) -> Result<Vec<Executed>> {
+        let mut known: HashMap<u64, Instruction> = HashMap::new();
+        let (mut executed, mut until) = (Vec::new(), None);
+        for address in measured.addresses() {
+            if until.is_some_and(|until| until != address) {
+                continue;
+            }
+            until = None;
+            let name = self.function(address);
+            if LEFT_OUT.iter().any(|left_out| name.starts_with(left_out)) {
+                continue;
+            }
+            let instruction = match known.get(&address) {
+                Some(known) => *known,
+                None => *known.entry(address).or_insert(self.decode(address)?),
+            };
+            if executed.is_empty() {
+                ensure!(name.starts_with(MEASURED), "{}: begins in {name}", measured.piece);
+            }
+            if instruction.flow_control() == FlowControl::Call {
+                let called = self.function(instruction.near_branch_target());
+                if HEAP.contains(&called) {
+                    until = Some(instruction.next_ip());
+                }
+            }
+            executed.push((address, instruction));
+        }
+        let mut made: HashMap<u64, (String, Kind, String)> = HashMap::new();
+        let of = |(address, instruction): (u64, Instruction)| {
+            let (text, kind, place) = made
+                .entry(address)
+                .or_insert_with(|| (self.text(&instruction), kind(&instruction), self.place(address)))
+                .clone();
+            Executed { address, text, kind, place }
+        };
+        Ok(executed.into_iter().map(of).collect())
+    }
+
+    /// An instruction, the functions that it goes to by their names.
+    fn text(&self, instruction: &Instruction) -> String {
+        if instruction.is_jmp_short_or_near() || instruction.is_jcc_short_or_near() {
+            return format!("{:?}", instruction.mnemonic()).to_lowercase();
+        }
+        if instruction.is_call_near() {
+            let name = self.function(instruction.near_branch_target());
+            return format!("call {}", name.split("::<").next().unwrap_or(name));
+        }
+        let mut text = String::new();
+        IntelFormatter::new().format(instruction, &mut text);
+        text
+    }
+}
+
+/// What an instruction orders.
+fn kind(instruction: &Instruction) -> Kind {
+    let is_exchange = instruction.mnemonic() == Mnemonic::Xchg
+        && (0..2).any(|operand| instruction.op_kind(operand) == OpKind::Memory);
+    if instruction.has_lock_prefix() || is_exchange {
+        Kind::Atomic
+    } else if matches!(instruction.mnemonic(), Mnemonic::Mfence | Mnemonic::Lfence | Mnemonic::Sfence) {
+        Kind::Fence
+    } else {
+        Kind::Plain
+    }
+}
