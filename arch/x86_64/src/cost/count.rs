@@ -24,8 +24,12 @@ static END: AtomicU64 = AtomicU64::new(0);
 static HAS_BEGUN: AtomicBool = AtomicBool::new(false);
 /// Whether what is done now is no part of the piece.
 static ASIDE: AtomicBool = AtomicBool::new(false);
-/// Steps, those aside included.
+/// Steps, those aside included; and one more for each repeated string instruction: no trap follows the last of its
+/// repetitions, in which it finds that there are no more, but one that comes after the next instruction.
 static STEPS: AtomicU64 = AtomicU64::new(0);
+/// The last step, and whether it was at the same address as the one before.
+static LAST: AtomicU64 = AtomicU64::new(0);
+static REPEATS: AtomicBool = AtomicBool::new(false);
 /// Their addresses, without those.
 static TRACE: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 
@@ -92,7 +96,10 @@ pub fn step(frame: &mut TrapFrame) -> bool {
         frame.rflags &= !TRAP_FLAG;
     } else if frame.rip == begin || HAS_BEGUN.load(Ordering::Relaxed) {
         HAS_BEGUN.store(true, Ordering::Relaxed);
-        STEPS.fetch_add(1, Ordering::Relaxed);
+        let repeats = LAST.swap(frame.rip, Ordering::Relaxed) == frame.rip;
+        let is_second = repeats && !REPEATS.swap(repeats, Ordering::Relaxed);
+        REPEATS.store(repeats, Ordering::Relaxed);
+        STEPS.fetch_add(1 + u64::from(is_second), Ordering::Relaxed);
         // What the trap has interrupted never has the lock.
         let mut trace = TRACE.lock();
         // No allocation here: it may have interrupted one.
@@ -117,10 +124,7 @@ extern "C" fn thunk<F: FnMut()>(piece: *mut u8) {
     piece();
 }
 
-fn with<F: FnMut(), R>(
-    piece: &mut F,
-    call: impl FnOnce(extern "C" fn(*mut u8), *mut u8) -> R,
-) -> R {
+fn with<F: FnMut(), R>(piece: &mut F, call: impl FnOnce(extern "C" fn(*mut u8), *mut u8) -> R) -> R {
     call(thunk::<F>, core::ptr::from_mut(piece).cast())
 }
 
@@ -133,6 +137,7 @@ pub fn count<F: FnMut()>(piece: &mut F) -> u64 {
 pub fn trace<F: FnMut()>(piece: &mut F) -> (Vec<u64>, u64) {
     TRACE.lock().clear();
     STEPS.store(0, Ordering::Relaxed);
+    LAST.store(0, Ordering::Relaxed);
     with(piece, |thunk, piece| traced(thunk, piece));
     (TRACE.lock().clone(), STEPS.load(Ordering::Relaxed))
 }

@@ -118,13 +118,13 @@ impl Bench {
         stage.map_huge();
         self.run(
             stage,
-            |_| [Walked::Caught; PAGES],
+            |_| alloc::vec![Walked::Caught; pages],
             |stage, mut walked| {
-                measured::walk::<P>(&mut stage.cpu, stage.mm, va, &mut walked[..pages]);
+                measured::walk::<P>(&mut stage.cpu, stage.mm, va, &mut walked);
                 walked
             },
             |stage, walked| {
-                for walked in walked.into_iter().take(pages) {
+                for walked in walked {
                     assert!(is_right(walked), "{walked:?}");
                     if let Walked::Pinned { page, .. } = walked {
                         stage.world.put_page(page);

@@ -7,11 +7,14 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use gupsync_bench::cost::{PIECES, Piece};
 
+use super::Format;
 use super::bounds::number;
 use super::machine::ConsoleArgs;
 use super::named::in_list;
-use super::Format;
 use crate::qemu::{Machine, Tuning};
+
+/// What has QEMU count a cycle for each instruction.
+const COUNTING: [&str; 2] = ["-icount", "shift=0,sleep=off"];
 
 /// Arguments of `cost`. The machine has one CPU, whose instructions QEMU counts.
 #[derive(Clone, Debug, Args)]
@@ -59,8 +62,11 @@ impl CostArgs {
     /// The machine.
     #[must_use]
     pub fn machine(&self) -> Machine {
-        let tuning = Tuning { cpu_model: self.cpu_model.clone(), ..Tuning::default() };
-        Machine { icount: true, tuning, ..Machine::for_counting(1) }
+        let args = COUNTING.map(str::to_owned).into();
+        Machine {
+            tuning: Tuning { cpu_model: self.cpu_model.clone(), ovmf: None, args },
+            ..Machine::for_counting(1)
+        }
     }
 
     /// The hard limit of the boot.

@@ -6,13 +6,20 @@ use std::path::Path;
 use addr2line::Loader;
 use anyhow::{Context, Result, ensure};
 use gupsync_bench::cost::Measured;
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Formatter, Instruction, IntelFormatter, Mnemonic, OpKind};
+use iced_x86::{
+    Decoder, DecoderOptions, FlowControl, Formatter, Instruction, IntelFormatter, Mnemonic, OpKind,
+};
 use object::{Object, ObjectSection, ObjectSymbol};
 
 /// What of the trace is no part of the piece: what calls it, and where other CPUs answer. Calls of the heap are one
 /// instruction each, the call: how many a heap needs depends on what lies in it.
 const LEFT_OUT: [&str; 2] = ["gupsync_kernel::cost::count::thunk::<", "gupsync_kernel::cost::bare::answer"];
-const HEAP: [&str; 4] = ["__rustc::__rust_alloc", "__rustc::__rust_dealloc", "__rustc::__rust_realloc", "__rustc::__rust_alloc_zeroed"];
+const HEAP: [&str; 4] = [
+    "__rustc::__rust_alloc",
+    "__rustc::__rust_dealloc",
+    "__rustc::__rust_realloc",
+    "__rustc::__rust_alloc_zeroed",
+];
 /// Where what is measured begins.
 const MEASURED: &str = "gupsync_kernel::cost::measured::";
 
@@ -101,27 +108,58 @@ impl Code {
         outermost
     }
 
+    /// The instructions of a trace, those that call the piece included. A repeated string instruction is one, and the one after
+    /// it, which no trap has shown, is there.
+    fn whole(&self, measured: &Measured) -> Result<Vec<(u64, Instruction)>> {
+        let mut known: HashMap<u64, Instruction> = HashMap::new();
+        let mut decode = |address| match known.get(&address) {
+            Some(known) => Ok::<_, anyhow::Error>(*known),
+            None => Ok(*known.entry(address).or_insert(self.decode(address)?)),
+        };
+        let is_repeated = |one: &Instruction| one.has_rep_prefix() || one.has_repne_prefix();
+        let mut whole: Vec<(u64, Instruction)> = Vec::new();
+        for address in measured.addresses() {
+            if let Some((last, before)) = whole.last().copied()
+                && is_repeated(&before)
+            {
+                if last == address {
+                    continue;
+                }
+                whole.push((before.next_ip(), decode(before.next_ip())?));
+            }
+            if let Some((last, before)) = whole.last() {
+                let is_next = before.flow_control() != FlowControl::Next || before.next_ip() == address;
+                ensure!(
+                    is_next || self.is_left_out(*last),
+                    "{}: {address:#x} does not follow {last:#x}",
+                    measured.piece
+                );
+            }
+            whole.push((address, decode(address)?));
+        }
+        Ok(whole)
+    }
+
+    fn is_left_out(&self, address: u64) -> bool {
+        LEFT_OUT.iter().any(|left_out| self.function(address).starts_with(left_out))
+    }
+
     /// The instructions of a piece, in the order in which they were executed.
     ///
     /// # Errors
     ///
     /// If what was executed is not what the kernel's file holds.
     pub fn executed(&self, measured: &Measured) -> Result<Vec<Executed>> {
-        let mut known: HashMap<u64, Instruction> = HashMap::new();
         let (mut executed, mut until) = (Vec::new(), None);
-        for address in measured.addresses() {
+        for (address, instruction) in self.whole(measured)? {
             if until.is_some_and(|until| until != address) {
                 continue;
             }
             until = None;
             let name = self.function(address);
-            if LEFT_OUT.iter().any(|left_out| name.starts_with(left_out)) {
+            if self.is_left_out(address) {
                 continue;
             }
-            let instruction = match known.get(&address) {
-                Some(known) => *known,
-                None => *known.entry(address).or_insert(self.decode(address)?),
-            };
             if executed.is_empty() {
                 ensure!(name.starts_with(MEASURED), "{}: begins in {name}", measured.piece);
             }

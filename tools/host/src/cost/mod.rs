@@ -33,9 +33,9 @@ use crate::ears::Ears;
 use crate::ending::{Ending, demand};
 use crate::image::{self, Bootloader};
 use crate::qemu::{self, End, Machine};
+use crate::say;
 use crate::sink::Sink;
 use crate::table::Look;
-use crate::say;
 use code::Code;
 use row::{CostRow, Costs};
 

@@ -113,11 +113,7 @@ impl Costs {
     /// The instructions, atomics and fences of a ticket: what an unlink has beyond the clear.
     pub fn ticket(&self) -> [u64; 3] {
         let [unlink, clear] = [Piece::unlink, Piece::clear].map(|piece| self.row(piece, None));
-        [
-            unlink.instructions - clear.instructions,
-            unlink.atomics - clear.atomics,
-            unlink.fences - clear.fences,
-        ]
+        [unlink.instructions - clear.instructions, unlink.atomics - clear.atomics, unlink.fences - clear.fences]
     }
 }
 
@@ -155,7 +151,16 @@ fn differences(nothing: &[Executed], executed: &[Executed]) -> Vec<Difference> {
 pub fn csv(rows: &[CostRow]) -> Result<String> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record([
-        "piece", "policy", "cpus", "mm_cpus", "invlpgb", "instructions", "atomics", "fences", "code", "is_that_of_never",
+        "piece",
+        "policy",
+        "cpus",
+        "mm_cpus",
+        "invlpgb",
+        "instructions",
+        "atomics",
+        "fences",
+        "code",
+        "is_that_of_never",
     ])?;
     for row in rows {
         csv.write_record([

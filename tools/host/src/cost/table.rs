@@ -101,9 +101,9 @@ fn shared(costs: &Costs, look: Look) -> String {
 fn summary(costs: &Costs) -> String {
     let [instructions, atomics, fences] = costs.ticket();
     let same = pieces(Group::Walk).next().expect("there are walks").policies().flatten();
-    let same = same.filter(|policy| *policy != NOTHING).filter(|policy| {
-        pieces(Group::Walk).all(|piece| costs.row(piece, Some(*policy)).is_that_of_never)
-    });
+    let same = same
+        .filter(|policy| *policy != NOTHING)
+        .filter(|policy| pieces(Group::Walk).all(|piece| costs.row(piece, Some(*policy)).is_that_of_never));
     let same: Vec<_> = same.map(|policy| policy.to_string()).collect();
     let sizes = &costs.sizes;
     format!(
