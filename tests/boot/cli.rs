@@ -67,6 +67,7 @@ fn no_qemu() -> Result<()> {
 fn help() -> Result<()> {
     let commands = [
         "compare",
+        "cost",
         "stress",
         "iso",
         "run",

@@ -6,6 +6,7 @@ mod classes;
 mod cleared;
 mod cli;
 mod controls;
+mod cost;
 mod counts;
 mod dying;
 mod endings;
@@ -82,6 +83,7 @@ fn main() {
         reclaim::trials(),
         policies::trials(),
         controls::trials(),
+        cost::trials(),
         trace::trials(),
         walker::trials(),
         endings::trials(),

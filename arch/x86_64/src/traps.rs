@@ -132,8 +132,8 @@ extern "C" fn dispatch(frame: &mut TrapFrame) {
             run::count_taken(Event::NmiTaken);
             emulate::on_nmi(cpu_id::get(), run::on_nmi);
         }
-        DEBUG if cost::step(frame) => {}
         INVALID_OPCODE if emulate::try_instruction(frame) => {}
+        DEBUG if cost::step(frame) => {}
         PAGE_FAULT if tlb::recover(frame) => {}
         _ => fatal(frame),
     }

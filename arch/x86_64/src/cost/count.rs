@@ -13,6 +13,8 @@ use crate::trap_frame::TrapFrame;
 
 /// The flag by which each instruction is followed by a trap.
 const TRAP_FLAG: u64 = 1 << 8;
+/// The instruction `sti`.
+const STI: u8 = 0xfb;
 /// More instructions than a piece has.
 const ROOM: usize = 1 << 16;
 
@@ -24,12 +26,10 @@ static END: AtomicU64 = AtomicU64::new(0);
 static HAS_BEGUN: AtomicBool = AtomicBool::new(false);
 /// Whether what is done now is no part of the piece.
 static ASIDE: AtomicBool = AtomicBool::new(false);
-/// Steps, those aside included; and one more for each repeated string instruction: no trap follows the last of its
-/// repetitions, in which it finds that there are no more, but one that comes after the next instruction.
+/// Steps, those aside included, and those that no trap has shown.
 static STEPS: AtomicU64 = AtomicU64::new(0);
-/// The last step, and whether it was at the same address as the one before.
-static LAST: AtomicU64 = AtomicU64::new(0);
-static REPEATS: AtomicBool = AtomicBool::new(false);
+/// How many instructions no trap shows after a `sti`, which QEMU makes one step with the next: found out by [`init`].
+static HIDDEN: AtomicU64 = AtomicU64::new(0);
 /// Their addresses, without those.
 static TRACE: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 
@@ -96,10 +96,10 @@ pub fn step(frame: &mut TrapFrame) -> bool {
         frame.rflags &= !TRAP_FLAG;
     } else if frame.rip == begin || HAS_BEGUN.load(Ordering::Relaxed) {
         HAS_BEGUN.store(true, Ordering::Relaxed);
-        let repeats = LAST.swap(frame.rip, Ordering::Relaxed) == frame.rip;
-        let is_second = repeats && !REPEATS.swap(repeats, Ordering::Relaxed);
-        REPEATS.store(repeats, Ordering::Relaxed);
-        STEPS.fetch_add(1 + u64::from(is_second), Ordering::Relaxed);
+        // SAFETY: the code that is executed next, which is mapped for good.
+        let is_sti = unsafe { *(frame.rip as *const u8) } == STI;
+        let hidden = if is_sti { HIDDEN.load(Ordering::Relaxed) } else { 0 };
+        STEPS.fetch_add(1 + hidden, Ordering::Relaxed);
         // What the trap has interrupted never has the lock.
         let mut trace = TRACE.lock();
         // No allocation here: it may have interrupted one.
@@ -137,7 +137,6 @@ pub fn count<F: FnMut()>(piece: &mut F) -> u64 {
 pub fn trace<F: FnMut()>(piece: &mut F) -> (Vec<u64>, u64) {
     TRACE.lock().clear();
     STEPS.store(0, Ordering::Relaxed);
-    LAST.store(0, Ordering::Relaxed);
     with(piece, |thunk, piece| traced(thunk, piece));
     (TRACE.lock().clone(), STEPS.load(Ordering::Relaxed))
 }
@@ -155,6 +154,11 @@ extern "C" fn nops(_: *mut u8) {
     naked_asm!(".rept {nops}", "nop", ".endr", "ret", nops = const NOPS)
 }
 
+#[unsafe(naked)]
+extern "C" fn three_instructions(_: *mut u8) {
+    naked_asm!("sti", "nop", "ret")
+}
+
 /// Finds out what a count has besides, and whether it counts instructions at all.
 pub fn init() -> Result<(), String> {
     TRACE.lock().reserve_exact(ROOM);
@@ -166,5 +170,8 @@ pub fn init() -> Result<(), String> {
             "cost: {NOPS} instructions more were counted as {more}; the machine does not count instructions (QEMU: -icount)"
         ));
     }
+    let piece = core::ptr::null_mut();
+    traced(three_instructions, piece);
+    HIDDEN.store(3 - STEPS.load(Ordering::Relaxed), Ordering::Relaxed);
     Ok(())
 }

@@ -11,10 +11,6 @@ use super::Format;
 use super::bounds::number;
 use super::machine::ConsoleArgs;
 use super::named::in_list;
-use crate::qemu::{Machine, Tuning};
-
-/// What has QEMU count a cycle for each instruction.
-const COUNTING: [&str; 2] = ["-icount", "shift=0,sleep=off"];
 
 /// Arguments of `cost`. The machine has one CPU, whose instructions QEMU counts.
 #[derive(Clone, Debug, Args)]
@@ -59,16 +55,6 @@ fn piece(text: &str) -> Result<Piece, String> {
 }
 
 impl CostArgs {
-    /// The machine.
-    #[must_use]
-    pub fn machine(&self) -> Machine {
-        let args = COUNTING.map(str::to_owned).into();
-        Machine {
-            tuning: Tuning { cpu_model: self.cpu_model.clone(), ovmf: None, args },
-            ..Machine::for_counting(1)
-        }
-    }
-
     /// The hard limit of the boot.
     #[must_use]
     pub fn timeout(&self) -> Duration {

@@ -7,19 +7,18 @@ use addr2line::Loader;
 use anyhow::{Context, Result, ensure};
 use gupsync_bench::cost::Measured;
 use iced_x86::{
-    Decoder, DecoderOptions, FlowControl, Formatter, Instruction, IntelFormatter, Mnemonic, OpKind,
+    Decoder, DecoderOptions, FlowControl, Formatter, Instruction, IntelFormatter, Mnemonic, OpKind, Register,
 };
 use object::{Object, ObjectSection, ObjectSymbol};
 
-/// What of the trace is no part of the piece: what calls it, and where other CPUs answer. Calls of the heap are one
-/// instruction each, the call: how many a heap needs depends on what lies in it.
-const LEFT_OUT: [&str; 2] = ["gupsync_kernel::cost::count::thunk::<", "gupsync_kernel::cost::bare::answer"];
-const HEAP: [&str; 4] = [
-    "__rustc::__rust_alloc",
-    "__rustc::__rust_dealloc",
-    "__rustc::__rust_realloc",
-    "__rustc::__rust_alloc_zeroed",
+/// What of the trace is no part of the piece: what calls it, and where other CPUs answer.
+const LEFT_OUT: [&str; 3] = [
+    "gupsync_kernel::cost::count::thunk::<",
+    "<gupsync_kernel::cost::pieces::Bench>::run::<",
+    "gupsync_kernel::cost::bare::answer",
 ];
+/// A call of the heap is one instruction, the call: how many more it takes depends on what lies in the heap.
+const HEAP: &str = "<linked_list_allocator::LockedHeap as core::alloc::global::GlobalAlloc>::";
 /// Where what is measured begins.
 const MEASURED: &str = "gupsync_kernel::cost::measured::";
 
@@ -108,8 +107,8 @@ impl Code {
         outermost
     }
 
-    /// The instructions of a trace, those that call the piece included. A repeated string instruction is one, and the one after
-    /// it, which no trap has shown, is there.
+    /// The instructions of a trace, those that call the piece included. A repeated string instruction is one; the instruction
+    /// after a `sti` is there, which no trap has shown.
     fn whole(&self, measured: &Measured) -> Result<Vec<(u64, Instruction)>> {
         let mut known: HashMap<u64, Instruction> = HashMap::new();
         let mut decode = |address| match known.get(&address) {
@@ -119,13 +118,13 @@ impl Code {
         let is_repeated = |one: &Instruction| one.has_rep_prefix() || one.has_repne_prefix();
         let mut whole: Vec<(u64, Instruction)> = Vec::new();
         for address in measured.addresses() {
-            if let Some((last, before)) = whole.last().copied()
-                && is_repeated(&before)
-            {
-                if last == address {
+            if let Some((last, before)) = whole.last().copied() {
+                if is_repeated(&before) && last == address {
                     continue;
                 }
-                whole.push((before.next_ip(), decode(before.next_ip())?));
+                if before.mnemonic() == Mnemonic::Sti && before.next_ip() != address {
+                    whole.push((before.next_ip(), decode(before.next_ip())?));
+                }
             }
             if let Some((last, before)) = whole.last() {
                 let is_next = before.flow_control() != FlowControl::Next || before.next_ip() == address;
@@ -165,7 +164,7 @@ impl Code {
             }
             if instruction.flow_control() == FlowControl::Call {
                 let called = self.function(instruction.near_branch_target());
-                if HEAP.contains(&called) {
+                if called.starts_with(HEAP) {
                     until = Some(instruction.next_ip());
                 }
             }
@@ -201,9 +200,14 @@ impl Code {
 fn kind(instruction: &Instruction) -> Kind {
     let is_exchange = instruction.mnemonic() == Mnemonic::Xchg
         && (0..2).any(|operand| instruction.op_kind(operand) == OpKind::Memory);
-    if instruction.has_lock_prefix() || is_exchange {
+    // What the compiler makes of a full fence: an update of the top of the stack that changes nothing.
+    let is_of_stack = instruction.mnemonic() == Mnemonic::Or && instruction.memory_base() == Register::RSP;
+    let is_locked = instruction.has_lock_prefix();
+    if is_exchange || is_locked && !is_of_stack {
         Kind::Atomic
-    } else if matches!(instruction.mnemonic(), Mnemonic::Mfence | Mnemonic::Lfence | Mnemonic::Sfence) {
+    } else if is_locked
+        || matches!(instruction.mnemonic(), Mnemonic::Mfence | Mnemonic::Lfence | Mnemonic::Sfence)
+    {
         Kind::Fence
     } else {
         Kind::Plain

@@ -32,12 +32,22 @@ use crate::document::{self, Document, SCHEMA};
 use crate::ears::Ears;
 use crate::ending::{Ending, demand};
 use crate::image::{self, Bootloader};
-use crate::qemu::{self, End, Machine};
+use crate::qemu::{self, End, Machine, Tuning};
 use crate::say;
 use crate::sink::Sink;
 use crate::table::Look;
 use code::Code;
 use row::{CostRow, Costs};
+
+/// What has QEMU count a cycle for each instruction.
+const COUNTING: [&str; 2] = ["-icount", "shift=0,sleep=off"];
+
+/// The machine: one CPU, whose instructions QEMU counts.
+#[must_use]
+pub fn machine(cpu_model: Option<String>) -> Machine {
+    let args = COUNTING.map(str::to_owned).into();
+    Machine { tuning: Tuning { cpu_model, ovmf: None, args }, ..Machine::for_counting(1) }
+}
 
 /// What a boot has measured.
 #[derive(Debug)]
@@ -113,7 +123,7 @@ impl std::error::Error for Unfinished {}
 ///
 /// If it cannot be begun, or its results cannot be handed over.
 pub fn run(args: &CostArgs) -> Result<Ending> {
-    let machine = args.machine();
+    let machine = machine(args.cpu_model.clone());
     if args.dry_run {
         say::out(format_args!("kernel: {COMMAND}"));
         let medium = image::medium(&Bootloader::Direct, Path::new(""));
