@@ -20,6 +20,9 @@ use gupsync_bench::spec::PolicyName;
 use super::stage::{HUGE, NOTHING, PAGES, SHARED, SMALL, Stage};
 use super::{count, measured};
 
+/// After so many times a piece finds the heap as it was.
+const SETTLING: usize = 8;
+
 /// Measures `piece`.
 ///
 /// # Errors
@@ -93,11 +96,14 @@ impl Bench {
             });
             finish(stage, result.expect("the piece was done"));
         };
-        // Beforehand, for what is made once and kept, as sets are.
-        once(stage, &mut |piece| piece());
-        let mut counts = Vec::new();
-        for _ in 0..RUNS {
-            once(stage, &mut |mut piece| counts.push(count::count(&mut piece)));
+        // Beforehand, for what is made once and kept, as sets are, and until the heap is each time as it was the time before.
+        for _ in 0..SETTLING {
+            once(stage, &mut |piece| piece());
+        }
+        // No heap here: a piece may use it.
+        let mut counts = [0; RUNS];
+        for counted in &mut counts {
+            once(stage, &mut |mut piece| *counted = count::count(&mut piece));
         }
         let (mut addresses, mut steps) = (Vec::new(), 0);
         once(stage, &mut |mut piece| (addresses, steps) = count::trace(&mut piece));
