@@ -91,12 +91,12 @@ fn as_promised() -> Result<()> {
     for (piece, fences) in [(Piece::switch_again, 1), (Piece::switch_to_kernel, 0), (Piece::lazy_enter, 0)] {
         ensure!(row(piece, None)?.fences == fences, "{:#?}", row(piece, None)?);
     }
-    // Nothing is done 64 times for less than 8 times as much as 8 times.
+    // Each walk more costs the same.
     let walks = [Piece::walk_1, Piece::walk_8, Piece::walk_64]
         .map(|piece| row(piece, PENDING).map(|row| row.instructions));
     let [one, eight, all] = walks;
     let (one, eight, all) = (one?, eight?, all?);
-    ensure!((eight - one) * 8 == (all - one) / 9 * 8 && one > 50, "{one}, {eight}, {all}");
+    ensure!((eight - one) * 9 == all - one && one > 50, "{one}, {eight}, {all}");
     Ok(())
 }
 
@@ -119,7 +119,7 @@ fn more_is_seen() -> Result<()> {
         ((Piece::walk_1, PENDING), (Piece::walk_1, TARGETED), "walk_1: pending walks by "),
         ((Piece::walk_huge, PENDING), (Piece::walk_1, NEVER), "walk_huge: pending walks by "),
         ((Piece::unlink, None), (Piece::lazy_exit, None), "a ticket, beyond the clear takes "),
-        ((Piece::redeem, None), (Piece::unlink, None), "a redeem that finds the ticket covered takes "),
+        ((Piece::redeem, None), (Piece::switch_again, None), "a redeem that finds the ticket covered takes "),
         (
             (Piece::sync_covered, PENDING),
             (Piece::sync_due_2_of_8, PENDING),
@@ -139,13 +139,16 @@ fn more_is_seen() -> Result<()> {
         ensure!(broken.len() == 1 && broken[0].starts_with(fault), "{fault}: {broken:?}");
     }
     // An instruction that is missing is no figure at all.
-    let mut boot = one()?;
-    let steps = &mut boot.measured[0].steps;
-    let middle = steps.len() / 2;
-    let lost = steps.remove(middle);
-    steps[middle] += lost;
-    let error = costs(&boot).err().context("a trace with a gap was taken")?;
-    ensure!(error.to_string().contains("does not follow"), "{error:#}");
+    let is_seen = |index: usize| {
+        let mut boot = one()?;
+        let lost = boot.measured[0].steps.remove(index);
+        boot.measured[0].steps[index] += lost;
+        Ok::<_, anyhow::Error>(costs(&boot).is_err_and(|error| error.to_string().contains("does not follow")))
+    };
+    let middle = one()?.measured[0].steps.len() / 2;
+    // What a branch leads to is not known: of some, one at least is behind no branch.
+    let seen = (middle..middle + 5).map(is_seen).collect::<Result<Vec<_>>>()?;
+    ensure!(seen.contains(&true), "a trace with a gap was taken");
     Ok(())
 }
 

@@ -94,7 +94,7 @@ pieces! {
     /// GUP-fast of a huge page.
     walk_huge = Walk, "huge", 8/4, false;
     /// GUP-fast where nothing is mapped.
-    walk_not_mapped = Walk, "not mapped", 8/4, false;
+    walk_not_mapped = Walk, "nothing", 8/4, false;
 
     /// A sync whose flush has interrupted all CPUs of the mm.
     sync_covered = Sync, "covered", 8/4, false;
@@ -112,17 +112,17 @@ pieces! {
     sync_due_64_of_64 = Sync, "64 of 64", 64/64, true;
 
     /// A collapse, from its unlink until the table may be reused, on a machine of one CPU.
-    collapse_1 = Operation, "collapse 1", 1/1, false;
+    collapse_1 = Operation, "c 1 CPU", 1/1, false;
     /// The same, the mm on 4 CPUs of 8, flushed by interrupts.
-    collapse_ipi = Operation, "collapse IPI", 8/4, false;
+    collapse_ipi = Operation, "c IPI", 8/4, false;
     /// The same, flushed by INVLPGB.
-    collapse_invlpgb = Operation, "collapse INVLPGB", 8/4, true;
+    collapse_invlpgb = Operation, "c INVLPGB", 8/4, true;
     /// An mm leaves a shared table to another mm, from its unlink until that may reuse it, on a machine of one CPU.
-    unshare_1 = Operation, "unshare 1", 1/1, false;
+    unshare_1 = Operation, "u 1 CPU", 1/1, false;
     /// The same, the mm on 4 CPUs of 8, flushed by interrupts.
-    unshare_ipi = Operation, "unshare IPI", 8/4, false;
+    unshare_ipi = Operation, "u IPI", 8/4, false;
     /// The same, flushed by INVLPGB.
-    unshare_invlpgb = Operation, "unshare INVLPGB", 8/4, true;
+    unshare_invlpgb = Operation, "u INVLPGB", 8/4, true;
 
     /// An entry that leads to a table is cleared.
     clear = Shared, "clear an entry", 8/4, false;

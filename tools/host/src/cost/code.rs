@@ -11,14 +11,22 @@ use iced_x86::{
 };
 use object::{Object, ObjectSection, ObjectSymbol};
 
-/// What of the trace is no part of the piece: what calls it, and where other CPUs answer.
-const LEFT_OUT: [&str; 3] = [
-    "gupsync_kernel::cost::count::thunk::<",
-    "<gupsync_kernel::cost::pieces::Bench>::run::<",
-    "gupsync_kernel::cost::bare::answer",
-];
+/// What calls the piece: it is no part of it, and neither is what that calls besides.
+const CALLERS: [&str; 2] =
+    ["gupsync_kernel::cost::count::thunk::<", "<gupsync_kernel::cost::pieces::Bench>::run::<"];
+/// Where other CPUs answer: no part of it either.
+const ASIDE: &str = "gupsync_kernel::cost::bare::answer";
 /// A call of the heap is one instruction, the call: how many more it takes depends on what lies in the heap.
 const HEAP: &str = "<linked_list_allocator::LockedHeap as core::alloc::global::GlobalAlloc>::";
+/// The registers that a compiler chooses freely.
+const REGISTERS: [&str; 60] = [
+    "rax", "eax", "ax", "al", "ah", "rbx", "ebx", "bx", "bl", "bh", "rcx", "ecx", "cx", "cl", "ch", "rdx",
+    "edx", "dx", "dl", "dh", "rsi", "esi", "si", "sil", "rdi", "edi", "di", "dil", "r8", "r8d", "r8w", "r8b",
+    "r9", "r9d", "r9w", "r9b", "r10", "r10d", "r10w", "r10b", "r11", "r11d", "r11w", "r11b", "r12", "r12d",
+    "r12w", "r12b", "r13", "r13d", "r13w", "r13b", "r14", "r14d", "r14w", "r14b", "r15", "r15d", "r15w",
+    "r15b",
+];
+
 /// Where what is measured begins.
 const MEASURED: &str = "gupsync_kernel::cost::measured::";
 
@@ -129,7 +137,7 @@ impl Code {
             if let Some((last, before)) = whole.last() {
                 let is_next = before.flow_control() != FlowControl::Next || before.next_ip() == address;
                 ensure!(
-                    is_next || self.is_left_out(*last),
+                    is_next || self.function(*last).starts_with(ASIDE),
                     "{}: {address:#x} does not follow {last:#x}",
                     measured.piece
                 );
@@ -137,10 +145,6 @@ impl Code {
             whole.push((address, decode(address)?));
         }
         Ok(whole)
-    }
-
-    fn is_left_out(&self, address: u64) -> bool {
-        LEFT_OUT.iter().any(|left_out| self.function(address).starts_with(left_out))
     }
 
     /// The instructions of a piece, in the order in which they were executed.
@@ -156,11 +160,11 @@ impl Code {
             }
             until = None;
             let name = self.function(address);
-            if self.is_left_out(address) {
+            if executed.is_empty() && !name.starts_with(MEASURED) || name.starts_with(ASIDE) {
                 continue;
             }
-            if executed.is_empty() {
-                ensure!(name.starts_with(MEASURED), "{}: begins in {name}", measured.piece);
+            if CALLERS.iter().any(|caller| name.starts_with(caller)) {
+                break;
             }
             if instruction.flow_control() == FlowControl::Call {
                 let called = self.function(instruction.near_branch_target());
@@ -170,6 +174,7 @@ impl Code {
             }
             executed.push((address, instruction));
         }
+        ensure!(!executed.is_empty(), "{}: nothing of it was executed", measured.piece);
         let mut made: HashMap<u64, (String, Kind, String)> = HashMap::new();
         let of = |(address, instruction): (u64, Instruction)| {
             let (text, kind, place) = made
@@ -192,8 +197,27 @@ impl Code {
         }
         let mut text = String::new();
         IntelFormatter::new().format(instruction, &mut text);
-        text
+        without_registers(&text)
     }
+}
+
+/// An instruction, its registers as `r` but for the stack's, and what it has on the stack as `[rbp]`.
+fn without_registers(text: &str) -> String {
+    let (mnemonic, operands) = text.split_once(' ').unwrap_or((text, ""));
+    let is_part = |c: char| c.is_ascii_alphanumeric();
+    let mut plain = String::new();
+    let mut rest = operands;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c| is_part(c) != is_part(first)).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(end);
+        let is_register = REGISTERS.contains(&word);
+        plain.push_str(if is_register { "r" } else { word });
+        rest = behind;
+        if plain.ends_with("[rbp") {
+            rest = rest.find(']').map_or(rest, |end| &rest[end..]);
+        }
+    }
+    format!("{mnemonic} {plain}").trim_end().to_owned()
 }
 
 /// What an instruction orders.

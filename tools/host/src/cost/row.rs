@@ -7,7 +7,6 @@ use gupsync::policy::Never;
 use gupsync_bench::cost::{Piece, Sizes};
 use gupsync_bench::spec::PolicyName;
 use serde::{Deserialize, Serialize};
-use similar::{Algorithm, ChangeTag, capture_diff_slices};
 
 use super::Boot;
 use super::code::{Code, Executed, Kind};
@@ -117,29 +116,29 @@ impl Costs {
     }
 }
 
-/// What `executed` has and `nothing` has not, each instruction once, in the order in which they come.
+/// What `executed` has more of than `nothing`, and less, in the order in which it comes. Which registers the compiler has
+/// chosen makes no difference.
 fn differences(nothing: &[Executed], executed: &[Executed]) -> Vec<Difference> {
-    let keys = |executed: &[Executed]| -> Vec<(String, String)> {
-        executed.iter().map(|one| (one.text.clone(), one.place.clone())).collect()
-    };
-    let (old, new) = (keys(nothing), keys(executed));
-    let (mut differences, mut places) = (Vec::<Difference>::new(), HashMap::new());
-    for op in capture_diff_slices(Algorithm::Myers, &old, &new) {
-        for change in op.iter_changes(&old, &new) {
-            let times = match change.tag() {
-                ChangeTag::Equal => continue,
-                ChangeTag::Insert => 1,
-                ChangeTag::Delete => -1,
-            };
-            let (instruction, place) = change.value();
-            let index = *places.entry((instruction.clone(), place.clone())).or_insert(differences.len());
-            match differences.get_mut(index) {
-                Some(known) => known.times += times,
-                None => differences.push(Difference { times, instruction, place }),
-            }
+    let mut times: HashMap<&str, i64> = HashMap::new();
+    let mut at: HashMap<(&str, &str), i64> = HashMap::new();
+    for (executed, count) in [(executed, 1), (nothing, -1)] {
+        for one in executed {
+            *times.entry(&one.text).or_default() += count;
+            *at.entry((&one.text, &one.place)).or_default() += count;
         }
     }
-    differences.retain(|difference| difference.times != 0);
+    let mut differences = Vec::new();
+    for one in executed.iter().chain(nothing) {
+        let (all, here) = (times.get_mut(&*one.text), at.get_mut(&(&*one.text, &*one.place)));
+        let (Some(all), Some(here)) = (all, here) else { continue };
+        // As many of them as there are more in all, where there are more.
+        let count = if *all > 0 { (*here).min(*all).max(0) } else { (*here).max(*all).min(0) };
+        if count != 0 {
+            (*all, *here) = (*all - count, *here - count);
+            let (instruction, place) = (one.text.clone(), one.place.clone());
+            differences.push(Difference { times: count, instruction, place });
+        }
+    }
     differences
 }
 
