@@ -126,7 +126,8 @@ pub(crate) fn descend<'w, M: Machine>(
         let slot = &machine.words(table)[page_table::index(va, level)];
         // Acquire: pairs with the Release in `link`; the table that the entry leads to is filled.
         let entry = Entry(slot.load(Ordering::Acquire));
-        if entry == Entry::POISON || (level <= 2 && entry.is_present() && !entry.is_of(va, mm.id)) {
+        let is_others = entry == Entry::POISON || (level <= 2 && entry.is_present() && !entry.is_of(va, mm.id));
+        if M::INSTRUMENTED && is_others {
             let ticket = machine.page(table).unlinked_with();
             let (kind, cpu, mm) = (Caught::InsideReusedTable, off.id(), mm.id);
             off.world().caught(Violation { kind, cpu, mm, va, table, ticket });
@@ -170,12 +171,16 @@ fn look_again<M: Machine>(off: &IrqsOff<'_, M>, va: VirtAddr, entry: Entry, path
 impl<M: Machine> IrqsOff<'_, M> {
     /// Marks this CPU as walking, for the figures beside a sync. They order nothing.
     fn begin_walk(&self, mm: &Mm) {
-        self.state().walk.begin(&self.world().unlink_clock, mm.id);
+        if M::INSTRUMENTED {
+            self.state().walk.begin(&self.world().unlink_clock, mm.id);
+        }
         self.note(mm.id, Event::WalkBegin, 1);
     }
 
     fn end_walk(&self, mm: &Mm) {
-        self.state().walk.end();
+        if M::INSTRUMENTED {
+            self.state().walk.end();
+        }
         self.note(mm.id, Event::WalkEnd, 1);
     }
 }

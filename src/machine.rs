@@ -17,6 +17,10 @@ use crate::types::{Asid, Cached, CpuId, Frame, FrameSize, Invlpgb, MmId, Range};
 ///
 /// Every method that takes the [`CpuId`] of a caller is called on that CPU.
 pub trait Machine: Sync {
+    /// Whether figures are kept ([`crate::stats`]), and walkers look for what a detector finds ([`crate::detect`]). Neither
+    /// is part of the protocol: a machine on which the instructions of that are counted has none of it.
+    const INSTRUMENTED: bool = true;
+
     /// How many CPUs there are, online or not. Does not change. Called by rounds to all CPUs, and where sets are made.
     fn cpus(&self) -> usize;
 

@@ -107,7 +107,7 @@ pub(crate) fn take_out<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, va: VirtAddr) 
     let unlinked = policy::unlink(cpu, mm, table_entry.frame(), |batch| {
         batch.clear(slot);
     });
-    machine.page(table_entry.frame()).set_unlinked_with(unlinked.ticket());
+    unlinked.note_at(machine, table_entry.frame());
     (table_entry, unlinked)
 }
 

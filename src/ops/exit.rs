@@ -92,6 +92,6 @@ fn unlink<M: Machine>(cpu: &mut Cpu<'_, M>, mm: &Mm, start: VirtAddr, tables: u6
             batch.clear(slot);
         });
     });
-    frames.iter().for_each(|&table| machine.page(table).set_unlinked_with(unlinked.ticket()));
+    frames.iter().for_each(|&table| unlinked.note_at(machine, table));
     unlinked
 }

@@ -155,7 +155,7 @@ impl Gather {
                 batch.clear(slot);
             });
         });
-        tables.iter().for_each(|&table| machine.page(table).set_unlinked_with(unlinked.ticket()));
+        tables.iter().for_each(|&table| unlinked.note_at(machine, table));
         State::Unlinked(unlinked, next)
     }
 

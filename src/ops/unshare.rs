@@ -85,7 +85,7 @@ impl Operation for Leave {
                     }
                 });
                 for table in &tables {
-                    machine.page(table.frame).set_unlinked_with(unlinked.ticket());
+                    unlinked.note_at(machine, table.frame);
                 }
                 Leaving::Unlinked(unlinked)
             }

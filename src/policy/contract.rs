@@ -19,7 +19,7 @@ use crate::mm::Mm;
 use crate::mm::shared_table::SharedTable;
 use crate::pending_gup_sync::{Batch, Ticket};
 use crate::stats::Walkers;
-use crate::types::{MmId, MmSet};
+use crate::types::{Frame, MmId, MmSet};
 use crate::world::{Cpu, IrqsOff};
 
 /// When to synchronise with GUP-fast walkers, and with whom.
@@ -83,6 +83,13 @@ impl<T> Unlinked<T> {
         self.ticket.number()
     }
 
+    /// Notes the ticket at a table that it is for, for what a detector says.
+    pub(crate) fn note_at<M: Machine>(&self, machine: &M, table: Frame) {
+        if M::INSTRUMENTED {
+            machine.page(table).set_unlinked_with(self.ticket());
+        }
+    }
+
     /// What was unlinked by several tickets, to be synced at once.
     ///
     /// # Panics
@@ -111,12 +118,14 @@ pub fn unlink<M: Machine, T>(
     tables: T,
     clear: impl FnOnce(&mut Batch<T>),
 ) -> Unlinked<T> {
-    let clock = cpu.world().unlink_clock.tick();
+    let clock = if M::INSTRUMENTED { cpu.world().unlink_clock.tick() } else { 0 };
     let mut batch = Batch::new(tables);
     clear(&mut batch);
     let ticket = mm.pending.unlink(batch);
     cpu.note(mm.id, Event::Set, 1);
-    cpu.note(mm.id, Event::HeldAtUnlink, u64::from(mm.held.any()));
+    if M::INSTRUMENTED {
+        cpu.note(mm.id, Event::HeldAtUnlink, u64::from(mm.held.any()));
+    }
     Unlinked { ticket, clock }
 }
 
@@ -127,8 +136,10 @@ pub fn sync<P: Policy, M: Machine, T>(
     unlinked: Unlinked<T>,
     reached: Reached,
 ) -> T {
-    let is_due = !mm.pending.covers(&unlinked.ticket);
-    note_walkers(cpu, mm.id, |walked| (is_due && walked == mm.id).then_some(unlinked.clock));
+    if M::INSTRUMENTED {
+        let is_due = !mm.pending.covers(&unlinked.ticket);
+        note_walkers(cpu, mm.id, |walked| (is_due && walked == mm.id).then_some(unlinked.clock));
+    }
     P::sync(cpu, mm, unlinked.ticket, reached)
 }
 
@@ -164,7 +175,7 @@ pub(crate) fn owe<P: Policy, M: Machine, T>(
     reached: Reached,
 ) {
     for table in tables {
-        if !mm.pending.covers(&unlinked.ticket) {
+        if M::INSTRUMENTED && !mm.pending.covers(&unlinked.ticket) {
             table.unlinked_at.set(mm.id, unlinked.clock);
         }
         P::owe(cpu, mm, table, &unlinked.ticket, reached);
@@ -178,11 +189,13 @@ pub(crate) fn settle<P: Policy, M: Machine>(
     tables: &[Arc<SharedTable>],
     reached: Reached,
 ) {
-    let sharers = sharers_of(tables);
-    let unlinked_at = |walked| tables.iter().map(|table| table.unlinked_at.get(walked)).max();
-    note_walkers(cpu, mm.id, |walked| {
-        unlinked_at(walked).filter(|clock| sharers.contains(walked) && *clock != 0)
-    });
+    if M::INSTRUMENTED {
+        let sharers = sharers_of(tables);
+        let unlinked_at = |walked| tables.iter().map(|table| table.unlinked_at.get(walked)).max();
+        note_walkers(cpu, mm.id, |walked| {
+            unlinked_at(walked).filter(|clock| sharers.contains(walked) && *clock != 0)
+        });
+    }
     P::settle(cpu, mm, tables, reached);
     tables.iter().for_each(|table| table.own());
 }

@@ -29,10 +29,7 @@ impl Policy for Pending {
             }
             Err(ticket) => {
                 cpu.note(mm.id, Event::SyncSent, 1);
-                sync_round::round(cpu, mm);
-                mm.pending.redeem(ticket).unwrap_or_else(|ticket| {
-                    panic!("ticket {} of {:?} is not covered by the round after it", ticket.number(), mm.id)
-                })
+                interrupt(cpu, mm, ticket)
             }
         }
     }
@@ -56,6 +53,15 @@ impl Policy for Pending {
         cpu.note(mm.id, event, 1);
         sync_round::interrupt_some(cpu, mm.id, sharers_of(tables), debts);
     }
+}
+
+/// The sync is due. Apart from the way on which it is skipped, which so saves no registers.
+#[cold]
+fn interrupt<M: Machine, T>(cpu: &mut Cpu<'_, M>, mm: &Mm, ticket: Ticket<T>) -> T {
+    sync_round::round(cpu, mm);
+    mm.pending.redeem(ticket).unwrap_or_else(|ticket| {
+        panic!("ticket {} of {:?} is not covered by the round after it", ticket.number(), mm.id)
+    })
 }
 
 /// Takes the debts of all tables, but for this CPU, which is in no walk.

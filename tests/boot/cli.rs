@@ -68,6 +68,7 @@ fn help() -> Result<()> {
     let commands = [
         "compare",
         "diff",
+        "cost",
         "stress",
         "iso",
         "run",

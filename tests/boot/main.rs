@@ -6,6 +6,7 @@ mod classes;
 mod cleared;
 mod cli;
 mod controls;
+mod cost;
 mod counts;
 mod diff;
 mod dying;
@@ -88,6 +89,7 @@ fn main() {
         reclaim::trials(),
         policies::trials(),
         controls::trials(),
+        cost::trials(),
         trace::trials(),
         walker::trials(),
         endings::trials(),

@@ -77,6 +77,14 @@ pub fn ids(cpus: usize) -> impl Iterator<Item = u32> {
     APIC_IDS[..cpus].iter().map(|id| id.load(Ordering::Relaxed))
 }
 
+/// Gives numbers that no APIC has to the CPUs from the second to number `cpus`, on a machine of one: what is sent to them
+/// reaches nothing.
+pub fn name_absent(cpus: usize) {
+    for (index, id) in APIC_IDS.iter().enumerate().take(cpus).skip(1) {
+        id.store(index as u32, Ordering::Relaxed);
+    }
+}
+
 /// Enables the APIC of this CPU.
 pub fn enable(id: CpuId) {
     let mut base_msr = APIC_BASE;

@@ -9,8 +9,9 @@ use x86_64::registers::control::Cr2;
 use x86_64::structures::idt::{Entry, InterruptDescriptorTable};
 
 use crate::trap_frame::TrapFrame;
-use crate::{apic, cpu_id, emulate, exit, halt, paging, percpu, run, tlb, vector};
+use crate::{apic, cost, cpu_id, emulate, exit, halt, paging, percpu, run, tlb, vector};
 
+const DEBUG: u8 = 1;
 const NMI: u8 = 2;
 const INVALID_OPCODE: u8 = 6;
 const DOUBLE_FAULT: u8 = 8;
@@ -74,7 +75,7 @@ static IDT: LazyLock<InterruptDescriptorTable> = LazyLock::new(|| {
 fn table() -> InterruptDescriptorTable {
     let mut idt = InterruptDescriptorTable::new();
     set(&mut idt.divide_error, stub::<0>);
-    set(&mut idt.debug, stub::<1>);
+    set(&mut idt.debug, stub::<DEBUG>);
     set(&mut idt.non_maskable_interrupt, stub::<NMI>);
     set(&mut idt.breakpoint, stub::<3>);
     set(&mut idt.overflow, stub::<4>);
@@ -132,6 +133,7 @@ extern "C" fn dispatch(frame: &mut TrapFrame) {
             emulate::on_nmi(cpu_id::get(), run::on_nmi);
         }
         INVALID_OPCODE if emulate::try_instruction(frame) => {}
+        DEBUG if cost::step(frame) => {}
         PAGE_FAULT if tlb::recover(frame) => {}
         _ => fatal(frame),
     }

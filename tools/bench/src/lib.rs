@@ -13,6 +13,7 @@ extern crate alloc;
 pub mod cast;
 pub mod check;
 pub mod choice;
+pub mod cost;
 pub mod counters;
 pub mod counts;
 pub mod draw;

@@ -12,6 +12,10 @@ pub const PROGRESS_STEPS: u64 = 20;
 pub const CAUGHT: &str = "@caught ";
 /// Before a finished row, as JSON.
 pub const ROW: &str = "@row ";
+/// Before a piece whose instructions were counted, as JSON ([`cost`](crate::cost)).
+pub const COST: &str = "@cost ";
+/// Before what else is to be known of them, as JSON.
+pub const SIZES: &str = "@sizes ";
 /// Before the reason of an early end.
 pub const FATAL: &str = "@fatal ";
 

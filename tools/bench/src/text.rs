@@ -145,6 +145,11 @@ impl PolicyName {
         PolicyName(P::NAME)
     }
 
+    /// All of them.
+    pub fn all() -> List<PolicyName> {
+        List(policy::NAMES.iter().map(|name| PolicyName(name)).collect())
+    }
+
     /// All that keep the promise.
     pub fn safe() -> List<PolicyName> {
         List(policy::safe_names().map(PolicyName).collect())

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod compare;
+mod cost;
 mod error;
 mod format;
 mod help;
@@ -23,6 +24,7 @@ use crate::image::Choice;
 pub use bounds::in_flags;
 use bounds::number;
 pub use compare::{CompareArgs, DiffArgs};
+pub use cost::CostArgs;
 pub use error::explain;
 pub use format::Format;
 use help::with_statuses;
@@ -90,6 +92,16 @@ Examples:
 
 Status 1: an exact count differs, a row is missing, or one of the second file did not end as promised."))]
     Diff(DiffArgs),
+    /// Count the instructions of walks, unlinks, syncs, flushes, switches and operations, for every policy.
+    #[command(after_help = with_statuses("\
+Examples:
+  tools/gupsync cost
+  tools/gupsync cost --json cost.json
+  tools/gupsync cost --explain sync_covered,walk_1               each instruction that a policy adds, and its line
+  tools/gupsync cost --format markdown
+
+Every run gives the same numbers, for one build of the kernel. Status 1: a piece costs more than is promised."))]
+    Cost(CostArgs),
     /// Run scenarios drawn at random, and make the first that fails as simple as it can be.
     #[command(
         mut_arg("cpus", |cpus| cpus.default_value("4")),

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 /// The number of this schema. Fields may be added under it; none changes its meaning.
 pub const SCHEMA: u32 = 1;
 
-/// Everything that a comparison produced.
+/// Everything that a comparison produced, or another command whose rows are of another kind.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Document {
+pub struct Document<R = Row> {
     /// [`SCHEMA`].
     pub schema: u32,
     /// The commit of the checkout.
@@ -37,10 +37,10 @@ pub struct Document {
     #[serde(default)]
     pub date: String,
     /// The results.
-    pub rows: Vec<Row>,
+    pub rows: Vec<R>,
 }
 
-impl Document {
+impl<R> Document<R> {
     /// What the results come from, in a line.
     pub fn footer(&self) -> String {
         let commit: String = self.revision.chars().take(COMMIT).collect();

@@ -2,10 +2,11 @@
 //!
 //! [`artifacts`] builds the kernel, [`image`] puts it on an ISO with a bootloader, [`qemu`] runs that, [`boot`]
 //! reads the rows from the serial port, [`compare`] does it for every setting, and [`table`], [`document`] and [`verdict`]
-//! say what came out; [`once`] only shows it, [`keep`] leaves it there, and [`diff`] compares two documents. [`stress`] does
-//! it for scenarios drawn at random, until one fails. [`prove`] runs the model checkers on the library, and on every one of
-//! [`mutants`], which are [`patches`] for a copy of the tree. [`linux`] does the same operations on a real Linux. [`doctor`]
-//! says what is missing, [`completions`] and [`man`] serve shells.
+//! say what came out; [`once`] only shows it, [`keep`] leaves it there, and [`diff`] compares two documents. [`scale`] does it on
+//! simulated machines of many sizes. [`stress`] does it for scenarios drawn at random, until one fails. [`prove`] runs the model
+//! checkers on the library, and on every one of [`mutants`], which are [`patches`] for a copy of the tree. [`cost`] counts its
+//! instructions. [`linux`] does the same operations on a real Linux. [`doctor`] says what is missing, [`completions`] and
+//! [`man`] serve shells.
 
 #![forbid(unsafe_code)]
 // They panic where the reader has left: see `say`.
@@ -17,6 +18,7 @@ pub mod boot;
 pub mod child;
 pub mod compare;
 pub mod completions;
+pub mod cost;
 pub mod diff;
 pub mod document;
 pub mod doctor;

@@ -11,7 +11,8 @@ use gupsync_host::artifacts::Tree;
 use gupsync_host::ending::{Ending, demand};
 use gupsync_host::image::{self, Bootloader};
 use gupsync_host::{
-    compare, completions, diff, doctor, document, linux, man, once, prove, say, scale, stop, stress, suite,
+    compare, completions, cost, diff, doctor, document, linux, man, once, prove, say, scale, stop, stress,
+    suite,
 };
 
 fn main() -> ExitCode {
@@ -39,6 +40,7 @@ fn run(command: &Command) -> Result<Ending> {
         Command::Compare(args) => compare::run(args),
         Command::Scale(args) => scale::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Cost(args) => cost::run(args),
         Command::Stress(args) => stress::run(args),
         Command::Iso(args) => iso(args),
         Command::Run(args) => once::run(args),

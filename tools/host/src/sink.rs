@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 use tempfile::{Builder, NamedTempFile};
 
 use crate::document::Document;
@@ -77,7 +78,7 @@ impl Sink {
     /// # Errors
     ///
     /// If it cannot be written: a full disk, a pipe whose reader has left.
-    pub fn write(self, document: &Document) -> Result<()> {
+    pub fn write<R: Serialize>(self, document: &Document<R>) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(document).expect("a document is plain data");
         text.push(b'\n');
         let written = match self.place {
