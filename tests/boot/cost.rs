@@ -8,9 +8,10 @@ use gupsync::policy::{Never, Pending, Targeted};
 use gupsync_bench::cost::{Group, PIECES, Piece};
 use gupsync_bench::spec::PolicyName;
 use gupsync_host::artifacts::Tree;
+use gupsync_host::cost::boot::{self, Boot};
 use gupsync_host::cost::code::Code;
 use gupsync_host::cost::row::{CostRow, Costs};
-use gupsync_host::cost::{self, Boot, explain, promise};
+use gupsync_host::cost::{explain, promise};
 use gupsync_host::document::Document;
 use libtest_mimic::Trial;
 
@@ -32,7 +33,7 @@ const TARGETED: Option<PolicyName> = Some(PolicyName::of::<Targeted>());
 const NEVER: Option<PolicyName> = Some(PolicyName::of::<Never>());
 
 fn boot() -> Result<Boot> {
-    cost::boot(&Tree::own(), &cost::machine(None), PATIENCE, |_| ())
+    boot::run(&Tree::own(), &boot::machine(None), PATIENCE, |_| ())
 }
 
 /// One boot for the tests that look at its figures.
@@ -155,13 +156,13 @@ fn more_is_seen() -> Result<()> {
 fn not_counting() -> Result<()> {
     for (args, reason) in [("", "the machine does not count instructions"), ("2", "needs a machine of one CPU")]
     {
-        let mut machine = cost::machine(None);
+        let mut machine = boot::machine(None);
         if args.is_empty() {
             machine.tuning.args.clear();
         } else {
             machine.cpus = args.parse()?;
         }
-        let error = cost::boot(&Tree::own(), &machine, PATIENCE, |_| ());
+        let error = boot::run(&Tree::own(), &machine, PATIENCE, |_| ());
         let error = error.err().context("it was taken")?;
         ensure!(error.to_string().contains(reason), "{error:#}");
     }

@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn item_17_the_footer_says_what_was_run_of_which_revision_and_when() {
-        let mut document = Document {
+        let mut document: Document = Document {
             schema: SCHEMA,
             revision: "0123456789abcdef0123".to_owned(),
             dirty: false,

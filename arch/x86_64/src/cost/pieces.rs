@@ -232,7 +232,9 @@ impl Bench {
                     measured::answer(stage.world, CpuId(1));
                     in_flight
                 },
-                |stage, in_flight| drop(in_flight.wait(&mut stage.cpu)),
+                |stage, in_flight| {
+                    let _ = in_flight.wait(&mut stage.cpu);
+                },
             ),
             Piece::switch_first => self.run(
                 stage,

@@ -8,7 +8,7 @@ use gupsync_bench::cost::{Piece, Sizes};
 use gupsync_bench::spec::PolicyName;
 use serde::{Deserialize, Serialize};
 
-use super::Boot;
+use super::boot::Boot;
 use super::code::{Code, Executed, Kind};
 
 /// What the others are compared with: a policy that does nothing.

@@ -22,6 +22,7 @@ use crate::args::linux::SelftestsArgs;
 use crate::artifacts::Tree;
 use crate::boot::console::printable;
 use crate::ending::{Ending, Usage, demand};
+use crate::qemu::Machine;
 use crate::say;
 
 /// Which there are, in the checkout.
@@ -29,16 +30,37 @@ const LIST: &str = "tools/linux/selftests";
 /// How long the machine may take besides.
 const GRACE: Duration = Duration::from_secs(300);
 
-/// The tests of a list, each by its words, those of the programs `asked` if any are.
-fn chosen(list: &str, asked: &[String]) -> Result<Vec<Vec<String>>, Usage> {
+/// A test of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Test {
+    /// Its program, and the arguments.
+    words: Vec<String>,
+    /// Its parts that fail for want of what the machine has not.
+    lacking: Vec<String>,
+}
+
+impl Test {
+    fn read(line: &str) -> Self {
+        let (lacking, words): (Vec<_>, Vec<_>) =
+            line.split_whitespace().map(str::to_owned).partition(|word| word.starts_with('!'));
+        Test { words, lacking: lacking.iter().map(|word| word[1..].to_owned()).collect() }
+    }
+
+    fn program(&self) -> &str {
+        &self.words[0]
+    }
+}
+
+/// The tests of a list, those of the programs `asked` if any are.
+fn chosen(list: &str, asked: &[String]) -> Result<Vec<Test>, Usage> {
     let lines = list.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    let all: Vec<Vec<_>> = lines.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect();
+    let all: Vec<_> = lines.map(Test::read).collect();
     for name in asked {
-        demand(all.iter().any(|words| words[0] == *name), || {
+        demand(all.iter().any(|test| test.program() == name), || {
             format!("--test {name}: is not in {LIST}; use a program that is")
         })?;
     }
-    Ok(all.into_iter().filter(|words| asked.is_empty() || asked.contains(&words[0])).collect())
+    Ok(all.into_iter().filter(|test| asked.is_empty() || asked.contains(&test.words[0])).collect())
 }
 
 /// Builds them, boots the kernel, runs them, and says what came out.
@@ -51,17 +73,20 @@ pub fn run(args: &SelftestsArgs) -> Result<Ending> {
     let list = fs::read_to_string(tree.root.join(LIST)).context(LIST)?;
     let all = chosen(&list, &args.test)?;
     let kernel = Kernel::find(args.boot.kernel.as_deref())?;
-    let mut names: Vec<_> = all.iter().map(|words| words[0].as_str()).collect();
+    let mut names: Vec<_> = all.iter().map(Test::program).collect();
     names.dedup();
     let built = programs::build(&names)?;
-    let mut tallies: Vec<_> =
-        all.iter().map(|words| Tally::new(words.join(" "), built[&words[0]].as_ref().err().cloned())).collect();
+    let tally = |test: &Test| {
+        let unbuilt = built[test.program()].as_ref().err().cloned();
+        Tally::new(test.words.join(" "), test.lacking.clone(), unbuilt)
+    };
+    let mut tallies: Vec<_> = all.iter().map(tally).collect();
     // Which of all the machine is told of.
-    let told: Vec<_> = (0..all.len()).filter(|index| built[&all[*index][0]].is_ok()).collect();
+    let told: Vec<_> = (0..all.len()).filter(|index| built[all[*index].program()].is_ok()).collect();
     let plan = Selftests {
         seconds: args.minutes * 60,
         limit: args.limit,
-        tests: told.iter().map(|index| all[*index].clone()).collect(),
+        tests: told.iter().map(|index| all[*index].words.clone()).collect(),
     };
     let mut files = vec![(SELFTESTS.to_owned(), serde_json::to_vec(&plan)?)];
     for (name, program) in &built {
@@ -73,7 +98,9 @@ pub fn run(args: &SelftestsArgs) -> Result<Ending> {
     let files: Vec<_> = files.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let medium = machine::medium(&tree, &kernel, &args.boot.append, &files, work.path())?;
-    let machine = machine::machine(args.cpus, Some(args.memory), None, args.boot.qemu_arg.clone());
+    // Time as the guest counts it: a test's own limits are not to depend on what else this machine does.
+    let usual = machine::machine(args.cpus, Some(args.memory), None, args.boot.qemu_arg.clone());
+    let machine = Machine { icount: true, ..usual };
     say::out("KTAP version 1");
     say::out(format_args!("# {kernel}"));
     let mut fault = None;
@@ -110,13 +137,14 @@ mod tests {
 
     #[test]
     fn a_list_has_a_test_a_line_and_some_can_be_chosen() {
-        let list = "# why\n\na -x 1\na\nb\n";
+        let list = "# why\n\na -x 1\na !p !q\nb\n";
         let names = |asked: &[&str]| {
             let asked: Vec<_> = asked.iter().map(|name| (*name).to_owned()).collect();
-            chosen(list, &asked).map(|all| all.iter().map(|words| words.join(" ")).collect::<Vec<_>>())
+            chosen(list, &asked).map(|all| all.iter().map(|test| test.words.join(" ")).collect::<Vec<_>>())
         };
         assert_eq!(names(&[]).expect("all"), ["a -x 1", "a", "b"]);
         assert_eq!(names(&["a"]).expect("some"), ["a -x 1", "a"]);
+        assert_eq!(chosen(list, &[]).expect("all")[1].lacking, ["p", "q"]);
         let error = names(&["c"]).expect_err("there is none").to_string();
         assert_eq!(error, "--test c: is not in tools/linux/selftests; use a program that is");
     }

@@ -19,8 +19,22 @@ enum Verdict {
 
 /// What a test said that explains its end: of a part of it, else last.
 fn words(tap: &Tap) -> String {
-    let line = tap.first.as_deref().or(tap.last.last().map(String::as_str));
+    let line = tap.failed.first().or(tap.skip.as_ref()).or(tap.last.last());
     line.map(|line| format!(": {}", line.trim_start_matches("# "))).unwrap_or_default()
+}
+
+/// The run without the parts that cannot pass on this machine, which are skipped. A status that says no more than that one of
+/// them has failed is none.
+fn without(mut run: Run, lacking: &[String]) -> Run {
+    let is_lacking = |line: &String| line.split(' ').any(|word| lacking.iter().any(|name| name == word));
+    let (skipped, failed): (Vec<_>, Vec<_>) = run.tap.failed.into_iter().partition(is_lacking);
+    run.tap.failed = failed;
+    if !skipped.is_empty() && run.tap.failed.is_empty() && run.code == Some(1) {
+        run.code = Some(0);
+    }
+    run.tap.skipped += skipped.len() as u64;
+    run.tap.skip = run.tap.skip.or(skipped.into_iter().next());
+    run
 }
 
 /// What `run` has shown, which was given `limit` seconds.
@@ -28,8 +42,10 @@ fn verdict(run: &Run, limit: u64) -> Verdict {
     let said = words(&run.tap);
     match (&run.complaint, run.code, run.signal) {
         (Some(complaint), ..) => Verdict::Failed(format!("Linux said: {complaint}")),
-        (_, Some(SKIPPED), _) if run.tap.failed == 0 => Verdict::Skipped(format!("it skips itself{said}")),
-        (_, Some(0), _) if run.tap.failed > 0 => Verdict::Failed(format!("a part has failed{said}")),
+        (_, Some(SKIPPED), _) if run.tap.failed.is_empty() => {
+            Verdict::Skipped(format!("it skips itself{said}"))
+        }
+        (_, Some(0), _) if !run.tap.failed.is_empty() => Verdict::Failed(format!("a part has failed{said}")),
         (_, Some(0), _) if run.tap.passed == 0 && run.tap.skipped > 0 => {
             Verdict::Skipped(format!("it skips all its parts{said}"))
         }
@@ -44,6 +60,8 @@ fn verdict(run: &Run, limit: u64) -> Verdict {
 #[derive(Debug)]
 pub struct Tally {
     name: String,
+    /// Its parts that cannot pass on this machine.
+    lacking: Vec<String>,
     /// Why there is no program.
     unbuilt: Option<String>,
     runs: Vec<(Run, Verdict)>,
@@ -54,8 +72,8 @@ pub struct Tally {
 
 impl Tally {
     /// Of a test of this name, which can be run unless there is a reason that it was not built.
-    pub fn new(name: String, unbuilt: Option<String>) -> Self {
-        Tally { name, unbuilt, runs: Vec::new(), is_under_way: false, died: None }
+    pub fn new(name: String, lacking: Vec<String>, unbuilt: Option<String>) -> Self {
+        Tally { name, lacking, unbuilt, runs: Vec::new(), is_under_way: false, died: None }
     }
 
     /// A run begins.
@@ -66,6 +84,7 @@ impl Tally {
     /// It has ended, of `limit` seconds that it was given; says how.
     pub fn add(&mut self, run: Run, limit: u64) -> String {
         self.is_under_way = false;
+        let run = without(run, &self.lacking);
         let verdict = verdict(&run, limit);
         let said = match &verdict {
             Verdict::Passed => "passed".to_owned(),
@@ -138,7 +157,9 @@ impl Tally {
         let seconds = self.runs.iter().map(|(run, _)| run.seconds).sum::<u64>();
         let mut words = format!("passed {} of {} runs, {seconds} s", self.passes(), self.runs.len());
         if last.tap.passed + last.tap.skipped > 0 {
-            words += &format!("; of its parts {} passed, {} were skipped", last.tap.passed, last.tap.skipped);
+            let (passed, skipped) = (last.tap.passed, last.tap.skipped);
+            words += &format!("; of its parts {passed} passed, {skipped} were skipped");
+            words += &last.tap.skip.iter().map(|line| format!(": {line}")).collect::<String>();
         }
         words
     }
@@ -170,7 +191,7 @@ mod tests {
     }
 
     fn tally(runs: Vec<Run>) -> Tally {
-        let mut tally = Tally::new("t -x".to_owned(), None);
+        let mut tally = Tally::new("t -x".to_owned(), vec!["needs_swap".to_owned()], None);
         for run in runs {
             tally.begin();
             assert!(tally.add(run, 9).starts_with("t -x: "));
@@ -187,7 +208,7 @@ mod tests {
         let good = || run(Some(0), "ok 1 a\nok 2 b # SKIP no memory\n");
         assert_eq!(
             line(vec![good(), good()]),
-            "ok 1 t -x # passed 2 of 2 runs, 4 s; of its parts 1 passed, 1 were skipped"
+            "ok 1 t -x # passed 2 of 2 runs, 4 s; of its parts 1 passed, 1 were skipped: ok 2 b  SKIP no memory"
         );
         assert_eq!(line(vec![run(Some(0), "")]), "ok 1 t -x # passed 1 of 1 runs, 2 s");
         for (bad, reason) in [
@@ -203,12 +224,28 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_cannot_pass_here_is_skipped_and_no_other() {
+        let said = "ok 1 a\nnot ok 2 needs_swap\n";
+        let passed =
+            "ok 1 t -x # passed 1 of 1 runs, 2 s; of its parts 1 passed, 1 were skipped: not ok 2 needs_swap";
+        assert_eq!(line(vec![run(Some(1), said)]), passed);
+        let other = format!("{said}not ok 3 b\n");
+        assert_eq!(
+            line(vec![run(Some(1), &other)]),
+            "not ok 1 t -x # 1 of 1 runs: it ended with 1: not ok 3 b"
+        );
+        assert!(line(vec![run(Some(3), said)]).starts_with("not ok 1 t -x # 1 of 1 runs: it ended with 3"));
+        let nothing_else = "not ok 2 needs_swap\n";
+        assert!(line(vec![run(Some(1), nothing_else)]).starts_with("ok 1 t -x # SKIP it skips all its parts"));
+    }
+
+    #[test]
     fn what_is_skipped_or_not_built_is_no_pass() {
         let skipped = run(Some(4), "ok 1 # SKIP no CONFIG_X\n");
         assert_eq!(line(vec![skipped.clone()]), "ok 1 t -x # SKIP it skips itself: ok 1  SKIP no CONFIG_X");
         let all = run(Some(0), "ok 1 # SKIP no CONFIG_X\n");
         assert!(line(vec![all]).starts_with("ok 1 t -x # SKIP it skips all its parts: "));
-        let unbuilt = Tally::new("t".to_owned(), Some("no libnuma".to_owned()));
+        let unbuilt = Tally::new("t".to_owned(), Vec::new(), Some("no libnuma".to_owned()));
         assert_eq!(unbuilt.line(3), "ok 3 t # SKIP it cannot be built: no libnuma");
         let skipped = [tally(vec![skipped]), unbuilt];
         assert_eq!(together(&skipped), Ending::NotRun);
@@ -220,7 +257,7 @@ mod tests {
         let (mut done, mut under_way, mut never) =
             (tally(vec![run(Some(0), "")]), tally(vec![run(Some(0), "")]), tally(vec![]));
         under_way.begin();
-        let mut unbuilt = Tally::new("u".to_owned(), Some("no libnuma".to_owned()));
+        let mut unbuilt = Tally::new("u".to_owned(), Vec::new(), Some("no libnuma".to_owned()));
         for tally in [&mut done, &mut under_way, &mut never, &mut unbuilt] {
             tally.end("a panic");
         }
