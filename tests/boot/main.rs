@@ -32,6 +32,7 @@ mod product;
 mod rare;
 mod reclaim;
 mod refused;
+mod report;
 mod sender;
 mod several;
 mod sim;
@@ -88,6 +89,7 @@ fn main() {
         endings::trials(),
         cli::trials(),
         refused::trials(),
+        report::trials(),
         several::trials(),
         sim::trials(),
         isolated::trials(),

@@ -2,7 +2,7 @@
 //!
 //! [`artifacts`] builds the kernel, [`image`] puts it on an ISO with a bootloader, [`qemu`] runs that, [`boot`]
 //! reads the rows from the serial port, [`compare`] does it for every setting, and [`table`], [`document`] and [`verdict`]
-//! say what came out; [`once`] only shows it. [`stress`] does it for scenarios drawn at random, until one fails. [`prove`]
+//! say what came out, and [`report`] shows it on a page; [`once`] only shows it. [`stress`] does it for scenarios drawn at random, until one fails. [`prove`]
 //! runs the model checkers on the library, and on every one of [`mutants`], which are [`patches`] for a copy of the tree.
 //! [`linux`] does the same operations on a real Linux. [`doctor`] says what is missing, and [`completions`] serves shells.
 
@@ -31,6 +31,7 @@ pub mod patches;
 pub mod progress;
 pub mod prove;
 pub mod qemu;
+pub mod report;
 pub mod say;
 pub mod scale;
 pub mod schema;

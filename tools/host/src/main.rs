@@ -10,7 +10,7 @@ use gupsync_host::args::{self, Cli, Command, IsoArgs};
 use gupsync_host::artifacts::Tree;
 use gupsync_host::ending::{Ending, demand};
 use gupsync_host::image::{self, Bootloader};
-use gupsync_host::{compare, completions, doctor, linux, once, prove, say, scale, stop, stress, suite};
+use gupsync_host::{compare, completions, doctor, linux, once, prove, report, say, scale, stop, stress, suite};
 
 fn main() -> ExitCode {
     match completions::answer() {
@@ -36,6 +36,7 @@ fn run(command: &Command) -> Result<Ending> {
     match command {
         Command::Compare(args) => compare::run(args),
         Command::Scale(args) => scale::run(args),
+        Command::Report(args) => report::run(args),
         Command::Stress(args) => stress::run(args),
         Command::Iso(args) => iso(args),
         Command::Run(args) => once::run(args),
