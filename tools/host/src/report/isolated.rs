@@ -27,27 +27,29 @@ pub fn tables(outside: (&Source, usize), member: (&Source, usize)) -> Markup {
 fn table(rows: &[Row], source: usize) -> Markup {
     let [off, on]: [Vec<_>; 2] =
         [false, true].map(|is_on| rows.iter().filter(|row| row.invlpgb.is_on() == is_on).collect());
-    boxed(html! {
-        table {
-            caption { (from(source)) }
-            thead {
-                tr { td {} th colspan="3" scope="colgroup" { "flush by interrupts" } th colspan="3" scope="colgroup" { "flush by INVLPGB" } }
-                tr {
-                    th scope="col" { "policy" }
-                    @for _ in 0..2 { th.num scope="col" { "flush" } th.num scope="col" { "sync" } th.num scope="col" { "a second" } }
+    boxed(
+        &html! { "Counted on: " b { "simulator" } ". " (from(source)) },
+        &html! {
+            table {
+                thead {
+                    tr { td {} th colspan="3" scope="colgroup" { "flush by interrupts" } th colspan="3" scope="colgroup" { "flush by INVLPGB" } }
+                    tr {
+                        th scope="col" { "policy" }
+                        @for _ in 0..2 { th.num scope="col" { "flush" } th.num scope="col" { "sync" } th.num scope="col" { "a second" } }
+                    }
                 }
+                tbody { @for (off, on) in off.iter().zip(&on) { tr {
+                    th scope="row" { (off.policy) }
+                    @for row in [off, on] {
+                        @let [flush, sync] = taken(row);
+                        td.num { (shown(flush)) }
+                        td.num { (shown(sync)) }
+                        td.num { (shown(flush.zip(sync).map(|(flush, sync)| RATE * (flush + sync)))) }
+                    }
+                } } }
             }
-            tbody { @for (off, on) in off.iter().zip(&on) { tr {
-                th scope="row" { (off.policy) }
-                @for row in [off, on] {
-                    @let [flush, sync] = taken(row);
-                    td.num { (shown(flush)) }
-                    td.num { (shown(sync)) }
-                    td.num { (shown(flush.zip(sync).map(|(flush, sync)| RATE * (flush + sync)))) }
-                }
-            } } }
-        }
-    })
+        },
+    )
 }
 
 /// The requests that an isolated CPU has carried out by operation: of flushes, and of syncs.

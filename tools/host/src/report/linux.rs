@@ -27,31 +27,34 @@ pub fn table(groups: &[Group<'_>]) -> Markup {
     if pairs.is_empty() {
         return html! { p { "No document that was given has rows of a real Linux: " code { "tools/gupsync compare --with-linux" } " writes some." } };
     }
-    boxed(html! {
-        table {
-            caption { "Calls of other CPUs by operation, on average; in those of Linux is what an mm costs once, when it comes to rest." }
-            thead { tr {
-                th scope="col" { "workload" }
-                th scope="col" { "Linux" }
-                @for what in ["flush", "sync"] {
-                    th.num scope="col" { (what) ", Linux" }
-                    th.num scope="col" { (what) ", " (Broadcast::NAME) }
-                }
-                th scope="col" { "status" }
-                th scope="col" {}
-            } }
-            tbody { @for (linux, broadcast, source) in pairs { tr.bad[linux.judge().is_err()] {
-                th scope="row" { (linux.workload) }
-                td { (linux.policy) }
-                @for count in [|row: &Row| row.counts.flush_ipis, |row: &Row| row.counts.sync_ipis] {
-                    td.num { (by_operation(Some(linux), count)) }
-                    td.num { (by_operation(broadcast, count)) }
-                }
-                td { (linux.status) }
-                td { (from(source)) }
-            } } }
-        }
-    })
+    let caption = html! { "Calls of other CPUs by operation, on average; in those of Linux is what an mm costs once, when it comes to rest." };
+    boxed(
+        &caption,
+        &html! {
+            table {
+                thead { tr {
+                    th scope="col" { "workload" }
+                    th scope="col" { "Linux" }
+                    @for what in ["flush", "sync"] {
+                        th.num scope="col" { (what) ", Linux" }
+                        th.num scope="col" { (what) ", " (Broadcast::NAME) }
+                    }
+                    th scope="col" { "status" }
+                    th scope="col" {}
+                } }
+                tbody { @for (linux, broadcast, source) in pairs { tr.bad[linux.judge().is_err()] {
+                    th scope="row" { (linux.workload) }
+                    td { (linux.policy) }
+                    @for count in [|row: &Row| row.counts.flush_ipis, |row: &Row| row.counts.sync_ipis] {
+                        td.num { (by_operation(Some(linux), count)) }
+                        td.num { (by_operation(broadcast, count)) }
+                    }
+                    td { (linux.status) }
+                    td { (from(source)) }
+                } } }
+            }
+        },
+    )
 }
 
 fn by_operation(row: Option<&Row>, count: fn(&Row) -> Option<u64>) -> String {

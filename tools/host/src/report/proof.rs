@@ -45,7 +45,7 @@ const CHECKS: &[(&str, &str, &str)] = &[
 /// The part of the page.
 pub fn all(proofs: &[Document], first: usize) -> Markup {
     html! {
-        (boxed(html! { table {
+        (boxed(&html! { "What is checked, by what, and where that ends." }, &html! { table {
             thead { tr { th scope="col" { "what" } th scope="col" { "how" } th scope="col" { "how far" } } }
             tbody.words { @for (what, how, far) in CHECKS { tr { th.plain scope="row" { (what) } td { (how) } td { (far) } } } }
         } }))
@@ -84,30 +84,33 @@ fn one(proof: &Document, source: usize) -> Markup {
 }
 
 fn lines(lines: &[Line], are_properties: bool, source: usize) -> Markup {
-    boxed(html! { table {
-        thead { tr {
-            th scope="col" { "name" }
-            @if are_properties { th.num scope="col" { "models" } } @else { th scope="col" { "step" } }
-            th scope="col" { "checker" }
-            th.num scope="col" { "CPUs" }
-            th.num scope="col" { "explored" }
-            th scope="col" { "verdict" }
-            th scope="col" { @if are_properties { "bound" } @else { "by, or why" } }
-        } }
-        tbody { @for line in lines { tr.bad[!line.is_good()] {
-            th scope="row" {
-                @if line.mistake.as_ref().is_some_and(|mistake| !mistake.trace.is_empty()) {
-                    a href=(format!("#{}", id(line, source))) { (line.name) }
-                } @else { (line.name) }
-            }
-            @if are_properties { td.num { (line.models) } } @else { td { (line.step) } }
-            td { (line.checker.name()) }
-            td.num { @if line.cpus == 0 { "-" } @else { (line.cpus) } }
-            td.num { (number(Some(line.explored))) }
-            td { (line.verdict.word()) @if let Verdict::Unknown(why) = &line.verdict { ": " (why) } }
-            td.wrap { (line.note) }
-        } } }
-    } })
+    boxed(
+        &super::rows::from(source),
+        &html! { table {
+            thead { tr {
+                th scope="col" { "name" }
+                @if are_properties { th.num scope="col" { "models" } } @else { th scope="col" { "step" } }
+                th scope="col" { "checker" }
+                th.num scope="col" { "CPUs" }
+                th.num scope="col" { "explored" }
+                th scope="col" { "verdict" }
+                th scope="col" { @if are_properties { "bound" } @else { "by, or why" } }
+            } }
+            tbody { @for line in lines { tr.bad[!line.is_good()] {
+                th scope="row" {
+                    @if line.mistake.as_ref().is_some_and(|mistake| !mistake.trace.is_empty()) {
+                        a href=(format!("#{}", id(line, source))) { (line.name) }
+                    } @else { (line.name) }
+                }
+                @if are_properties { td.num { (line.models) } } @else { td { (line.step) } }
+                td { (line.checker.name()) }
+                td.num { @if line.cpus == 0 { "-" } @else { (line.cpus) } }
+                td.num { (number(Some(line.explored))) }
+                td { (line.verdict.word()) @if let Verdict::Unknown(why) = &line.verdict { ": " (why) } }
+                td.wrap { (line.note) }
+            } } }
+        } },
+    )
 }
 
 fn id(line: &Line, source: usize) -> String {

@@ -4,7 +4,7 @@ use gupsync_bench::Row;
 use gupsync_bench::spec::{MachineName, MmName};
 use maud::{Markup, html};
 
-use crate::table::{self, Shown};
+use crate::table;
 
 /// Rows that one table or chart is about, and the page's name of their document.
 pub struct Group<'a> {
@@ -43,49 +43,68 @@ pub fn from(source: usize) -> Markup {
     html! { a.from href=(format!("#source-{source}")) { "how to get this" } }
 }
 
-/// A box in which a table that is wider than the page can be moved.
-pub fn boxed(table: Markup) -> Markup {
-    html! { div.scroll tabindex="0" { (table) } }
+/// A table with what it is about above it, in a box in which one that is wider than the page can be moved.
+pub fn boxed(caption: &Markup, table: &Markup) -> Markup {
+    html! {
+        p.caption { (caption) }
+        div.scroll tabindex="0" { (table) }
+    }
 }
 
-/// A table of rows.
+/// A table of rows; of a mix that of all mms together, and behind it those of each.
 pub fn table(rows: &[Row], source: usize) -> Markup {
-    let Some(Shown { title, headers, lines }) = table::shown(rows, false) else { return html! {} };
+    let Some(shown) = table::shown(rows, false) else { return html! {} };
+    let title = shown.title.replace('\u{a0}', " ");
+    let first = machine(&rows[0]);
+    let is_mixed = rows.iter().any(|row| machine(row) != first);
+    let caption = html! {
+        (title) @if !is_mixed { "; counted on: " b { (first) } } ". " (from(source))
+    };
+    let of = |mm: fn(MmName) -> bool| shown.lines.iter().filter(|(row, _)| mm(row.mm)).collect::<Vec<_>>();
+    let each = of(|mm| mm != MmName::Total);
+    html! {
+        (boxed(&caption, &drawn(&shown.headers, &of(|mm| mm == MmName::Total), is_mixed)))
+        @if !each.is_empty() {
+            details {
+                summary { "The same for each mm" }
+                (boxed(&html! {}, &drawn(&shown.headers, &each, is_mixed)))
+            }
+        }
+    }
+}
+
+/// What a row is and what its columns show.
+type Line<'a> = (&'a Row, Vec<String>);
+
+/// Lines of a table; `is_mixed` if they were not all counted on the same.
+fn drawn(headers: &[(&str, bool)], lines: &[&Line<'_>], is_mixed: bool) -> Markup {
     let most = lines.iter().filter_map(|(row, _)| row.counts.sync_ipis).max().unwrap_or_default();
-    let title = title.replace('\u{a0}', " ");
-    boxed(html! {
+    html! {
         table {
-            caption { (title) " " (from(source)) }
             thead { tr {
-                @for (index, (header, is_name)) in headers.iter().enumerate() {
-                    th.num[!is_name] scope="col" { (header) }
-                    @if index == 0 { th scope="col" { "counted on" } }
-                }
-                th.bar scope="col" { "sync IPIs drawn" }
+                @for (header, is_name) in headers { th.num[!is_name] scope="col" { (header) } }
+                th.bar scope="col" { "sync IPIs" }
+                @if is_mixed { th scope="col" { "counted on" } }
             } }
-            tbody { @for (row, cells) in &lines {
+            tbody { @for (row, cells) in lines {
                 tr.linux[row.policy.is_linux()].bad[row.judge().is_err()] {
-                    @for (index, (cell, (_, is_name))) in cells.iter().zip(&headers).enumerate() {
-                        @if index == 0 {
-                            th scope="row" { (cell) }
-                            td { (machine(row)) }
-                        } @else {
-                            td.num[!is_name] { (cell) }
-                        }
+                    @for (index, (cell, (_, is_name))) in cells.iter().zip(headers).enumerate() {
+                        @if index == 0 { th scope="row" { (cell) } } @else { td.num[!is_name] { (cell) } }
                     }
                     td.bar { (bar(row.counts.sync_ipis, most)) }
+                    @if is_mixed { td { (machine(row)) } }
                 }
                 @if let Err(fault) = row.judge() {
-                    tr.bad { td colspan=(headers.len() + 2) { (row.policy) ": " (fault) } }
+                    tr.bad { td.wrap colspan=(headers.len() + 2) { (row.policy) ": " (fault) } }
                 }
             } }
         }
-    })
+    }
 }
 
-/// A bar, as long as a count is large. What was not counted has none.
+/// A bar, as long as a count is large. Zero, and what was not counted, has none.
 fn bar(count: Option<u64>, most: u64) -> Markup {
-    let Some(count) = count else { return html! {} };
+    let Some(count) = count.filter(|count| *count > 0) else { return html! {} };
     let width = 100.0 * count as f64 / most.max(1) as f64;
     html! { i style=(format!("width:{width:.1}%")) {} }
 }

@@ -69,9 +69,9 @@ fn one(rows: &[&Row], source: usize) -> Markup {
                 (chart::log_log(&series(&curves::interrupted), "CPU time interrupted by operation, us, modelled",
                     |[low, high]| format!("{low:.1} to {high:.1} us")))
             }
-            p.note { "Right: modelled, not measured: the targets of flush and sync, which are counted, times a handler of "
+            p.note { "The second chart is modelled, not measured: the targets of flush and sync, which are counted, times a handler of "
                 (low) " to " (high) " ns (usually " (mid) "), which is an assumption." }
-            details { summary { "The figures: sync IPIs of all operations" } (figures(&curves)) }
+            details { summary { "The figures: sync IPIs" } (figures(&curves)) }
         }
     }
 }
@@ -83,24 +83,27 @@ fn key(index: usize) -> Markup {
 
 fn figures(curves: &[Curve<'_>]) -> Markup {
     let rows = curves.first().map(|curve| curve.rows.as_slice()).unwrap_or_default();
-    boxed(html! {
-        table {
-            thead { tr {
-                th.num scope="col" { "CPUs" }
-                th.num scope="col" { "mm on" }
-                @for index in 0..curves.len() { th.num scope="col" { (curves::letter(index)) } }
-                th scope="col" { "" }
-            } }
-            tbody { @for first in rows { tr {
-                th.num scope="row" { (number(Some(first.cpus as u64))) }
-                td.num { (first.mm_cpus) }
-                @for curve in curves {
-                    td.num { (number(curve.rows.iter().find(|row| row.cpus == first.cpus).and_then(|row| row.counts.sync_ipis))) }
-                }
-                td { @for (_, how) in MACHINES.iter().filter(|(cpus, _)| *cpus == first.cpus) { (how) } }
-            } } }
-        }
-    })
+    boxed(
+        &html! { "Of all operations together." },
+        &html! {
+            table {
+                thead { tr {
+                    th.num scope="col" { "CPUs" }
+                    th.num scope="col" { "mm on" }
+                    @for index in 0..curves.len() { th.num scope="col" { (curves::letter(index)) } }
+                    th scope="col" { "" }
+                } }
+                tbody { @for first in rows { tr {
+                    th.num scope="row" { (number(Some(first.cpus as u64))) }
+                    td.num { (first.mm_cpus) }
+                    @for curve in curves {
+                        td.num { (number(curve.rows.iter().find(|row| row.cpus == first.cpus).and_then(|row| row.counts.sync_ipis))) }
+                    }
+                    td { @for (_, how) in MACHINES.iter().filter(|(cpus, _)| *cpus == first.cpus) { (how) } }
+                } } }
+            }
+        },
+    )
 }
 
 #[cfg(test)]

@@ -137,16 +137,17 @@ fn class(cause: Cause) -> &'static str {
     }
 }
 
-const LEFT: f64 = 58.0;
+const LEFT: f64 = 74.0;
 const RIGHT: f64 = 356.0;
-const TOP: f64 = 6.0;
-const LANE: f64 = 15.0;
+const TOP: f64 = 10.0;
+const LANE: f64 = 16.0;
 
 /// All scenes.
 pub fn timelines() -> Markup {
     html! {
         p { "The simulator ran these for this page, on 8 CPUs of which 4 run the mm, with a walker held inside GUP-fast when the table was "
-            "unlinked. Counts are exact; times are modelled, and the same scale holds within each group." }
+            "unlinked. Counts are exact; times are modelled, and the same scale holds within each group. How long the walker stays inside is the "
+            "bench's doing: no policy makes a walk longer or shorter." }
         ul.legend.row {
             li { svg.key viewBox="0 0 24 10" aria-hidden="true" { path.unlink d="M12 1L16 9H8Z" {} } " unlink" }
             li { svg.key viewBox="0 0 24 10" aria-hidden="true" { path.flight.flush d="M1 8L14 2" {} rect.flush x="14" y="1" width="9" height="8" {} } " flush: sent, handled" }
@@ -202,8 +203,8 @@ fn drawn(scene: &Scene, longest: u64) -> Markup {
             @for one in scene.within() {
                 @let (x, y) = (x(one.time), y(one.cpu));
                 @match one.what {
-                    What::Noted(Event::Set, ..) => path.unlink d=(format!("M{x:.1} {:.1}l4 8h-8Z", y - 4.0)) {},
-                    What::Noted(Event::Invlpgb, ..) => path.invlpgb d=(format!("M{x:.1} {:.1}l4 4l-4 4l-4 -4Z", y - 4.0)) {},
+                    What::Noted(Event::Set, ..) => path.unlink d=(format!("M{x:.1} {:.1}l4 8h-8Z", y - 9.0)) {},
+                    What::Noted(Event::Invlpgb, ..) => path.invlpgb d=(format!("M{x:.1} {:.1}l4 3.5l-4 3.5l-4 -3.5Z", y + 1.0)) {},
                     What::Noted(Event::SyncSkipped, ..) => circle.skip cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r="3.4" {},
                     _ => {},
                 }

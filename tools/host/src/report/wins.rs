@@ -63,36 +63,41 @@ pub fn table(groups: &[Group<'_>]) -> Markup {
         return html! { p { "No document that was given has rows of " (Broadcast::NAME) ", " (Mask::NAME) ", "
         (GatherMask::NAME) " and " (Pending::NAME) " for the same work." } };
     }
-    boxed(html! {
-        table {
-            caption { "Sync IPIs: what " code { (Broadcast::NAME) } " sends, which part of that each idea saves, and what "
-                code { (Pending::NAME) } " still sends." }
-            thead { tr {
-                th scope="col" { "workload" }
-                th scope="col" { "INVLPGB" }
-                th.num scope="col" { "CPUs" }
-                th.num scope="col" { "operations" }
-                th.num scope="col" { (Broadcast::NAME) }
-                th.num scope="col" { "saved by the mask" }
-                th.num scope="col" { "then by a flag" }
-                th.num scope="col" { "then by tracking" }
-                th.num scope="col" { "left" }
-                th scope="col" { "counted on" }
-                th scope="col" { "" }
-            } }
-            tbody { @for (row, wins, source) in lines { tr {
-                th scope="row" { (row.workload) }
-                td { (row.invlpgb) }
-                td.num { (number(Some(row.cpus as u64))) }
-                td.num { (number(row.counts.ops)) }
-                td.num { (number(Some(wins.broadcast))) }
-                td.num { (signed(wins.mask)) }
-                td.num { (signed(wins.flag)) }
-                td.num { (signed(wins.tracking)) }
-                td.num { (number(Some(wins.left))) }
-                td { (machine(row)) }
-                td { (from(source)) }
-            } } }
-        }
-    })
+    let caption = html! {
+        "Sync IPIs: what " code { (Broadcast::NAME) } " sends, which part of that each idea saves, and what "
+        code { (Pending::NAME) } " still sends."
+    };
+    boxed(
+        &caption,
+        &html! {
+            table {
+                thead { tr {
+                    th scope="col" { "workload" }
+                    th scope="col" { "INVLPGB" }
+                    th.num scope="col" { "CPUs" }
+                    th.num scope="col" { "operations" }
+                    th.num scope="col" { (Broadcast::NAME) }
+                    th.num scope="col" { "saved by the mask" }
+                    th.num scope="col" { "then by a flag" }
+                    th.num scope="col" { "then by tracking" }
+                    th.num scope="col" { "left" }
+                    th scope="col" { "counted on" }
+                    th scope="col" { "" }
+                } }
+                tbody { @for (row, wins, source) in lines { tr {
+                    th scope="row" { (row.workload) }
+                    td { (row.invlpgb) }
+                    td.num { (number(Some(row.cpus as u64))) }
+                    td.num { (number(row.counts.ops)) }
+                    td.num { (number(Some(wins.broadcast))) }
+                    td.num { (signed(wins.mask)) }
+                    td.num { (signed(wins.flag)) }
+                    td.num { (signed(wins.tracking)) }
+                    td.num { (number(Some(wins.left))) }
+                    td { (machine(row)) }
+                    td { (from(source)) }
+                } } }
+            }
+        },
+    )
 }
