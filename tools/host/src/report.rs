@@ -15,6 +15,7 @@ mod scale;
 mod source;
 mod timeline;
 mod wins;
+mod words;
 
 use anyhow::Result;
 use gupsync_bench::Row;

@@ -116,7 +116,9 @@ pub fn log_log(series: &[Series], what: &str, show: impl Fn([f64; 2]) -> String)
             @for (row, cpus) in machines.into_iter().enumerate() {
                 @let x = scales.x(cpus);
                 path.mark d=(format!("M{x:.1} {:.1}V{ZERO}", 17.0 + 11.0 * row as f64)) {}
-                text.end.small x=(format!("{:.1}", x - 3.0)) y=(24.0 + 11.0 * row as f64) { (number(Some(cpus as u64))) }
+                text.end.small x=(format!("{:.1}", x - 3.0)) y=(24.0 + 11.0 * row as f64) {
+                    (number(Some(cpus as u64)))
+                }
             }
             @for (index, (series, end)) in series.iter().zip(ends(series, &scales)).enumerate() {
                 g class=(class(index)) { (curve(series, &scales, &show)) }

@@ -19,8 +19,8 @@ pub fn tables(outside: (&Source, usize), member: (&Source, usize)) -> Markup {
         (table(outside.0.rows(), outside.1))
         h3 { "A CPU that runs a thread of the mm, which never enters the kernel and so never walks" }
         (table(member.0.rows(), member.1))
-        p.note { "Where flushes are interrupts, the second is interrupted by each flush, whatever the policy: that is no sync, and no policy "
-            "can spare it. INVLPGB spares it the flush; the sync is what is left." }
+        p.note { "Where flushes are interrupts, the second is interrupted by each flush, whatever the policy: that is no sync, "
+            "and no policy can spare it. INVLPGB spares it the flush; the sync is what is left." }
     }
 }
 
@@ -32,10 +32,13 @@ fn table(rows: &[Row], source: usize) -> Markup {
         &html! {
             table {
                 thead {
-                    tr { td {} th colspan="3" scope="colgroup" { "flush by interrupts" } th colspan="3" scope="colgroup" { "flush by INVLPGB" } }
+                    tr {
+                    td {}
+                    @for flush in ["interrupts", "INVLPGB"] { th colspan="3" scope="colgroup" { "flush by " (flush) } }
+                }
                     tr {
                         th scope="col" { "policy" }
-                        @for _ in 0..2 { th.num scope="col" { "flush" } th.num scope="col" { "sync" } th.num scope="col" { "a second" } }
+                        @for header in ["flush", "sync", "a second"].repeat(2) { th.num scope="col" { (header) } }
                     }
                 }
                 tbody { @for (off, on) in off.iter().zip(&on) { tr {

@@ -25,9 +25,14 @@ fn pairs<'a>(groups: &[Group<'a>]) -> Vec<(&'a Row, Option<&'a Row>, usize)> {
 pub fn table(groups: &[Group<'_>]) -> Markup {
     let pairs = pairs(groups);
     if pairs.is_empty() {
-        return html! { p { "No document that was given has rows of a real Linux: " code { "tools/gupsync compare --with-linux" } " writes some." } };
+        return html! { p {
+            "No document that was given has rows of a real Linux: " code { "tools/gupsync compare --with-linux" } " "
+            "writes some."
+        } };
     }
-    let caption = html! { "Calls of other CPUs by operation, on average; in those of Linux is what an mm costs once, when it comes to rest." };
+    let caption = html! {
+        "Calls of other CPUs by operation, on average; in those of Linux is what an mm costs once, when it comes to rest."
+    };
     boxed(
         &caption,
         &html! {

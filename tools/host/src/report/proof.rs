@@ -50,8 +50,10 @@ pub fn all(proofs: &[Document], first: usize) -> Markup {
             tbody.words { @for (what, how, far) in CHECKS { tr { th.plain scope="row" { (what) } td { (how) } td { (far) } } } }
         } }))
         @if proofs.is_empty() {
-            p { "No document of " code { "tools/gupsync prove --json FILE" } " was given: its tables, and how each mistake breaks, would "
-                "stand here." }
+            p {
+                "No document of " code { "tools/gupsync prove --json FILE" } " was given: its tables, and how each mistake "
+                "breaks, would stand here."
+            }
         }
         @for (index, proof) in proofs.iter().enumerate() { (one(proof, first + index)) }
     }
@@ -70,16 +72,24 @@ fn one(proof: &Document, source: usize) -> Markup {
         p { b { (table::summary(&proof.lines)) } ", in " (format!("{:.0}", proof.seconds)) " s. " (super::rows::from(source)) }
         @if !properties.is_empty() {
             h3 { "Properties" }
-            (lines(&table::by_property(&properties), true, source))
+            (self::lines(&table::by_property(&properties), true, source))
         }
         @if !broken.is_empty() {
             h3 id=(format!("broken-{source}")) { "How each mistake breaks on x86, in the fewest steps" }
-            p { "A write goes into the store buffer of its CPU first and reaches memory later: that is a step of its own. With JavaScript, "
-                "buttons and the arrow keys go from step to step; without, all steps are listed." }
+            p {
+                "A write goes into the store buffer of its CPU first and reaches memory later: that is a step of its own. With "
+                "JavaScript, buttons and the arrow keys go from step to step; without, all steps are listed."
+            }
             @for (line, mistake) in broken { (stepper(line, mistake, source)) }
         }
-        @if !mutants.is_empty() { details { summary { (mutants.len()) " mutants and what caught them" } (lines(&mutants, false, source)) } }
-        @if !orderings.is_empty() { details { summary { (orderings.len()) " weakened orderings and what caught them" } (lines(&orderings, false, source)) } }
+        @for (name, lines) in [("mutants", &mutants), ("weakened orderings", &orderings)] {
+            @if !lines.is_empty() {
+                details {
+                    summary { (lines.len()) " " (name) " and what caught them" }
+                    (self::lines(lines, false, source))
+                }
+            }
+        }
     }
 }
 

@@ -97,7 +97,8 @@ fn figures(curves: &[Curve<'_>]) -> Markup {
                     th.num scope="row" { (number(Some(first.cpus as u64))) }
                     td.num { (first.mm_cpus) }
                     @for curve in curves {
-                        td.num { (number(curve.rows.iter().find(|row| row.cpus == first.cpus).and_then(|row| row.counts.sync_ipis))) }
+                        @let row = curve.rows.iter().find(|row| row.cpus == first.cpus);
+                        td.num { (number(row.and_then(|row| row.counts.sync_ipis))) }
                     }
                     td { @for (_, how) in MACHINES.iter().filter(|(cpus, _)| *cpus == first.cpus) { (how) } }
                 } } }

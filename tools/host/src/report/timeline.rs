@@ -145,21 +145,34 @@ const LANE: f64 = 16.0;
 /// All scenes.
 pub fn timelines() -> Markup {
     html! {
-        p { "The simulator ran these for this page, on 8 CPUs of which 4 run the mm, with a walker held inside GUP-fast when the table was "
-            "unlinked. Counts are exact; times are modelled, and the same scale holds within each group. How long the walker stays inside is the "
-            "bench's doing: no policy makes a walk longer or shorter." }
+        p {
+            "The simulator ran these for this page, on 8 CPUs of which 4 run the mm, with a walker held inside GUP-fast when "
+            "the table was unlinked. Counts are exact; times are modelled, and the same scale holds within each group. How "
+            "long the walker stays inside is the bench's doing: no policy makes a walk longer or shorter."
+        }
         ul.legend.row {
-            li { svg.key viewBox="0 0 24 10" aria-hidden="true" { path.unlink d="M12 1L16 9H8Z" {} } " unlink" }
-            li { svg.key viewBox="0 0 24 10" aria-hidden="true" { path.flight.flush d="M1 8L14 2" {} rect.flush x="14" y="1" width="9" height="8" {} } " flush: sent, handled" }
-            li { svg.key viewBox="0 0 24 10" aria-hidden="true" { path.flight.sync d="M1 8L14 2" {} rect.sync x="14" y="1" width="9" height="8" {} } " sync: sent, handled" }
-            li { svg.key viewBox="0 0 24 10" aria-hidden="true" { rect.walk x="2" y="2" width="20" height="6" {} } " walk, interrupts off" }
-            li { svg.key viewBox="0 0 24 10" aria-hidden="true" { path.invlpgb d="M12 1L17 5L12 9L7 5Z" {} } " INVLPGB" }
-            li { svg.key viewBox="0 0 24 10" aria-hidden="true" { circle.skip cx="12" cy="5" r="3.4" {} } " sync skipped" }
+            (key("unlink", &html! { path.unlink d="M12 1L16 9H8Z" {} }))
+            @for cause in [Cause::Flush, Cause::Sync] {
+                (key(&format!("{}: sent, handled", class(cause)), &html! {
+                    path.flight.(class(cause)) d="M1 8L14 2" {}
+                    rect.(class(cause)) x="14" y="1" width="9" height="8" {}
+                }))
+            }
+            (key("walk, interrupts off", &html! { rect.walk x="2" y="2" width="20" height="6" {} }))
+            (key("INVLPGB", &html! { path.invlpgb d="M12 1L17 5L12 9L7 5Z" {} }))
+            (key("sync skipped", &html! { circle.skip cx="12" cy="5" r="3.4" {} }))
         }
         @for (title, words) in SCENES { (scenes(title, words)) }
-        p.note { "A range holds 4 mTHPs of 512 KiB, 32 of 64 KiB and 128 of 16 KiB: at the smaller ones all that is drawn here happens so many "
-            "times more often." }
+        p.note {
+            "A range holds 4 mTHPs of 512 KiB, 32 of 64 KiB and 128 of 16 KiB: for these, what is drawn here once for each "
+            "unlink happens 32 and 128 times."
+        }
     }
+}
+
+/// What a sign stands for.
+fn key(what: &str, sign: &Markup) -> Markup {
+    html! { li { svg.key viewBox="0 0 24 10" aria-hidden="true" { (sign) } " " (what) } }
 }
 
 fn scenes(title: &str, words: &str) -> Markup {
@@ -188,7 +201,7 @@ fn drawn(scene: &Scene, longest: u64) -> Markup {
     };
     html! {
         svg.timeline viewBox=(format!("0 0 360 {}", bottom + 18.0)) role="img"
-            aria-label=(format!("{}: {} flush IPIs, {} sync IPIs", scene.policy, scene.sent(Cause::Flush), scene.sent(Cause::Sync))) {
+            aria-label=(format!("one operation under {}", scene.policy)) {
             @for (cpu, is) in scene.roles.iter().enumerate() {
                 path.grid d=(format!("M{LEFT} {:.1}H{RIGHT}", y(CpuId(cpu)))) {}
                 text.small x="1" y=(format!("{:.1}", y(CpuId(cpu)) + 3.0)) { "CPU " (cpu) " " (role(is)) }
@@ -204,7 +217,9 @@ fn drawn(scene: &Scene, longest: u64) -> Markup {
                 @let (x, y) = (x(one.time), y(one.cpu));
                 @match one.what {
                     What::Noted(Event::Set, ..) => path.unlink d=(format!("M{x:.1} {:.1}l4 8h-8Z", y - 9.0)) {},
-                    What::Noted(Event::Invlpgb, ..) => path.invlpgb d=(format!("M{x:.1} {:.1}l4 3.5l-4 3.5l-4 -3.5Z", y + 1.0)) {},
+                    What::Noted(Event::Invlpgb, ..) => {
+                        path.invlpgb d=(format!("M{x:.1} {:.1}l4 3.5l-4 3.5l-4 -3.5Z", y + 1.0)) {}
+                    },
                     What::Noted(Event::SyncSkipped, ..) => circle.skip cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r="3.4" {},
                     _ => {},
                 }
