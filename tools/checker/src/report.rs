@@ -61,6 +61,9 @@ pub fn is_hunt() -> bool {
     std::env::var_os(HUNT).is_some()
 }
 
+/// The variable that names the tree which the models were built from, for the words of a trace.
+pub const SOURCES: &str = "GUPSYNC_SOURCES";
+
 /// A step of an execution that was found at fault, or a remark on the step before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {

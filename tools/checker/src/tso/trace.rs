@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::panic::Location;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::words::Interrupt;
-use crate::report::{Buffer, Step};
+use crate::report::{Buffer, SOURCES, Step};
 
 /// Something that has happened on a CPU.
 pub(super) enum What {
@@ -130,7 +130,9 @@ struct Sources(HashMap<&'static str, String>);
 impl Sources {
     /// What a method is called on, as the code has it.
     fn receiver(&mut self, site: &'static Location<'static>) -> String {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        // Trees of one target folder share what is built, this crate too: where it lay then says nothing.
+        let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let root = std::env::var_os(SOURCES).map_or_else(own, PathBuf::from);
         let text = self
             .0
             .entry(site.file())

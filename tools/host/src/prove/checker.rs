@@ -247,6 +247,7 @@ impl Lane {
         let mut command = Command::new(models);
         command
             .current_dir(self.root())
+            .env(report::SOURCES, if how.mutant.is_some() { self.schema_root() } else { self.root() })
             .env_remove(report::DEEP)
             .env_remove(report::HUNT)
             .env_remove(report::SMALL)
