@@ -74,6 +74,7 @@ fn help() -> Result<()> {
         "run",
         "test",
         "prove",
+        "report",
         "linux count",
         "linux export",
         "doctor",

@@ -36,6 +36,7 @@ mod product;
 mod rare;
 mod reclaim;
 mod refused;
+mod report;
 mod scale;
 mod sender;
 mod several;
@@ -98,6 +99,7 @@ fn main() {
         diff::trials(),
         forms::trials(),
         keep::trials(),
+        report::trials(),
         several::trials(),
         sim::trials(),
         isolated::trials(),

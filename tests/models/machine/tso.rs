@@ -302,8 +302,8 @@ fn explore_all<T: Send + Sync + 'static>(
     });
     report.counter().fetch_add(outcome.states, std::sync::atomic::Ordering::Relaxed);
     if let Some(trace) = outcome.fault {
-        report.found_in(trace.steps);
-        panic!("{}, after {} steps:\n{}", trace.fault, trace.steps, trace.text);
+        report.found(&trace.fault, &trace.steps);
+        panic!("{}, after {} steps:\n{}", trace.fault, trace.length(), trace.text());
     }
     if outcome.exhausted {
         report.ends();

@@ -61,6 +61,34 @@ pub fn is_hunt() -> bool {
     std::env::var_os(HUNT).is_some()
 }
 
+/// The variable that names the tree which the models were built from, for the words of a trace.
+pub const SOURCES: &str = "GUPSYNC_SOURCES";
+
+/// A step of an execution that was found at fault, or a remark on the step before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its number. A remark has none.
+    pub number: Option<usize>,
+    /// Which CPU does it.
+    pub cpu: usize,
+    /// What it does.
+    pub what: String,
+    /// The file and the line that do it.
+    pub place: String,
+    /// What that does to its store buffer.
+    pub buffer: Option<Buffer>,
+}
+
+/// What happens to a store buffer, which is emptied in the order in which it was filled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Buffer {
+    /// This write comes into it.
+    Takes(String),
+    /// Its oldest write reaches memory.
+    Drains,
+}
+
 /// One exploration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Exploration {
@@ -82,6 +110,12 @@ pub struct Exploration {
     pub cut_off: bool,
     /// In how many steps a fault was found, where that is known.
     pub steps: Option<usize>,
+    /// The fault, where a shortest way to it is known.
+    #[serde(default)]
+    pub fault: Option<String>,
+    /// That way.
+    #[serde(default)]
+    pub trace: Vec<Step>,
 }
 
 /// An exploration under way: it is reported when it is dropped, whether or not something was found.
@@ -107,6 +141,8 @@ impl UnderWay {
             held: false,
             cut_off: false,
             steps: None,
+            fault: None,
+            trace: Vec::new(),
         };
         UnderWay { exploration, explored: Arc::default(), since: Instant::now() }
     }
@@ -136,9 +172,11 @@ impl UnderWay {
         self.exploration.bound = Some(bound);
     }
 
-    /// A fault was found, in so many steps.
-    pub fn found_in(&mut self, steps: usize) {
-        self.exploration.steps = Some(steps);
+    /// A fault was found, by these steps.
+    pub fn found(&mut self, fault: &str, trace: &[Step]) {
+        self.exploration.steps = Some(trace.iter().filter(|step| step.number.is_some()).count());
+        self.exploration.fault = Some(fault.to_owned());
+        self.exploration.trace = trace.to_vec();
     }
 
     /// All was looked at, as far as that goes, and nothing was found.

@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod linux;
 mod machine;
 mod named;
+pub mod report;
 pub mod scale;
 mod settings;
 mod workloads;
@@ -102,6 +103,14 @@ Examples:
 
 Every run gives the same numbers, for one build of the kernel. Status 1: a piece costs more than is promised."))]
     Cost(CostArgs),
+    /// Write one page of HTML that shows the question, what was found, and how to check it.
+    #[command(after_help = with_statuses("\
+The page loads nothing and can be read without JavaScript. Its timelines are made by the simulator, whatever else it shows.
+
+Examples:
+  tools/gupsync report --out report.html                        of what the simulator counts in a few seconds
+  tools/gupsync report --json compare.json scale.json proof.json --out report.html"))]
+    Report(report::ReportArgs),
     /// Run scenarios drawn at random, and make the first that fails as simple as it can be.
     #[command(
         mut_arg("cpus", |cpus| cpus.default_value("4")),
@@ -150,6 +159,7 @@ Examples:
   tools/gupsync prove --orderings                and every ordering weakened, every fence dropped, one at a time
   tools/gupsync prove --deep                     one more preemption for loom, 40 million states for x86-TSO
   tools/gupsync prove --deep=120 --models        the same, two minutes for each model at most; each on a line
+  tools/gupsync prove --json proof.json          the same for tools/gupsync report, with these executions
   tools/gupsync prove --list                     what each mutant is, and what it stands for
   tools/gupsync prove --table                    what each ordering pairs with, into tests/orderings.md
   tools/gupsync prove --litmus                   tests/litmus under herd7: Linux's memory model and four others
@@ -293,6 +303,9 @@ pub struct ProveArgs {
     /// Write the litmus tests here, and what klitmus7 makes of them if it is there; run nothing.
     #[arg(long, value_name = "DIR", requires = "litmus")]
     pub modules: Option<PathBuf>,
+    /// Where to write what was proved as JSON, with the shortest execution that breaks each mutant under x86-TSO.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "table", "litmus"])]
+    pub json: Option<PathBuf>,
     /// Only models, mutants and litmus tests whose names contain this.
     pub filter: Option<String>,
     /// Part of a larger run, in which the filter may mean other tests, and loom's bounds are small where nothing is wrong.

@@ -2,7 +2,8 @@
 //!
 //! [`artifacts`] builds the kernel, [`image`] puts it on an ISO with a bootloader, [`qemu`] runs that, [`boot`]
 //! reads the rows from the serial port, [`compare`] does it for every setting, and [`table`], [`document`] and [`verdict`]
-//! say what came out; [`once`] only shows it, [`keep`] leaves it there, and [`diff`] compares two documents. [`scale`] does it on
+//! say what came out; [`once`] only shows it, [`keep`] leaves it there, [`diff`] compares two documents, and [`report`] shows
+//! them on a page. [`scale`] does it on
 //! simulated machines of many sizes. [`stress`] does it for scenarios drawn at random, until one fails. [`prove`] runs the model
 //! checkers on the library, and on every one of [`mutants`], which are [`patches`] for a copy of the tree. [`cost`] counts its
 //! instructions. [`linux`] does the same operations on a real Linux. [`doctor`] says what is missing, [`completions`] and
@@ -39,6 +40,7 @@ pub mod progress;
 pub mod prove;
 pub mod qemu;
 pub mod repeat;
+pub mod report;
 pub mod say;
 pub mod scale;
 pub mod schema;

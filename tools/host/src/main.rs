@@ -11,8 +11,8 @@ use gupsync_host::artifacts::Tree;
 use gupsync_host::ending::{Ending, demand};
 use gupsync_host::image::{self, Bootloader};
 use gupsync_host::{
-    compare, completions, cost, diff, doctor, document, linux, man, once, prove, say, scale, stop, stress,
-    suite,
+    compare, completions, cost, diff, doctor, document, linux, man, once, prove, report, say, scale, stop,
+    stress, suite,
 };
 
 fn main() -> ExitCode {
@@ -41,6 +41,7 @@ fn run(command: &Command) -> Result<Ending> {
         Command::Scale(args) => scale::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Cost(args) => cost::run(args),
+        Command::Report(args) => report::run(args),
         Command::Stress(args) => stress::run(args),
         Command::Iso(args) => iso(args),
         Command::Run(args) => once::run(args),

@@ -1,6 +1,6 @@
 //! `scale`: the same work on simulated machines of many sizes.
 
-mod curves;
+pub mod curves;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -75,6 +75,15 @@ pub fn run(args: &ScaleArgs) -> Result<Ending> {
     }
     written?;
     Ok(verdict.ending)
+}
+
+/// What all sizes come to.
+///
+/// # Errors
+///
+/// As [`run`], if it cannot be begun.
+pub fn outcomes(args: &ScaleArgs) -> Result<Vec<Outcome>, Usage> {
+    jobs(args).map(|jobs| run_all(&jobs))
 }
 
 /// What is to be run: by workload and setting of INVLPGB, then by order and size, then by policy.

@@ -14,7 +14,6 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use tempfile::{Builder, NamedTempFile};
 
-use crate::document::Document;
 use crate::ending::Usage;
 
 /// Names of standard output.
@@ -37,13 +36,22 @@ enum Place {
 }
 
 impl Sink {
-    /// Looks whether `path` can be written.
+    /// Looks whether `path` of `--json` can be written.
     ///
     /// # Errors
     ///
     /// [`Usage`] if it cannot.
     pub fn open(path: &Path) -> Result<Self> {
-        let name = format!("--json {}", path.display());
+        Self::open_for("--json", path)
+    }
+
+    /// Looks whether `path` of `flag` can be written.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`] if it cannot.
+    pub fn open_for(flag: &str, path: &Path) -> Result<Self> {
+        let name = format!("{flag} {}", path.display());
         let place = Self::place(path).map_err(|error| {
             Usage(format!("{name}: cannot be written: {error}; name a file in a folder that can be written"))
         })?;
@@ -78,13 +86,22 @@ impl Sink {
     /// # Errors
     ///
     /// If it cannot be written: a full disk, a pipe whose reader has left.
-    pub fn write<R: Serialize>(self, document: &Document<R>) -> Result<()> {
+    pub fn write(self, document: &impl Serialize) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(document).expect("a document is plain data");
         text.push(b'\n');
+        self.write_text(&text)
+    }
+
+    /// Writes a text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sink::write`].
+    pub fn write_text(self, text: &[u8]) -> Result<()> {
         let written = match self.place {
-            Place::Stdout => io::stdout().lock().write_all(&text).and_then(|()| io::stdout().flush()),
-            Place::Open(mut file) => file.write_all(&text),
-            Place::Replaced(path, folder) => replace(&path, &folder, &text),
+            Place::Stdout => io::stdout().lock().write_all(text).and_then(|()| io::stdout().flush()),
+            Place::Open(mut file) => file.write_all(text),
+            Place::Replaced(path, folder) => replace(&path, &folder, text),
         };
         written.with_context(|| format!("{}: cannot be written", self.name))
     }
@@ -107,6 +124,7 @@ fn replace(path: &Path, folder: &Path, text: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::Document;
 
     fn document() -> Document {
         let revision = "unknown".to_owned();

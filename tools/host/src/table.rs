@@ -204,31 +204,49 @@ fn to_broadcast(rows: &[Row], row: &Row) -> String {
     }
 }
 
-/// A table of the rows of one workload: the rows of an mm stand together, the rows of all mms last.
-pub fn render(rows: &[Row], look: Look) -> String {
-    let Some(first) = rows.iter().find(|row| row.mm == MmName::Total) else { return String::new() };
+/// What a table shows of the rows of one workload: those of an mm stand together, the rows of all mms last.
+pub struct Shown<'a> {
+    /// What its rows have in common: settings and, in a narrow table, figures.
+    pub title: String,
+    /// The headers of its columns, each with whether it says of which row a line is, or how that ended.
+    pub headers: Vec<(&'a str, bool)>,
+    /// Its lines: the row, and what stands in each column.
+    pub lines: Vec<(&'a Row, Vec<String>)>,
+}
+
+/// What there is to show of `rows`, if there is a row of all mms.
+pub fn shown(rows: &[Row], look: Look) -> Option<Shown<'_>> {
+    let first = rows.iter().find(|row| row.mm == MmName::Total)?;
     let says = |cell: String| cell != "-" && cell != "0";
-    let lines = lines(rows);
+    let runs = lines(rows);
     let mut columns = columns(rows);
     columns.retain(|column| column.when == When::Always || rows.iter().map(&column.show).any(says));
     let mut title = title(rows, first);
-    if let Some(runs) = lines.iter().map(Vec::len).max().filter(|runs| *runs > 1) {
+    if let Some(runs) = runs.iter().map(Vec::len).max().filter(|runs| *runs > 1) {
         title += &format!(", {runs} runs: least/median/most");
     }
     if !look.is_wide {
-        let all = format!("{title}{}", narrow(&mut columns, &lines, look.width()));
-        title = textwrap::fill(&all, look.width()).replace(UNBROKEN, " ");
+        title += &narrow(&mut columns, &runs, look.width());
     }
+    let headers = columns.iter().map(|column| (column.header, column.is_name())).collect();
+    let of = |mm| runs.iter().filter(move |runs| runs[0].mm == mm);
+    let line = |runs: &Vec<_>| (runs[0], columns.iter().map(|column| column.cell(runs)).collect());
+    let lines = mms(rows).into_iter().flat_map(of).map(line).collect();
+    Some(Shown { title, headers, lines })
+}
+
+/// A table of the rows of one workload.
+pub fn render(rows: &[Row], look: Look) -> String {
+    let Some(Shown { title, headers, lines }) = shown(rows, look) else { return String::new() };
+    let title = if look.is_wide { title } else { textwrap::fill(&title, look.width()).replace(UNBROKEN, " ") };
     let mut table = Table::new();
     table.load_preset(if look.is_markdown { presets::ASCII_MARKDOWN } else { presets::NOTHING });
-    table.set_header(columns.iter().map(|column| column.header));
-    for mm in mms(rows) {
-        for runs in lines.iter().filter(|runs| runs[0].mm == mm) {
-            table.add_row(columns.iter().map(|column| column.cell(runs)));
-        }
+    table.set_header(headers.iter().map(|(header, _)| header));
+    for (_, cells) in lines {
+        table.add_row(cells);
     }
-    for (drawn, column) in table.column_iter_mut().zip(&columns) {
-        drawn.set_cell_alignment(if column.is_name() { CellAlignment::Left } else { CellAlignment::Right });
+    for (drawn, (_, is_name)) in table.column_iter_mut().zip(&headers) {
+        drawn.set_cell_alignment(if *is_name { CellAlignment::Left } else { CellAlignment::Right });
         if !look.is_markdown {
             drawn.set_padding((0, BETWEEN as u16));
         }

@@ -25,6 +25,16 @@ impl Vector {
         }
     }
 
+    /// What it is sent for, unless it is a wake-up.
+    pub(crate) fn cause(self) -> Option<Cause> {
+        match self {
+            Vector::Flush => Some(Cause::Flush),
+            Vector::Sync => Some(Cause::Sync),
+            Vector::Other => Some(Cause::Other),
+            Vector::Kick => None,
+        }
+    }
+
     pub(crate) fn bit(self) -> u64 {
         1 << self as u64
     }

@@ -24,6 +24,7 @@ mod events;
 mod machine;
 mod memory;
 mod pause;
+mod record;
 mod schedule;
 mod tlb;
 
@@ -33,6 +34,7 @@ use gupsync_bench::{Row, Run};
 pub use core::Interrupted;
 pub use costs::{Band, COSTS, Cost, Costs};
 use machine::Sim;
+pub use record::{Recorded, What};
 
 /// The most CPUs of a simulated machine.
 pub const MAX_CPUS: usize = 8192;
@@ -44,6 +46,8 @@ pub struct Simulated {
     pub rows: Vec<Row>,
     /// What each CPU has been through while it was counted.
     pub cpus: Vec<Interrupted>,
+    /// What has happened while it was counted, if it was recorded.
+    pub recorded: Vec<Recorded>,
 }
 
 /// Runs `policy` at `spec` on a machine of so many CPUs. `progress` is called with the number of operations done.
@@ -58,6 +62,26 @@ pub fn run(
     costs: &Costs,
     progress: impl FnMut(u64) + Send,
 ) -> Result<Simulated, String> {
+    run_all(spec, policy, cpus, costs, false, progress)
+}
+
+/// The same, with all that happens recorded.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn record(spec: &Spec, policy: PolicyName, cpus: usize, costs: &Costs) -> Result<Simulated, String> {
+    run_all(spec, policy, cpus, costs, true, |_| ())
+}
+
+fn run_all(
+    spec: &Spec,
+    policy: PolicyName,
+    cpus: usize,
+    costs: &Costs,
+    is_recorded: bool,
+    progress: impl FnMut(u64) + Send,
+) -> Result<Simulated, String> {
     spec.check(cpus)?;
     if cpus > MAX_CPUS {
         return Err(format!("cpus={cpus}: a simulated machine has {MAX_CPUS} at most"));
@@ -70,13 +94,14 @@ pub fn run(
         let row = Row::without_counts(&spec, policy, cpus, status);
         vec![Row { machine: MachineName::Sim, detail, ..row }]
     };
-    let machine = Sim::new(&spec, cpus, Run::<Sim>::mms(&spec, cpus), costs);
+    let machine = Sim::new(&spec, cpus, Run::<Sim>::mms(&spec, cpus), costs, is_recorded);
     let Some(run) = Run::new(machine, &spec, policy) else {
-        return Ok(Simulated { rows: failed(Status::Memory, None), cpus: Vec::new() });
+        return Ok(Simulated { rows: failed(Status::Memory, None), cpus: Vec::new(), recorded: Vec::new() });
     };
     let played = schedule::play(&run, &spec, progress);
     let rows = played.unwrap_or_else(|reason| failed(Status::Died, Some(reason)));
-    Ok(Simulated { rows, cpus: run.world.machine.interrupted() })
+    let machine = &run.world.machine;
+    Ok(Simulated { rows, cpus: machine.interrupted(), recorded: machine.recorder.take() })
 }
 
 /// The spec as this machine runs it: it has INVLPGB, unless it is to emulate it.

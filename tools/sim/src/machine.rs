@@ -19,6 +19,7 @@ use crate::costs::Costs;
 use crate::events::{Events, Interrupt};
 use crate::memory::Memory;
 use crate::pause::{Patience, Pause, suspend};
+use crate::record::{Recorder, What};
 use crate::tlb::{Broadcast, Leaf, Tlbs, walk};
 
 /// The most pages that one INVLPGB takes, as where the kernel emulates it.
@@ -34,6 +35,9 @@ pub(crate) struct Sim {
     pub(crate) current: Word,
     pub(crate) events: Events,
     pub(crate) costs: Costs,
+    pub(crate) recorder: Recorder,
+    /// Whether the recorder is on while it is counted.
+    is_recorded: bool,
     memory: Memory,
     tlbs: Tlbs,
     /// INVLPGBs that wait for a TLBSYNC, by CPU.
@@ -52,12 +56,14 @@ pub(crate) struct Sim {
 }
 
 impl Sim {
-    pub(crate) fn new(spec: &Spec, cpus: usize, mms: usize, costs: &Costs) -> Self {
+    pub(crate) fn new(spec: &Spec, cpus: usize, mms: usize, costs: &Costs, is_recorded: bool) -> Self {
         Sim {
             cores: (0..cpus).map(|_| Core::default()).collect(),
             current: Word::default(),
             events: Events::new(cpus),
             costs: *costs,
+            recorder: Recorder::default(),
+            is_recorded,
             memory: Memory::new(),
             tlbs: Tlbs::new(cpus),
             started: (0..cpus).map(|_| Mutex::default()).collect(),
@@ -121,6 +127,12 @@ impl Sim {
         if core.masks.get() == 0 && core.pending.get() != 0 {
             suspend(Pause::Interrupts);
         }
+    }
+
+    fn count(&self, cpu: CpuId, mm: MmId, event: Event, n: u64) {
+        let cell = self.counters.cell(cpu, mm, event);
+        // One thread: nothing comes between the two.
+        cell.store(cell.load(RELAXED) + n, RELAXED);
     }
 
     fn translate(&self, cpu: usize, va: VirtAddr) -> Option<Leaf> {
@@ -188,7 +200,8 @@ impl Machine for Sim {
             Cause::Sync => Event::SyncIpi,
             Cause::Other => Event::OtherIpi,
         };
-        self.note(from, mm, event, 1);
+        self.count(from, mm, event, 1);
+        self.recorder.add(self.core(from).now.get(), from, What::Sent(cause, to, mm));
         self.post(from, to, Vector::of(cause));
     }
 
@@ -288,9 +301,10 @@ impl Machine for Sim {
     }
 
     fn note(&self, cpu: CpuId, mm: MmId, event: Event, n: u64) {
-        let cell = self.counters.cell(cpu, mm, event);
-        // One thread: nothing comes between the two.
-        cell.store(cell.load(RELAXED) + n, RELAXED);
+        self.count(cpu, mm, event, n);
+        if n > 0 {
+            self.recorder.add(self.core(cpu).now.get(), cpu, What::Noted(event, mm, n));
+        }
     }
 
     fn caught(&self, _: &Violation) {}
@@ -386,6 +400,7 @@ impl Bench for Sim {
 
     fn forget_counts(&self) {
         self.counters.begin();
+        self.recorder.begin(self.is_recorded);
         for core in &self.cores {
             core.interrupts.set(0);
             core.away.set(0);
@@ -393,6 +408,7 @@ impl Bench for Sim {
     }
 
     fn end_counts(&self) {
+        self.recorder.begin(false);
         let of = |core: &Core| Interrupted { interrupts: core.interrupts.get(), time: core.away.get() };
         *self.interrupted.lock().expect(UNPOISONED) = self.cores.iter().map(of).collect();
     }

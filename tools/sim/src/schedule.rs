@@ -21,6 +21,7 @@ use crate::core::Vector;
 use crate::events::Interrupt;
 use crate::machine::Sim;
 use crate::pause::Pause;
+use crate::record::What;
 
 /// The stack of a flow, in words.
 const STACK: usize = 0x2000;
@@ -173,13 +174,15 @@ impl<'r> Scheduler<'r> {
         for vector in Vector::ALL.into_iter().filter(|vector| pending & vector.bit() != 0) {
             let began = core.now.get();
             core.pass(machine.costs.handle);
-            if vector == Vector::Kick {
-                machine.note(cpu, MmId::KERNEL, Event::KickTaken, 1);
-            } else {
+            if let Some(cause) = vector.cause() {
+                machine.recorder.add(began, cpu, What::Began(cause));
                 core.masks.add(1);
                 self.run.world.interrupt(cpu);
                 core.masks.set(core.masks.get() - 1);
                 core.was_away(began);
+                machine.recorder.add(core.now.get(), cpu, What::Ended(cause));
+            } else {
+                machine.note(cpu, MmId::KERNEL, Event::KickTaken, 1);
             }
         }
         machine.current.set(before);

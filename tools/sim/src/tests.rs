@@ -1,3 +1,4 @@
+use gupsync::event::Cause;
 use gupsync::types::CpuId;
 
 use super::*;
@@ -100,4 +101,20 @@ fn what_cannot_be_run_is_refused() {
 fn the_stacks_of_handlers_do_not_add_up() {
     let row = row("policy=pending sample=walk hold=3 eager=on ops=50000", 4);
     assert!(row.counts.nmi_walks > Some(1 << 15), "{row:#?}");
+}
+
+#[test]
+fn recording_changes_nothing_and_has_each_interrupt() {
+    let spec: Spec = "ops=20 invlpgb=on policy=pending".parse().expect("a spec");
+    let costs = Costs::of(Band::Mid);
+    let plain = run(&spec, spec.policy[0], 8, &costs, |_| ()).expect("it can be run");
+    let recorded = record(&spec, spec.policy[0], 8, &costs).expect("it can be run");
+    assert_eq!((&recorded.rows, &recorded.cpus, plain.recorded.len()), (&plain.rows, &plain.cpus, 0));
+    let count =
+        |is_it: fn(&What) -> bool| recorded.recorded.iter().filter(|one| is_it(&one.what)).count() as u64;
+    let sent = count(|what| matches!(what, What::Sent(Cause::Sync, ..)));
+    assert_eq!((Some(sent), sent), (plain.rows[0].counts.sync_ipis, 60));
+    let taken = count(|what| matches!(what, What::Began(_)));
+    assert_eq!(taken, plain.cpus.iter().map(|cpu| cpu.interrupts).sum());
+    assert_eq!(taken, count(|what| matches!(what, What::Ended(_))));
 }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::panic::Location;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::words::Interrupt;
+use crate::report::{Buffer, SOURCES, Step};
 
 /// Something that has happened on a CPU.
 pub(super) enum What {
@@ -38,35 +39,59 @@ impl What {
 pub struct Trace {
     /// What is wrong in the end.
     pub fault: String,
-    /// Steps, numbered in [`Trace::text`].
-    pub steps: usize,
-    /// A line each.
-    pub text: String,
+    /// That way.
+    pub steps: Vec<Step>,
 }
 
 impl Trace {
     pub(super) fn new(fault: String, lines: &[Line]) -> Self {
         let mut sources = Sources(HashMap::new());
-        let (mut steps, mut text) = (0, String::new());
-        for line in lines {
-            let number = if line.what.is_step() {
-                steps += 1;
-                format!("{steps}.")
-            } else {
-                String::new()
-            };
+        let mut steps = 0;
+        let step = |line: &Line| {
+            steps += usize::from(line.what.is_step());
             let (word, place) = line.site.map_or_else(Default::default, |site| {
                 (sources.receiver(site), format!("{}:{}", site.file(), site.line()))
             });
-            let what = line.what.in_words(&word);
-            let row = format!("{number:>4}  CPU {}  {what:<74}  {place}", line.cpu);
+            Step {
+                number: line.what.is_step().then_some(steps),
+                cpu: line.cpu,
+                what: line.what.in_words(&word),
+                place,
+                buffer: line.what.buffer(&word),
+            }
+        };
+        Trace { fault, steps: lines.iter().map(step).collect() }
+    }
+
+    /// The number of the last step.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.steps.iter().rev().find_map(|step| step.number).unwrap_or_default()
+    }
+
+    /// All steps, a line each.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for Step { number, cpu, what, place, .. } in &self.steps {
+            let number = number.map_or(String::new(), |number| format!("{number}."));
+            let row = format!("{number:>4}  CPU {cpu}  {what:<74}  {place}");
             writeln!(text, "{}", row.trim_end()).expect("a string takes all");
         }
-        Trace { fault, steps, text }
+        text
     }
 }
 
 impl What {
+    /// What it does to the store buffer of its CPU.
+    fn buffer(&self, word: &str) -> Option<Buffer> {
+        match self {
+            What::Stored(value) => Some(Buffer::Takes(format!("{word} = {}", Value(*value)))),
+            What::Drained(_) => Some(Buffer::Drains),
+            _ => None,
+        }
+    }
+
     fn in_words(&self, word: &str) -> String {
         let name = |interrupt: &Interrupt| match interrupt {
             Interrupt::Maskable => "an interrupt",
@@ -105,7 +130,9 @@ struct Sources(HashMap<&'static str, String>);
 impl Sources {
     /// What a method is called on, as the code has it.
     fn receiver(&mut self, site: &'static Location<'static>) -> String {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        // Trees of one target folder share what is built, this crate too: where it lay then says nothing.
+        let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let root = std::env::var_os(SOURCES).map_or_else(own, PathBuf::from);
         let text = self
             .0
             .entry(site.file())

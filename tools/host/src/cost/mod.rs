@@ -36,7 +36,7 @@ use crate::sink::Sink;
 use crate::table::Look;
 use boot::Unfinished;
 use code::Code;
-use row::{CostRow, Costs};
+use row::Costs;
 
 /// Measures, prints, writes down; says whether all is as promised.
 ///
@@ -92,7 +92,7 @@ pub fn run(args: &CostArgs) -> Result<Ending> {
         }
     };
     let is_stdout = sink.as_ref().is_some_and(Sink::is_stdout);
-    let written = sink.map_or(Ok(()), |sink| sink.write::<CostRow>(&document));
+    let written = sink.map_or(Ok(()), |sink| sink.write(&document));
     if is_stdout {
         say::err(text);
     } else {

@@ -141,6 +141,9 @@ pub struct Linux<'a> {
     pub timeout: Duration,
 }
 
+/// What an experiment has come to, or why there is nothing.
+type Reported = Result<Report, String>;
+
 impl Linux<'_> {
     /// Boots it once, for all of `specs`, and for experiments that have no row.
     ///
@@ -153,7 +156,7 @@ impl Linux<'_> {
         specs: &[Spec],
         more: &[Experiment],
         ears: &Ears,
-    ) -> Result<(Vec<Counting>, Vec<Result<Report, String>>)> {
+    ) -> Result<(Vec<Counting>, Vec<Reported>)> {
         let mut experiments = specs.iter().map(experiments::of).collect::<Result<Vec<_>, Usage>>()?;
         experiments.extend_from_slice(more);
         let plan = serde_json::to_vec(&experiments)?;

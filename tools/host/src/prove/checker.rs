@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use gupsync_checker::report::{self, Exploration};
+use serde::{Deserialize, Serialize};
 
 use crate::artifacts::Tree;
 use crate::mutants::Mutant;
 use crate::{child, schema, stop};
 
 /// A model checker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Checker {
     /// C++20, up to a bound on preemptions.
     Loom,
@@ -245,6 +247,7 @@ impl Lane {
         let mut command = Command::new(models);
         command
             .current_dir(self.root())
+            .env(report::SOURCES, if how.mutant.is_some() { self.schema_root() } else { self.root() })
             .env_remove(report::DEEP)
             .env_remove(report::HUNT)
             .env_remove(report::SMALL)

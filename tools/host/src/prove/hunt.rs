@@ -52,7 +52,11 @@ pub fn run(lane: &Lane, args: &ProveArgs, mutants: &[Mutant], say: &dyn Fn(Line)
                 if let Some(trace) = ran.trace().filter(|_| args.traces) {
                     say::out(format_args!("{}: {}\n{trace}\n", mutant.name, mutant.mistake));
                 }
-                say(Line::mutant(lane.checker(), mutant, &ran));
+                let mut line = Line::mutant(lane.checker(), mutant, &ran);
+                if hunt.number(mutant).is_some() {
+                    line.forget_lines();
+                }
+                say(line);
             }
             Err(error) => unknown(&mutant.name, error),
         }

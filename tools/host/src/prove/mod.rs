@@ -5,12 +5,13 @@
 
 pub mod checker;
 mod comments;
+pub mod document;
 mod hunt;
 pub mod litmus;
 pub mod orderings;
 mod partners;
 mod sites;
-mod table;
+pub mod table;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -25,7 +26,9 @@ use crate::ending::demand;
 use crate::mutants::{self, Mutant};
 use crate::names::{MODELS, Names};
 use crate::say;
+use crate::sink::Sink;
 use checker::{Checker, How, Lane};
+use document::Document;
 use table::Kind;
 pub use table::Line;
 
@@ -62,16 +65,32 @@ pub fn run(args: &ProveArgs) -> Result<bool> {
             format!("{filter}: no model and no mutant has this in its name; `prove --list` names the mutants")
         })?;
     }
+    let sink = args.json.as_deref().map(Sink::open).transpose()?;
+    // Asked before anything is written into the checkout.
+    let revision = crate::document::revision(&Tree::own().root);
     let since = Instant::now();
     let lines = explore(args)?;
     if let Some(filter) = args.filter.as_ref().filter(|_| lines.is_empty() && !args.is_part) {
         bail!("{filter}: nothing with this in its name was explored");
     }
-    say::out(table::render(&lines, args.models).trim_end());
-    say::out(format_args!("{}, {:.0} s", table::summary(&lines), since.elapsed().as_secs_f64()));
+    let mut said = format!(
+        "{}\n{}, {:.0} s",
+        table::render(&lines, args.models).trim_end(),
+        table::summary(&lines),
+        since.elapsed().as_secs_f64()
+    );
     // Once more at the end, where a log that was cut still has them.
-    lines.iter().filter(|line| !line.is_good()).for_each(|line| say::out(line.progress()));
-    Ok(lines.iter().all(Line::is_good))
+    lines.iter().filter(|line| !line.is_good()).for_each(|line| said += &format!("\n{}", line.progress()));
+    let is_good = lines.iter().all(Line::is_good);
+    let is_stdout = sink.as_ref().is_some_and(Sink::is_stdout);
+    // First of all: what is printed may find no reader.
+    let written = sink.map_or(Ok(()), |sink| sink.write(&Document::new(revision, since.elapsed(), lines)));
+    if is_stdout {
+        say::err(said)
+    } else {
+        say::out(said)
+    }
+    written.map(|()| is_good)
 }
 
 /// The same, in lines that are not printed yet: one for each model and each mistake.

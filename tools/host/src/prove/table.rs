@@ -2,14 +2,16 @@
 
 use anyhow::anyhow;
 use comfy_table::{CellAlignment, Table, presets};
-use gupsync_checker::report::Exploration;
+use gupsync_checker::report::{Exploration, Step};
+use serde::{Deserialize, Serialize};
 
 use super::checker::{Checker, Ran};
 use crate::mutants::Mutant;
 use crate::table::number;
 
 /// What it is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Something that must hold.
     Property,
@@ -20,7 +22,8 @@ pub enum Kind {
 }
 
 /// How it ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// As far as it was looked at.
     Held,
@@ -37,7 +40,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    fn word(&self) -> &'static str {
+    /// In a word; one that is not as it should be in capitals.
+    pub fn word(&self) -> &'static str {
         match self {
             Verdict::Held => "held",
             Verdict::Broken => "BROKEN",
@@ -50,7 +54,7 @@ impl Verdict {
 }
 
 /// What one checker has to say of one thing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Line {
     /// What kind of thing.
     pub kind: Kind,
@@ -72,6 +76,24 @@ pub struct Line {
     pub seconds: f64,
     /// How it ended.
     pub verdict: Verdict,
+    /// Of a mutant: what the mistake is, what it stands for, and how it breaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mistake: Option<Mistake>,
+}
+
+/// What is known of a mutant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mistake {
+    /// What is wrong, in a sentence.
+    pub what: String,
+    /// The proposal or review remark that it comes from.
+    pub stands_for: String,
+    /// What is wrong in the end, where the shortest way to it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// That way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<Step>,
 }
 
 /// How far one that was given up had come.
@@ -99,6 +121,7 @@ impl Line {
             cpus: exploration.cpus,
             explored: exploration.explored,
             seconds: exploration.seconds,
+            mistake: None,
         }
     }
 
@@ -107,6 +130,13 @@ impl Line {
         let mut line = Line::mistake(Kind::Mutant, checker, &mutant.name, ran);
         line.step.clone_from(&mutant.step);
         let steps = ran.explorations.iter().find_map(|exploration| exploration.steps);
+        let found = ran.explorations.iter().find(|one| !one.trace.is_empty());
+        line.mistake = Some(Mistake {
+            what: mutant.mistake.clone(),
+            stands_for: mutant.stands_for.clone(),
+            fault: found.and_then(|one| one.fault.clone()),
+            trace: found.map(|one| one.trace.clone()).unwrap_or_default(),
+        });
         if let Some(steps) = steps {
             line.note += &format!(", in {steps} steps");
         }
@@ -122,6 +152,14 @@ impl Line {
             _ => {}
         }
         line
+    }
+
+    /// Leaves out which lines of their files its steps are at: those of a program that holds many mutants are in no tree.
+    pub fn forget_lines(&mut self) {
+        for step in self.mistake.iter_mut().flat_map(|mistake| &mut mistake.trace) {
+            let file = step.place.rfind(':').unwrap_or(step.place.len());
+            step.place.truncate(file);
+        }
     }
 
     /// Of something that must be caught.
@@ -143,6 +181,7 @@ impl Line {
             explored: ran.explorations.iter().map(|one| one.explored).sum(),
             seconds: ran.explorations.iter().map(|one| one.seconds).sum(),
             verdict,
+            mistake: None,
         }
     }
 
@@ -168,6 +207,7 @@ impl Line {
             explored: 0,
             seconds: 0.0,
             verdict: Verdict::Unknown(format!("{why:#}")),
+            mistake: None,
         }
     }
 
@@ -198,7 +238,7 @@ pub fn render(lines: &[Line], by_model: bool) -> String {
 }
 
 /// Models whose names begin alike, put together.
-fn by_property(models: &[Line]) -> Vec<Line> {
+pub fn by_property(models: &[Line]) -> Vec<Line> {
     let property = |line: &Line| line.name.split("::").next().unwrap_or_default().to_owned();
     let mut lines: Vec<Line> = Vec::new();
     for model in models {
@@ -293,8 +333,20 @@ mod tests {
 
     fn exploration(name: &str, held: bool) -> Exploration {
         let (property, checker) = (name.to_owned(), "tso".to_owned());
-        let (bound, cut_off, steps) = (None, false, None);
-        Exploration { property, checker, cpus: 2, explored: 10, bound, seconds: 0.0, held, cut_off, steps }
+        let (bound, cut_off, steps, fault, trace) = (None, false, None, None, Vec::new());
+        Exploration {
+            property,
+            checker,
+            cpus: 2,
+            explored: 10,
+            bound,
+            seconds: 0.0,
+            held,
+            cut_off,
+            steps,
+            fault,
+            trace,
+        }
     }
 
     fn model(name: &str, held: bool) -> Line {

@@ -9,16 +9,18 @@ use crate::document::Document;
 use crate::table::{self, Look, number};
 
 /// Sizes that machines have, and how they come to them.
-const MACHINES: &[(usize, &str)] = &[
+pub const MACHINES: &[(usize, &str)] = &[
     (768, "2 sockets of 192 cores, 2 threads each"),
     (1024, "16 sockets of 32 cores, 2 threads each"),
     (1792, "32 sockets of 28 cores, 2 threads each"),
 ];
 
 /// The policies that have sent as much in every size, and their rows, the smallest machine first.
-struct Curve<'a> {
-    policies: Vec<String>,
-    rows: Vec<&'a Row>,
+pub struct Curve<'a> {
+    /// Their names.
+    pub policies: Vec<String>,
+    /// The rows of the first of them.
+    pub rows: Vec<&'a Row>,
 }
 
 /// What a policy has sent in each size.
@@ -31,12 +33,13 @@ fn sent(rows: &[&Row]) -> Vec<[Option<u64>; 4]> {
 }
 
 /// The requests that isolated CPUs have carried out.
-fn isolated(row: &Row) -> Option<u64> {
+pub fn isolated(row: &Row) -> Option<u64> {
     let c = &row.counts;
     Some(c.isolated_flush_requests? + c.isolated_sync_requests? + c.isolated_other_requests?)
 }
 
-fn curves<'a>(rows: &[&'a Row]) -> Vec<Curve<'a>> {
+/// The rows of some sizes, by what the policies have sent.
+pub fn curves<'a>(rows: &[&'a Row]) -> Vec<Curve<'a>> {
     let mut curves: Vec<Curve<'_>> = Vec::new();
     let mut names: Vec<_> = rows.iter().map(|row| row.policy).collect();
     names.sort_by_key(|name| rows.iter().position(|row| row.policy == *name));
@@ -52,12 +55,12 @@ fn curves<'a>(rows: &[&'a Row]) -> Vec<Curve<'a>> {
 }
 
 /// What the handler of an interrupt takes, modelled.
-fn handler() -> &'static Cost {
+pub fn handler() -> &'static Cost {
     COSTS.iter().find(|cost| cost.name == "handle").expect("it is a cost")
 }
 
 /// The CPU time that an operation interrupts, in microseconds: its targets times the handler, from the least to the most.
-fn interrupted(row: &Row) -> Option<[f64; 2]> {
+pub fn interrupted(row: &Row) -> Option<[f64; 2]> {
     let c = &row.counts;
     let targets = (c.flush_ipis? + c.sync_ipis? + c.other_ipis?) as f64 / c.ops.filter(|ops| *ops > 0)? as f64;
     let [low, _, high] = handler().values;
@@ -81,7 +84,7 @@ fn per_op(row: &Row) -> String {
 }
 
 /// The name of a column.
-fn letter(index: usize) -> String {
+pub fn letter(index: usize) -> String {
     char::from(b'A' + index as u8).to_string()
 }
 
