@@ -8,8 +8,8 @@
 //! # Mechanism
 //!
 //! A request belongs to its round, not to the CPU that sends it: it is written down in a *slot*, and of one CPU's
-//! rounds several may be in flight. There are as many slots as CPUs, but [`MOST_SLOTS`] at the most, so that a target does
-//! not look through more than that; each is named by a CPU, its *home*. A sender takes the one that its CPU comes first to
+//! rounds several may be in flight. There are as many slots as CPUs, but 256 at the most, so that a target does not
+//! look through more than that; each is named by a CPU, its *home*. A sender takes the one that its CPU comes first to
 //! if it is free, and else the next that is. The slot's bit in a target's inbox stands for the
 //! request: the APIC may coalesce interrupts, bits it cannot lose.
 //!
