@@ -180,7 +180,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ("compare --keep=/proc/here", "--keep=/proc/here: cannot be made:", "name a folder that can be written"),
     ("run --gdb --dry-run", "the argument '--gdb' cannot be used with '--dry-run'", "see `--help`"),
     ("test --ktap --list", "the argument '--ktap' cannot be used with '--list'", "see `--help`"),
-    ("man brodcast", "brodcast: there is no such command", "use one of compare, diff"),
+    ("man brodcast", "brodcast: there is no such command", "use one of compare, scale, diff"),
     ("completions", "the following required arguments were not provided: <SHELL>", "see `--help`"),
     ("test xyzzy::never", "xyzzy::never: no test has this in its name", "`tools/gupsync test --list`"),
     ("compare --policy broadcast,sometimes", "invalid value", "`sometimes` is no policy; use some of"),

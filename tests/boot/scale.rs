@@ -78,7 +78,7 @@ fn refuses() -> Result<()> {
         ("--cpus 1 --workload mixed", "need 13 CPUs, there are 1"),
         ("--cpus 9000", "use a number from 1 to 8192"),
         ("--mm-cpus some", "use a number from 1 to 8192, or `all`"),
-        ("--order 9,10", "use a number from 2 to 9"),
+        ("--order 9,10", "use 2 to 9"),
         ("--rate fast", "use a number from 0 up"),
     ] {
         let output =
