@@ -21,7 +21,7 @@ use crate::spec::{
 };
 
 /// More CPUs than any machine of today has.
-const MANY_CPUS: u64 = 4096;
+const MANY_CPUS: u64 = 8192;
 /// So many times that no count of a row overflows.
 const MANY_TIMES: u64 = 1_000_000_000;
 
@@ -396,12 +396,12 @@ mod tests {
         // With the four CPUs of the mm it is 0, if it is anything.
         let spec: Spec = "lazy=18446744073709551612".parse().expect("a spec");
         assert_eq!((Cast::need(&spec), spec.check(8).expect_err("too many").key), (usize::MAX, "lazy"));
-        let mut spec: Spec = "workload=mixed threshold=4096".parse().expect("a spec");
+        let mut spec: Spec = "workload=mixed threshold=8192".parse().expect("a spec");
         for role in SETTINGS.iter().filter(|setting| setting.is(Mark::Role)) {
-            (role.set)(&mut spec, "4096").expect("it is a number");
+            (role.set)(&mut spec, "8192").expect("it is a number");
         }
         let refusal = spec.check(255).expect_err("there are not so many");
-        assert!(refusal.to_string().ends_with("give the machine cpus=40961, or lower it"), "{refusal}");
+        assert!(refusal.to_string().ends_with("give the machine cpus=81921, or lower it"), "{refusal}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::qemu::{Accel, Machine};
 use crate::sink::Sink;
 use crate::table::{self, Look};
 use crate::verdict::Verdict;
-use crate::{flat, repeat, say};
+use crate::{flat, repeat, say, trace};
 
 /// What the arguments ask for: how many CPUs, and the specs of each boot, one for each workload.
 ///
@@ -71,7 +71,11 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     let linux = Beside::of(args, cpus, &boots)?;
     let (json, log) = (&args.json, &args.console.log);
     demand(json.is_none() || json != log, || "--log: is the file of --json; name another".to_owned())?;
+    demand(args.trace.is_none() || machine.accel == Accel::Sim, || {
+        "--trace: records the simulated machine alone; add --accel sim".to_owned()
+    })?;
     let sink = json.as_deref().map(Sink::open).transpose()?;
+    let traced = args.trace.as_deref().map(|file| Sink::open_for("--trace", file)).transpose()?;
     let qemu = machine.version()?;
     let ears = Ears::open(&args.console)?;
     let keep = Keep::of(&args.keep)?;
@@ -134,6 +138,10 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
         say::err(format_args!("error: {fault}"));
     }
     written?;
+    if let Some(sink) = traced {
+        let recorded = trace::of(&boots.concat(), cpus).map_err(anyhow::Error::msg)?;
+        sink.write_text(&recorded.encode())?;
+    }
     ears.check()?;
     Ok(match verdict.ending {
         Ending::AsPromised if agrees && changed.is_empty() => {

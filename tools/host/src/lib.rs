@@ -49,4 +49,5 @@ pub mod stop;
 pub mod stress;
 pub mod suite;
 pub mod table;
+pub mod trace;
 pub mod verdict;

@@ -1,0 +1,260 @@
+//! What happened on the simulated machine, as a trace that Perfetto opens: TrackEvent, protobuf.
+//!
+//! # Guarantee
+//!
+//! A run is a group of tracks, one for each CPU on which something happened, and begins at time 0: policies lie below each
+//! other. Handlers and walks are slices; an arrow leads from each request to the handler that has taken it. Times are modelled.
+//!
+//! The numbers of fields are those of the format's own messages (`protos/perfetto/trace/` of Perfetto).
+
+use std::collections::BTreeMap;
+
+use gupsync::event::{Cause, Event};
+use gupsync::types::CpuId;
+use gupsync_bench::Spec;
+use gupsync_sim::{Band, Costs, Recorded, What};
+use prost::Message;
+
+#[derive(Clone, PartialEq, Message)]
+struct File {
+    #[prost(message, repeated, tag = "1")]
+    packets: Vec<Packet>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Packet {
+    #[prost(uint64, optional, tag = "8")]
+    timestamp: Option<u64>,
+    #[prost(uint32, tag = "10")]
+    sequence: u32,
+    #[prost(message, optional, tag = "11")]
+    event: Option<TrackEvent>,
+    #[prost(message, optional, tag = "60")]
+    descriptor: Option<TrackDescriptor>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TrackDescriptor {
+    #[prost(uint64, tag = "1")]
+    uuid: u64,
+    #[prost(string, tag = "2")]
+    name: String,
+    #[prost(uint64, optional, tag = "5")]
+    parent: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TrackEvent {
+    #[prost(message, repeated, tag = "4")]
+    annotations: Vec<Annotation>,
+    #[prost(enumeration = "Kind", tag = "9")]
+    kind: i32,
+    #[prost(uint64, tag = "11")]
+    track: u64,
+    #[prost(string, tag = "23")]
+    name: String,
+    #[prost(fixed64, repeated, packed = "false", tag = "47")]
+    flows: Vec<u64>,
+    #[prost(fixed64, repeated, packed = "false", tag = "48")]
+    ending_flows: Vec<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Annotation {
+    #[prost(uint64, tag = "3")]
+    value: u64,
+    #[prost(string, tag = "10")]
+    name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+enum Kind {
+    Begin = 1,
+    End = 2,
+    Instant = 3,
+}
+
+/// What a run of each policy of `specs` does on a simulated machine of so many CPUs: recording changes nothing, so it is what
+/// their rows have counted.
+///
+/// # Errors
+///
+/// One line that says what cannot be run.
+pub fn of(specs: &[Spec], cpus: usize) -> Result<Trace, String> {
+    let (mut trace, costs) = (Trace::default(), Costs::of(Band::Mid));
+    for (spec, policy) in specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, *policy))) {
+        let run = gupsync_sim::record(spec, policy, cpus, &costs)?;
+        trace.add(&format!("{} {policy} invlpgb={}", spec.workload, spec.invlpgb), &run.recorded);
+    }
+    Ok(trace)
+}
+
+/// A trace of several runs.
+#[derive(Default)]
+pub struct Trace {
+    file: File,
+    /// Tracks and flows so far: each has a number of its own.
+    tracks: u64,
+    flows: u64,
+}
+
+/// Every packet is of the one writer that there is.
+const SEQUENCE: u32 = 1;
+
+fn word(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Flush => "flush",
+        Cause::Sync => "sync",
+        Cause::Other => "other",
+    }
+}
+
+/// What a trace says of an event: a slice that begins or ends, or a moment.
+fn said(event: Event) -> Option<(Kind, &'static str)> {
+    Some(match event {
+        Event::WalkBegin => (Kind::Begin, "walk"),
+        Event::WalkEnd => (Kind::End, "walk"),
+        Event::Set => (Kind::Instant, "unlink"),
+        Event::HeldAtUnlink => (Kind::Instant, "a walker is held inside"),
+        Event::SyncAsked => (Kind::Instant, "sync asked"),
+        Event::SyncSkipped => (Kind::Instant, "sync skipped"),
+        Event::SyncSent => (Kind::Instant, "sync sent"),
+        Event::ClearedByOwnFlush => (Kind::Instant, "covered by its own flush"),
+        Event::ClearedBySync => (Kind::Instant, "covered by the sync"),
+        Event::ClearedByOtherFlush => (Kind::Instant, "covered by another flush"),
+        Event::ClearedByOtherIpi => (Kind::Instant, "covered by another interrupt"),
+        Event::FlushAcked => (Kind::Instant, "ack flush"),
+        Event::SyncAcked => (Kind::Instant, "ack sync"),
+        Event::OtherAcked => (Kind::Instant, "ack other"),
+        Event::Invlpgb => (Kind::Instant, "INVLPGB"),
+        Event::Tlbsync => (Kind::Instant, "TLBSYNC"),
+        Event::Hypercall => (Kind::Instant, "left to the hypervisor"),
+        Event::FreedByTicket => (Kind::Instant, "tables freed, ticket covered"),
+        Event::FreedByGracePeriod => (Kind::Instant, "tables freed after a grace period"),
+        Event::NmiTaken => (Kind::Instant, "NMI"),
+        Event::Migrated => (Kind::Instant, "task has come"),
+        Event::WentOffline => (Kind::Instant, "goes offline"),
+        _ => return None,
+    })
+}
+
+impl Trace {
+    fn packet(
+        &mut self,
+        timestamp: Option<u64>,
+        event: Option<TrackEvent>,
+        descriptor: Option<TrackDescriptor>,
+    ) {
+        self.file.packets.push(Packet { timestamp, sequence: SEQUENCE, event, descriptor });
+    }
+
+    fn track(&mut self, name: String, parent: Option<u64>) -> u64 {
+        self.tracks += 1;
+        let uuid = self.tracks;
+        self.packet(None, None, Some(TrackDescriptor { uuid, name, parent }));
+        uuid
+    }
+
+    /// Adds a run, by the name of `run`.
+    fn add(&mut self, run: &str, recorded: &[Recorded]) {
+        let begin = recorded.iter().map(|one| one.time).min().unwrap_or(0);
+        let group = self.track(run.to_owned(), None);
+        let cpus: BTreeMap<usize, ()> = recorded.iter().map(|one| (one.cpu.0, ())).collect();
+        let tracks: BTreeMap<usize, u64> =
+            cpus.into_keys().map(|cpu| (cpu, self.track(CpuId(cpu).to_string(), Some(group)))).collect();
+        // The flows of the requests that no handler has taken yet, by target and cause.
+        let mut under_way: BTreeMap<(usize, &str), Vec<u64>> = BTreeMap::new();
+        for Recorded { time, cpu, what } in recorded {
+            let mut event = TrackEvent { track: tracks[&cpu.0], ..TrackEvent::default() };
+            match *what {
+                What::Sent(cause, to, mm) => {
+                    self.flows += 1;
+                    under_way.entry((to.0, word(cause))).or_default().push(self.flows);
+                    event.set_kind(Kind::Instant);
+                    event.name = format!("send {}", word(cause));
+                    event.flows = vec![self.flows];
+                    event.annotations = vec![annotation("to", to.0 as u64), annotation("mm", mm.word())];
+                }
+                What::Began(cause) => {
+                    event.set_kind(Kind::Begin);
+                    event.name = format!("{} interrupt", word(cause));
+                    event.ending_flows = under_way.remove(&(cpu.0, word(cause))).unwrap_or_default();
+                }
+                What::Ended(_) => event.set_kind(Kind::End),
+                What::Noted(noted, mm, n) => {
+                    let Some((kind, name)) = said(noted) else { continue };
+                    event.set_kind(kind);
+                    event.name = name.to_owned();
+                    event.annotations = vec![annotation("mm", mm.word())];
+                    event.annotations.extend((n > 1).then(|| annotation("times", n)));
+                }
+            }
+            self.packet(Some(time - begin), Some(event), None);
+        }
+    }
+
+    /// The file that it is.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        self.file.encode_to_vec()
+    }
+}
+
+fn annotation(name: &str, value: u64) -> Annotation {
+    Annotation { value, name: name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_trace_has_what_the_row_has_counted() {
+        for words in
+            ["policy=broadcast ops=8", "policy=pending invlpgb=on ops=8", "policy=pending sample=walk ops=8"]
+        {
+            let spec: Spec = words.parse().expect("a spec");
+            let run =
+                gupsync_sim::record(&spec, spec.policy[0], 8, &Costs::of(Band::Mid)).expect("it can be run");
+            let mut trace = Trace::default();
+            trace.add(words, &run.recorded);
+            let file = File::decode(&*trace.file.encode_to_vec()).expect("it was encoded");
+            assert_eq!(file, trace.file);
+            let events: Vec<_> = file.packets.iter().filter_map(|packet| packet.event.as_ref()).collect();
+            let count = |name: &str| Some(events.iter().filter(|event| event.name == name).count() as u64);
+            let counts = &run.rows[0].counts;
+            assert_eq!(count("send sync"), counts.sync_ipis, "{words}");
+            assert_eq!(count("send flush"), counts.flush_ipis, "{words}");
+            assert_eq!(count("unlink"), counts.set, "{words}");
+            assert_eq!(count("sync skipped"), counts.syncs_skipped, "{words}");
+            assert_eq!(count("INVLPGB"), counts.invlpgb_ops, "{words}");
+            // Every request is taken by one handler.
+            let begun: BTreeSet<_> = events.iter().flat_map(|event| &event.flows).collect();
+            let ended: Vec<_> = events.iter().flat_map(|event| &event.ending_flows).collect();
+            assert_eq!(begun, ended.iter().copied().collect(), "{words}");
+            assert_eq!(begun.len(), ended.len(), "{words}");
+            // What begins on a track ends there, and time does not go back.
+            let tracks: BTreeSet<_> = events.iter().map(|event| event.track).collect();
+            for track in tracks {
+                let (mut depth, mut last) = (0_i64, 0);
+                for packet in file
+                    .packets
+                    .iter()
+                    .filter(|packet| packet.event.as_ref().is_some_and(|event| event.track == track))
+                {
+                    let event = packet.event.as_ref().expect("it was filtered");
+                    depth += match event.kind() {
+                        Kind::Begin => 1,
+                        Kind::End => -1,
+                        Kind::Instant => 0,
+                    };
+                    assert!(depth >= 0 && packet.timestamp >= Some(last), "{words}");
+                    last = packet.timestamp.unwrap_or(0);
+                }
+            }
+        }
+    }
+}
