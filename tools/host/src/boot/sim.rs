@@ -1,7 +1,7 @@
 //! What the simulated machine gives in place of a boot.
 
 use gupsync_bench::report::ExitCode;
-use gupsync_bench::spec::{MachineName, Status};
+use gupsync_bench::spec::{MachineName, PolicyName, Status};
 use gupsync_bench::{Row, Spec};
 use gupsync_sim::{Band, Costs};
 
@@ -14,7 +14,8 @@ pub fn outcome(specs: &[Spec], cpus: usize, mut listen: impl FnMut(Word<'_>)) ->
     let costs = Costs::of(Band::Mid);
     let mut came = Vec::new();
     let mut asked = specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, *policy)));
-    for (spec, policy) in asked.by_ref().take_while(|_| !stop::is_asked()) {
+    // Asked before the next is taken: one that was taken is run.
+    while let Some((spec, policy)) = (!stop::is_asked()).then(|| asked.next()).flatten() {
         listen(Word::Begin(spec, policy));
         let rows = match gupsync_sim::run(spec, policy, cpus, &costs, |_| ()) {
             Ok(run) => run.rows,
@@ -31,7 +32,7 @@ pub fn outcome(specs: &[Spec], cpus: usize, mut listen: impl FnMut(Word<'_>)) ->
 }
 
 /// A row that did not come.
-fn missing(spec: &Spec, policy: gupsync_bench::spec::PolicyName, cpus: usize, reason: &str) -> Row {
+fn missing(spec: &Spec, policy: PolicyName, cpus: usize, reason: &str) -> Row {
     let row = Row::without_counts(spec, policy, cpus, Status::Died);
     Row { machine: MachineName::Sim, detail: Some(reason.to_owned()), ..row }
 }
