@@ -11,6 +11,35 @@ pub enum Cause {
     Other,
 }
 
+impl Cause {
+    /// Its name, in figures and traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Flush => "flush",
+            Cause::Sync => "sync",
+            Cause::Other => "other",
+        }
+    }
+
+    /// What is counted where a request is sent.
+    pub fn sent(self) -> Event {
+        match self {
+            Cause::Flush => Event::FlushIpi,
+            Cause::Sync => Event::SyncIpi,
+            Cause::Other => Event::OtherIpi,
+        }
+    }
+
+    /// What is counted where it was carried out.
+    pub fn acked(self) -> Event {
+        match self {
+            Cause::Flush => Event::FlushAcked,
+            Cause::Sync => Event::SyncAcked,
+            Cause::Other => Event::OtherAcked,
+        }
+    }
+}
+
 /// Something that is counted, per mm and per CPU, where it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]

@@ -96,22 +96,12 @@ impl Machine for Hw {
     }
 
     fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId) {
-        let (vector, event) = match cause {
-            Cause::Flush => (vector::FLUSH, Event::FlushIpi),
-            Cause::Sync => (vector::SYNC, Event::SyncIpi),
-            Cause::Other => (vector::OTHER, Event::OtherIpi),
-        };
-        apic::send(to, Command::Fixed(vector));
-        self.note(from, mm, event, 1);
+        apic::send(to, Command::Fixed(vector::of(cause)));
+        self.note(from, mm, cause.sent(), 1);
     }
 
     fn acked(&self, cpu: CpuId, cause: Cause, mm: MmId) {
-        let event = match cause {
-            Cause::Flush => Event::FlushAcked,
-            Cause::Sync => Event::SyncAcked,
-            Cause::Other => Event::OtherAcked,
-        };
-        self.note(cpu, mm, event, 1);
+        self.note(cpu, mm, cause.acked(), 1);
     }
 
     /// The hardware drops what it holds of `asid` in any case, as it may: local ASIDs are kept by [`Kept`]. (It must,

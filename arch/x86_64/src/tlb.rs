@@ -70,14 +70,18 @@ pub fn flush_all() {
     unsafe { Cr4::update(|cr4| cr4.remove(Cr4Flags::PAGE_GLOBAL)) };
 }
 
-/// Executes INVLPGB. Where the CPU lacks it, it traps, and [`crate::emulate`] carries it out.
-pub fn invlpgb(what: Invlpgb) {
-    let Registers { rax, ecx, edx } = match what {
-        // An mm is told by its PCID.
+/// What INVLPGB finds in its registers. An mm is told by its PCID.
+pub fn operands(what: Invlpgb) -> Registers {
+    match what {
         Invlpgb::Of { asid, range } => gupsync_invlpgb::encode(asid.word(), range),
         Invlpgb::NonGlobal => gupsync_invlpgb::NON_GLOBAL,
         Invlpgb::Everything => gupsync_invlpgb::EVERYTHING,
-    };
+    }
+}
+
+/// Executes INVLPGB. Where the CPU lacks it, it traps, and [`crate::emulate`] carries it out.
+pub fn invlpgb(what: Invlpgb) {
+    let Registers { rax, ecx, edx } = operands(what);
     // No `nomem`: the compiler keeps the change of the tables before it.
     // SAFETY: invalidates translations, or traps into the emulator, which changes no register.
     unsafe { asm!(".byte 0x0f, 0x01, 0xfe", in("rax") rax, in("ecx") ecx, in("edx") edx, options(nostack)) };

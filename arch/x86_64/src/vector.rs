@@ -1,5 +1,7 @@
 //! The interrupt vectors, highest priority last.
 
+use gupsync::event::Cause;
+
 /// A flush request.
 pub const FLUSH: u8 = 0xf1;
 /// A sync request.
@@ -10,3 +12,12 @@ pub const KICK: u8 = 0xf3;
 pub const OTHER: u8 = 0xf4;
 /// The APIC's spurious interrupt.
 pub const SPURIOUS: u8 = 0xff;
+
+/// That of a request.
+pub fn of(cause: Cause) -> u8 {
+    match cause {
+        Cause::Flush => FLUSH,
+        Cause::Sync => SYNC,
+        Cause::Other => OTHER,
+    }
+}

@@ -24,6 +24,18 @@ pub use sim::outcome as simulated;
 /// So many bytes of a command line every bootloader carries.
 pub const CMDLINE: usize = 16 << 10;
 
+/// Builds what boots of `machine` share, before the first of them.
+///
+/// # Errors
+///
+/// If it cannot be built.
+pub fn prepare(tree: &Tree, machine: &Machine) -> Result<()> {
+    if machine.accel != Accel::Sim {
+        tree.kernel()?;
+    }
+    Ok(())
+}
+
 /// Boots `machine` once, for all of `specs`.
 ///
 /// # Errors

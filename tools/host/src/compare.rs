@@ -4,7 +4,7 @@ use std::{iter, thread};
 
 use anyhow::Result;
 use gupsync_bench::Spec;
-use gupsync_bench::spec::{Toggle, Workload};
+use gupsync_bench::spec::Workload;
 
 use crate::args::{self, CompareArgs, Format};
 use crate::artifacts::Tree;
@@ -18,7 +18,7 @@ use crate::linux::beside::{self, Beside};
 use crate::linux::count;
 use crate::progress::Progress;
 use crate::qemu::{Accel, Machine};
-use crate::sink::Sink;
+use crate::sink::{self, Sink};
 use crate::table::{self, Look};
 use crate::verdict::Verdict;
 use crate::{flat, repeat, say, trace};
@@ -29,7 +29,7 @@ use crate::{flat, repeat, say, trace};
 ///
 /// One line that names the flag and the remedy.
 pub fn specs(args: &CompareArgs) -> Result<(usize, Vec<Vec<Spec>>), Usage> {
-    let settings = args.invlpgb.map_or(vec![Toggle::Off, Toggle::On], |toggle| vec![toggle]);
+    let settings = args.invlpgb.settings();
     let spec = |workload: &Workload, invlpgb| args.settings.spec(*workload, invlpgb, args.machine.accel);
     let several = |spec| iter::repeat_n(spec, args.repeat as usize);
     let boot = |invlpgb| {
@@ -82,10 +82,7 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     let tree = Tree::own();
     // Asked before anything is written into the checkout.
     let (revision, dirty) = document::revision(&tree.root);
-    // Built once, before the boots that share it.
-    if machine.accel != Accel::Sim {
-        tree.kernel()?;
-    }
+    boot::prepare(&tree, &machine)?;
     let outcomes = boot_all(args, (&ears, &keep), (&tree, &bootloader, &machine), &boots);
     keep.say();
     let (linux, counted) = match linux {
@@ -111,23 +108,12 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
         date: document::date(),
         rows: beside::merge(rows, &counted),
     };
-    let look = Look {
-        is_wide: args.wide,
-        is_markdown: args.format == Format::Markdown,
-        is_mail: args.format == Format::Mail,
-    };
+    let look = Look::of(args.format, args.wide);
     let text = match args.format {
         Format::Csv => flat::render(&document.rows)?,
         Format::Table | Format::Markdown | Format::Mail => table::document(&document, look),
     };
-    let is_stdout = sink.as_ref().is_some_and(Sink::is_stdout);
-    // First of all: what is printed may find no reader.
-    let written = sink.map_or(Ok(()), |sink| sink.write(&document));
-    if is_stdout {
-        say::err(text)
-    } else {
-        say::out(text)
-    }
+    let written = sink::hand_over(sink, &document, text);
     if args.format == Format::Csv {
         say::err(document.footer());
     }

@@ -9,6 +9,8 @@ use std::time::SystemTime;
 use gupsync_bench::Row;
 use serde::{Deserialize, Serialize};
 
+use crate::qemu::Accel;
+
 /// The number of this schema. Fields may be added under it; none changes its meaning.
 pub const SCHEMA: u32 = 1;
 
@@ -38,6 +40,24 @@ pub struct Document<R = Row> {
     pub date: String,
     /// The results.
     pub rows: Vec<R>,
+}
+
+impl Document {
+    /// Of rows that `command` has had of the simulated machine, in a checkout of this [`revision`].
+    pub fn simulated(command: String, (revision, dirty): (String, bool), rows: Vec<Row>) -> Self {
+        Document {
+            schema: SCHEMA,
+            revision,
+            dirty,
+            qemu: None,
+            accel: Accel::Sim.to_string(),
+            loader: None,
+            linux: None,
+            command,
+            date: date(),
+            rows,
+        }
+    }
 }
 
 impl<R> Document<R> {

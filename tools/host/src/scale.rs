@@ -8,16 +8,16 @@ use std::thread;
 
 use anyhow::Result;
 use gupsync_bench::Spec;
-use gupsync_bench::spec::{List, PolicyName, Toggle};
+use gupsync_bench::spec::{List, PolicyName};
 
 use crate::args::scale::{Members, ScaleArgs};
 use crate::args::{self, Format};
 use crate::artifacts::Tree;
 use crate::boot::{self, Outcome};
-use crate::document::{self, Document, SCHEMA};
+use crate::document::{self, Document};
 use crate::ending::{Ending, Usage};
 use crate::qemu::Accel;
-use crate::sink::Sink;
+use crate::sink::{self, Sink};
 use crate::table::Look;
 use crate::verdict::Verdict;
 use crate::{flat, say};
@@ -36,37 +36,18 @@ struct Job {
 pub fn run(args: &ScaleArgs) -> Result<Ending> {
     let jobs = jobs(args)?;
     let sink = args.json.as_deref().map(Sink::open).transpose()?;
-    let (revision, dirty) = document::revision(&Tree::own().root);
+    // Asked before anything is written into the checkout.
+    let revision = document::revision(&Tree::own().root);
     let outcomes = run_all(&jobs);
     let verdict = Verdict::of(&outcomes);
-    let document = Document {
-        schema: SCHEMA,
-        revision,
-        dirty,
-        qemu: None,
-        accel: Accel::Sim.to_string(),
-        loader: None,
-        linux: None,
-        command: document::command(),
-        date: document::date(),
-        rows: outcomes.into_iter().flat_map(|outcome| outcome.rows).collect(),
-    };
-    let look = Look {
-        is_wide: false,
-        is_markdown: args.format == Format::Markdown,
-        is_mail: args.format == Format::Mail,
-    };
+    let rows = outcomes.into_iter().flat_map(|outcome| outcome.rows).collect();
+    let document = Document::simulated(document::command(), revision, rows);
+    let look = Look::of(args.format, false);
     let text = match args.format {
         Format::Csv => flat::render(&document.rows)?,
         Format::Table | Format::Markdown | Format::Mail => curves::document(&document, args.rate, look),
     };
-    let is_stdout = sink.as_ref().is_some_and(Sink::is_stdout);
-    let written = sink.map_or(Ok(()), |sink| sink.write(&document));
-    if is_stdout {
-        say::err(text)
-    } else {
-        say::out(text)
-    }
+    let written = sink::hand_over(sink, &document, text);
     if args.format == Format::Csv {
         say::err(document.footer());
     }
@@ -92,7 +73,7 @@ fn jobs(args: &ScaleArgs) -> Result<Vec<Job>, Usage> {
     let mut listed = |key| settings.take(key).expect("it has a default");
     let (members, orders) = (listed("mm_cpus"), listed("order"));
     let members = members.split(',').map(str::parse).collect::<Result<Vec<Members>, _>>().map_err(Usage)?;
-    let toggles = args.invlpgb.map_or(vec![Toggle::Off, Toggle::On], |toggle| vec![toggle]);
+    let toggles = args.invlpgb.settings();
     let mut jobs: Vec<Job> = Vec::new();
     for (workload, toggle) in args.workload.workload.0.iter().flat_map(|w| toggles.iter().map(move |t| (w, t)))
     {

@@ -5,6 +5,7 @@
 //! A file holds what it held before, or the whole document: never a part. What is no file (a pipe, a device, standard
 //! output) is written directly. A place that cannot be written is refused before anything is run.
 
+use std::fmt::Display;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use tempfile::{Builder, NamedTempFile};
 
 use crate::ending::Usage;
+use crate::say;
 
 /// Names of standard output.
 const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
@@ -105,6 +107,24 @@ impl Sink {
         };
         written.with_context(|| format!("{}: cannot be written", self.name))
     }
+}
+
+/// Hands results over: the document to `sink`, if there is one, and `text` to its reader, on standard error where the document
+/// takes standard output.
+///
+/// # Errors
+///
+/// What kept the document from being written: to be told last.
+pub fn hand_over(sink: Option<Sink>, document: &impl Serialize, text: impl Display) -> Result<()> {
+    let is_stdout = sink.as_ref().is_some_and(Sink::is_stdout);
+    // First of all: what is printed may find no reader.
+    let written = sink.map_or(Ok(()), |sink| sink.write(document));
+    if is_stdout {
+        say::err(text);
+    } else {
+        say::out(text);
+    }
+    written
 }
 
 /// A new file in `folder`, gone unless it is given a name.

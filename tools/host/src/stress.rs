@@ -19,7 +19,7 @@ use crate::boot::{self, Outcome, Word};
 use crate::ears::Ears;
 use crate::ending::Ending;
 use crate::image::Bootloader;
-use crate::qemu::{Accel, End, Machine};
+use crate::qemu::{End, Machine};
 use crate::{say, stop};
 use draw::Draw;
 use totals::Totals;
@@ -58,9 +58,7 @@ pub fn run(args: &StressArgs) -> Result<Ending> {
     machine.version()?;
     let tree = Tree::own();
     let ears = Ears::open(&args.console)?;
-    if machine.accel != Accel::Sim {
-        tree.kernel()?;
-    }
+    boot::prepare(&tree, &machine)?;
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
     let bench = Bench { args, tree, bootloader, machine, ears, bar };

@@ -6,6 +6,7 @@ use gupsync_bench::counts::{COUNTERS, Counter, Show, When};
 use gupsync_bench::spec::{Mark, MmName, PolicyName, SETTINGS, Setting};
 use gupsync_bench::{Row, Spec};
 
+use crate::args::Format;
 use crate::document::Document;
 
 /// So many columns of a terminal a narrow table takes at most.
@@ -29,6 +30,11 @@ pub struct Look {
 }
 
 impl Look {
+    /// That of a format.
+    pub fn of(format: Format, is_wide: bool) -> Self {
+        Look { is_wide, is_markdown: format == Format::Markdown, is_mail: format == Format::Mail }
+    }
+
     /// How wide a narrow table is at most.
     pub fn width(self) -> usize {
         if self.is_mail { MAIL_WIDTH } else { WIDTH }

@@ -7,9 +7,9 @@
 //!
 //! The numbers of fields are those of the format's own messages (`protos/perfetto/trace/` of Perfetto).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use gupsync::event::{Cause, Event};
+use gupsync::event::Event;
 use gupsync::types::CpuId;
 use gupsync_bench::Spec;
 use gupsync_sim::{Band, Costs, Recorded, What};
@@ -102,14 +102,6 @@ pub struct Trace {
 /// Every packet is of the one writer that there is.
 const SEQUENCE: u32 = 1;
 
-fn word(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Flush => "flush",
-        Cause::Sync => "sync",
-        Cause::Other => "other",
-    }
-}
-
 /// What a trace says of an event: a slice that begins or ends, or a moment.
 fn said(event: Event) -> Option<(Kind, &'static str)> {
     Some(match event {
@@ -158,11 +150,12 @@ impl Trace {
 
     /// Adds a run, by the name of `run`.
     fn add(&mut self, run: &str, recorded: &[Recorded]) {
-        let begin = recorded.iter().map(|one| one.time).min().unwrap_or(0);
+        // It is in the order of time.
+        let begin = recorded.first().map_or(0, |one| one.time);
         let group = self.track(run.to_owned(), None);
-        let cpus: BTreeMap<usize, ()> = recorded.iter().map(|one| (one.cpu.0, ())).collect();
+        let cpus: BTreeSet<usize> = recorded.iter().map(|one| one.cpu.0).collect();
         let tracks: BTreeMap<usize, u64> =
-            cpus.into_keys().map(|cpu| (cpu, self.track(CpuId(cpu).to_string(), Some(group)))).collect();
+            cpus.into_iter().map(|cpu| (cpu, self.track(CpuId(cpu).to_string(), Some(group)))).collect();
         // The flows of the requests that no handler has taken yet, by target and cause.
         let mut under_way: BTreeMap<(usize, &str), Vec<u64>> = BTreeMap::new();
         for Recorded { time, cpu, what } in recorded {
@@ -170,16 +163,16 @@ impl Trace {
             match *what {
                 What::Sent(cause, to, mm) => {
                     self.flows += 1;
-                    under_way.entry((to.0, word(cause))).or_default().push(self.flows);
+                    under_way.entry((to.0, cause.name())).or_default().push(self.flows);
                     event.set_kind(Kind::Instant);
-                    event.name = format!("send {}", word(cause));
+                    event.name = format!("send {}", cause.name());
                     event.flows = vec![self.flows];
                     event.annotations = vec![annotation("to", to.0 as u64), annotation("mm", mm.word())];
                 }
                 What::Began(cause) => {
                     event.set_kind(Kind::Begin);
-                    event.name = format!("{} interrupt", word(cause));
-                    event.ending_flows = under_way.remove(&(cpu.0, word(cause))).unwrap_or_default();
+                    event.name = format!("{} interrupt", cause.name());
+                    event.ending_flows = under_way.remove(&(cpu.0, cause.name())).unwrap_or_default();
                 }
                 What::Ended(_) => event.set_kind(Kind::End),
                 What::Noted(noted, mm, n) => {
@@ -207,8 +200,6 @@ fn annotation(name: &str, value: u64) -> Annotation {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]

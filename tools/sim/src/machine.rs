@@ -18,7 +18,7 @@ use crate::core::{Core, Interrupted, Vector, Word};
 use crate::costs::Costs;
 use crate::events::{Events, Interrupt};
 use crate::memory::Memory;
-use crate::pause::{Patience, Pause, suspend};
+use crate::pause::{Patience, Pause, look_until, suspend};
 use crate::record::{Recorder, What};
 use crate::tlb::{Broadcast, Leaf, Tlbs, walk};
 
@@ -164,11 +164,8 @@ impl Machine for Sim {
         result
     }
 
-    fn wait(&self, _: CpuId, mut until: impl FnMut() -> bool) {
-        let mut patience = Patience::new();
-        while !until() {
-            suspend(Pause::Look(patience.next()));
-        }
+    fn wait(&self, _: CpuId, until: impl FnMut() -> bool) {
+        look_until(until);
     }
 
     fn preempt(&self, cpu: CpuId) -> CpuId {
@@ -195,23 +192,13 @@ impl Machine for Sim {
     }
 
     fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId) {
-        let event = match cause {
-            Cause::Flush => Event::FlushIpi,
-            Cause::Sync => Event::SyncIpi,
-            Cause::Other => Event::OtherIpi,
-        };
-        self.count(from, mm, event, 1);
+        self.count(from, mm, cause.sent(), 1);
         self.recorder.add(self.core(from).now.get(), from, What::Sent(cause, to, mm));
         self.post(from, to, Vector::of(cause));
     }
 
     fn acked(&self, cpu: CpuId, cause: Cause, mm: MmId) {
-        let event = match cause {
-            Cause::Flush => Event::FlushAcked,
-            Cause::Sync => Event::SyncAcked,
-            Cause::Other => Event::OtherAcked,
-        };
-        self.note(cpu, mm, event, 1);
+        self.note(cpu, mm, cause.acked(), 1);
     }
 
     fn load_root(&self, cpu: CpuId, root: Frame, asid: Asid, cached: Cached) {
@@ -313,11 +300,8 @@ impl Machine for Sim {
 const RELAXED: gupsync::atomic::Ordering = gupsync::atomic::Ordering::Relaxed;
 
 impl Spin for Sim {
-    fn spin(&self, mut until: impl FnMut() -> bool) {
-        let mut patience = Patience::new();
-        while !until() {
-            suspend(Pause::Look(patience.next()));
-        }
+    fn spin(&self, until: impl FnMut() -> bool) {
+        look_until(until);
     }
 }
 

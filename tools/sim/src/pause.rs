@@ -35,14 +35,22 @@ impl Patience {
     pub(crate) const LEAST: u64 = 50;
     const MOST: u64 = 20_000;
 
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Patience { waited: 0 }
     }
 
     /// How long until the next look.
-    pub(crate) fn next(&mut self) -> u64 {
+    fn next(&mut self) -> u64 {
         let next = (self.waited / 4).clamp(Self::LEAST, Self::MOST);
         self.waited += next;
         next
+    }
+}
+
+/// Looks, now and then, until `until` holds.
+pub(crate) fn look_until(mut until: impl FnMut() -> bool) {
+    let mut patience = Patience::new();
+    while !until() {
+        suspend(Pause::Look(patience.next()));
     }
 }

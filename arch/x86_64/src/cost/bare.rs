@@ -70,12 +70,7 @@ impl Machine for Bare {
     }
 
     fn send(&self, _: CpuId, to: CpuId, cause: Cause, _: MmId) {
-        let vector = match cause {
-            Cause::Flush => vector::FLUSH,
-            Cause::Sync => vector::SYNC,
-            Cause::Other => vector::OTHER,
-        };
-        apic::send(to, Command::Fixed(vector));
+        apic::send(to, Command::Fixed(vector::of(cause)));
     }
 
     fn acked(&self, _: CpuId, _: Cause, _: MmId) {}
@@ -98,11 +93,7 @@ impl Machine for Bare {
 
     /// With an instruction that does nothing in the place of INVLPGB, which QEMU lacks.
     fn invlpgb(&self, _: CpuId, what: Invlpgb) {
-        let Registers { rax, ecx, edx } = match what {
-            Invlpgb::Of { asid, range } => gupsync_invlpgb::encode(asid.word(), range),
-            Invlpgb::NonGlobal => gupsync_invlpgb::NON_GLOBAL,
-            Invlpgb::Everything => gupsync_invlpgb::EVERYTHING,
-        };
+        let Registers { rax, ecx, edx } = tlb::operands(what);
         // SAFETY: does nothing.
         unsafe { asm!("nop", in("rax") rax, in("ecx") ecx, in("edx") edx, options(nostack)) };
     }

@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use gupsync_bench::spec::Toggle;
 
 use super::bounds::number;
 use super::format::Format;
 use super::machine::{ConsoleArgs, KeepArgs, MachineArgs};
-use super::named::Named;
 use super::settings::Settings;
-use super::workloads::WorkloadArgs;
+use super::workloads::{InvlpgbArgs, WorkloadArgs};
 
 /// Arguments of `compare`.
 #[derive(Clone, Debug, Args)]
@@ -18,14 +16,9 @@ pub struct CompareArgs {
     /// What is done.
     #[command(flatten)]
     pub workload: WorkloadArgs,
-    /// Whether INVLPGB is used; by default both ways, in a boot each.
-    #[arg(
-        long,
-        value_name = "off|on",
-        hide_possible_values = true,
-        value_parser = Named { names: Toggle::NAMES.to_vec(), read: str::parse::<Toggle> }
-    )]
-    pub invlpgb: Option<Toggle>,
+    /// Whether INVLPGB is used.
+    #[command(flatten)]
+    pub invlpgb: InvlpgbArgs,
     /// All other settings.
     #[command(flatten)]
     pub settings: Settings,

@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use clap::{Arg, Args};
 use gupsync_bench::Spec;
-use gupsync_bench::spec::{SETTINGS, Toggle};
+use gupsync_bench::spec::SETTINGS;
 use gupsync_sim::MAX_CPUS;
 
 use super::bounds::{self, number};
 use super::format::Format;
 use super::named::Named;
 use super::settings::Settings;
-use super::workloads::WorkloadArgs;
+use super::workloads::{InvlpgbArgs, WorkloadArgs};
 
 /// What is run, on machines of how many CPUs.
 #[derive(Clone, Debug, Args)]
@@ -23,14 +23,9 @@ pub struct ScaleArgs {
     /// What is done.
     #[command(flatten)]
     pub workload: WorkloadArgs,
-    /// Whether INVLPGB is used; by default both ways.
-    #[arg(
-        long,
-        value_name = "off|on",
-        hide_possible_values = true,
-        value_parser = Named { names: Toggle::NAMES.to_vec(), read: str::parse::<Toggle> }
-    )]
-    pub invlpgb: Option<Toggle>,
+    /// Whether INVLPGB is used.
+    #[command(flatten)]
+    pub invlpgb: InvlpgbArgs,
     /// Operations a second, for what an isolated CPU sees of them. khugepaged's defaults come to 0.8 at the most: 4,096
     /// pages, so 8 ranges, each 10 seconds.
     #[arg(long, value_name = "R", default_value = "0.8", value_parser = rate)]

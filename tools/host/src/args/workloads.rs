@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use clap::Args;
-use gupsync_bench::spec::Workload;
+use gupsync_bench::spec::{Toggle, Workload};
 
 use super::named::{Named, in_list};
 
@@ -19,6 +19,26 @@ pub struct WorkloadArgs {
         add = in_list(Workload::all_names())
     )]
     pub workload: Workloads,
+}
+
+/// The flag that says whether INVLPGB is used.
+#[derive(Clone, Debug, Args)]
+pub struct InvlpgbArgs {
+    /// Whether INVLPGB is used; by default both ways, in a boot each.
+    #[arg(
+        long,
+        value_name = "off|on",
+        hide_possible_values = true,
+        value_parser = Named { names: Toggle::NAMES.to_vec(), read: str::parse::<Toggle> }
+    )]
+    invlpgb: Option<Toggle>,
+}
+
+impl InvlpgbArgs {
+    /// Both ways, or the one that was asked for.
+    pub fn settings(&self) -> Vec<Toggle> {
+        self.invlpgb.map_or(vec![Toggle::Off, Toggle::On], |toggle| vec![toggle])
+    }
 }
 
 /// Workloads, in order.

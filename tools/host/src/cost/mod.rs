@@ -32,7 +32,7 @@ use crate::ending::{Ending, demand};
 use crate::image::{self, Bootloader};
 use crate::qemu;
 use crate::say;
-use crate::sink::Sink;
+use crate::sink::{self, Sink};
 use crate::table::Look;
 use boot::Unfinished;
 use code::Code;
@@ -83,21 +83,10 @@ pub fn run(args: &CostArgs) -> Result<Ending> {
     let text = match args.format {
         Format::Csv => row::csv(&costs.rows)?,
         Format::Table | Format::Markdown | Format::Mail => {
-            let look = Look {
-                is_wide: false,
-                is_markdown: args.format == Format::Markdown,
-                is_mail: args.format == Format::Mail,
-            };
-            table::document(&costs, &document, look)
+            table::document(&costs, &document, Look::of(args.format, false))
         }
     };
-    let is_stdout = sink.as_ref().is_some_and(Sink::is_stdout);
-    let written = sink.map_or(Ok(()), |sink| sink.write(&document));
-    if is_stdout {
-        say::err(text);
-    } else {
-        say::out(text);
-    }
+    let written = sink::hand_over(sink, &document, text);
     if args.format == Format::Csv {
         say::err(document.footer());
     }

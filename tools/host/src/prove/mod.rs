@@ -26,7 +26,7 @@ use crate::ending::demand;
 use crate::mutants::{self, Mutant};
 use crate::names::{MODELS, Names};
 use crate::say;
-use crate::sink::Sink;
+use crate::sink::{self, Sink};
 use checker::{Checker, How, Lane};
 use document::Document;
 use table::Kind;
@@ -82,15 +82,8 @@ pub fn run(args: &ProveArgs) -> Result<bool> {
     // Once more at the end, where a log that was cut still has them.
     lines.iter().filter(|line| !line.is_good()).for_each(|line| said += &format!("\n{}", line.progress()));
     let is_good = lines.iter().all(Line::is_good);
-    let is_stdout = sink.as_ref().is_some_and(Sink::is_stdout);
-    // First of all: what is printed may find no reader.
-    let written = sink.map_or(Ok(()), |sink| sink.write(&Document::new(revision, since.elapsed(), lines)));
-    if is_stdout {
-        say::err(said)
-    } else {
-        say::out(said)
-    }
-    written.map(|()| is_good)
+    let document = Document::new(revision, since.elapsed(), lines);
+    sink::hand_over(sink, &document, said).map(|()| is_good)
 }
 
 /// The same, in lines that are not printed yet: one for each model and each mistake.

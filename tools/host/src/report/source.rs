@@ -11,7 +11,6 @@ use crate::artifacts::Tree;
 use crate::boot::{self, Outcome};
 use crate::document::{self, Document, SCHEMA};
 use crate::ending::{Usage, demand};
-use crate::qemu::Accel;
 use crate::{compare, prove, scale};
 
 /// What the simulator counts if no document is given: commands whose rows are shown.
@@ -124,18 +123,7 @@ fn simulated(command: &str) -> Result<Source> {
     };
     let rows: Vec<Row> = outcomes.into_iter().flat_map(|outcome: Outcome| outcome.rows).collect();
     demand(!rows.is_empty(), || format!("{command}: has no rows"))?;
-    let (revision, dirty) = document::revision(&Tree::own().root);
-    let document = Document {
-        schema: SCHEMA,
-        revision,
-        dirty,
-        qemu: None,
-        accel: Accel::Sim.to_string(),
-        loader: None,
-        linux: None,
-        command: format!("tools/gupsync {command}"),
-        date: document::date(),
-        rows,
-    };
+    let revision = document::revision(&Tree::own().root);
+    let document = Document::simulated(format!("tools/gupsync {command}"), revision, rows);
     Ok(Source { name: "made for this page".to_owned(), document })
 }

@@ -96,8 +96,8 @@ impl Scene {
         let mut lasting = Vec::new();
         for one in &self.events {
             let (kind, begins) = match one.what {
-                What::Began(cause) => (class(cause), true),
-                What::Ended(cause) => (class(cause), false),
+                What::Began(cause) => (cause.name(), true),
+                What::Ended(cause) => (cause.name(), false),
                 What::Noted(Event::WalkBegin, ..) => ("walk", true),
                 What::Noted(Event::WalkEnd, ..) => ("walk", false),
                 _ => continue,
@@ -129,14 +129,6 @@ impl Scene {
     }
 }
 
-fn class(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Flush => "flush",
-        Cause::Sync => "sync",
-        Cause::Other => "other",
-    }
-}
-
 const LEFT: f64 = 74.0;
 const RIGHT: f64 = 356.0;
 const TOP: f64 = 10.0;
@@ -153,9 +145,9 @@ pub fn timelines() -> Markup {
         ul.legend.row {
             (key("unlink", &html! { path.unlink d="M12 1L16 9H8Z" {} }))
             @for cause in [Cause::Flush, Cause::Sync] {
-                (key(&format!("{}: sent, handled", class(cause)), &html! {
-                    path.flight.(class(cause)) d="M1 8L14 2" {}
-                    rect.(class(cause)) x="14" y="1" width="9" height="8" {}
+                (key(&format!("{}: sent, handled", cause.name()), &html! {
+                    path.flight.(cause.name()) d="M1 8L14 2" {}
+                    rect.(cause.name()) x="14" y="1" width="9" height="8" {}
                 }))
             }
             (key("walk, interrupts off", &html! { rect.walk x="2" y="2" width="20" height="6" {} }))
@@ -207,7 +199,7 @@ fn drawn(scene: &Scene, longest: u64) -> Markup {
                 text.small x="1" y=(format!("{:.1}", y(CpuId(cpu)) + 3.0)) { "CPU " (cpu) " " (role(is)) }
             }
             @for (cause, [(from, sent), (to, taken)]) in scene.flights() {
-                path.flight.(class(cause)) d=(format!("M{:.1} {:.1}L{:.1} {:.1}", x(sent), y(from), x(taken), y(to))) {}
+                path.flight.(cause.name()) d=(format!("M{:.1} {:.1}L{:.1} {:.1}", x(sent), y(from), x(taken), y(to))) {}
             }
             @for (kind, cpu, [since, until]) in scene.lasting() {
                 rect.(kind) x=(format!("{:.1}", x(since))) y=(format!("{:.1}", y(cpu) - 4.5)) height="9"
