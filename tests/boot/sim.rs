@@ -4,8 +4,8 @@
 //! the two does not do what [`gupsync::machine::Machine`] says.
 
 use anyhow::{Error, Result, ensure};
-use gupsync_bench::counts::{COUNTERS, Class, Counter};
-use gupsync_bench::spec::{Backend, Sample, Workload};
+use gupsync_bench::counts::COUNTERS;
+use gupsync_bench::spec::{Backend, Workload};
 use gupsync_bench::{Row, Spec};
 use gupsync_sim::{Band, Costs};
 use libtest_mimic::Trial;
@@ -87,7 +87,7 @@ fn are_equal(cpus: usize, specs: Vec<Spec>) -> Result<()> {
         ensure!(rows.len() == others.len(), "{} rows, and {} simulated", rows.len(), others.len());
         for (row, other) in rows.iter().zip(&others) {
             ensure!((&*row.policy, row.mm) == (&*other.policy, other.mm), "{row:#?} and {other:#?}");
-            for counter in COUNTERS.iter().filter(|counter| is_exact(counter, row)) {
+            for counter in COUNTERS.iter().filter(|counter| row.is_exact(counter)) {
                 let [one, two] = [row, other].map(|row| (counter.get)(&row.counts));
                 compared += 1;
                 if one != two {
@@ -108,45 +108,6 @@ fn words(row: &Row) -> String {
     let usual = Row::new(&usual, usual.policy[0], row.mm, row.cpus, row.status);
     let pairs = row.settings().into_iter().zip(usual.settings());
     pairs.filter(|(set, usual)| set != usual).map(|((key, value), _)| format!("{key}={value} ")).collect()
-}
-
-/// Counts that say which interrupt covered a ticket.
-const CAUSES: &[&str] =
-    &["cleared_by_own_flush", "cleared_by_sync", "cleared_by_other_flush", "cleared_by_other_ipi"];
-/// Counts of what a policy that looks who walks has sent, or not.
-const SYNCS: &[&str] =
-    &["sync_ipis", "sync_acks", "syncs_skipped", "syncs_sent", "cleared_by_sync", "isolated_sync_requests"];
-/// Counts that CPUs which keep no step with a team leave alone.
-const OF_TEAMS: &[&str] = &[
-    "ops",
-    "ops_failed",
-    "ops_pinned",
-    "syncs_asked",
-    "set",
-    "held_at_unlink",
-    "remaps_read",
-    "moves",
-    "offlined",
-    "sync_violations",
-    "stale_translations",
-];
-
-/// Whether the count is the same on every machine: what [`Class::Exact`] says of when nothing races, field by field.
-fn is_exact(counter: &Counter, row: &Row) -> bool {
-    let is_one_of = |keys: &[&str]| keys.contains(&counter.key);
-    let has_guests = row.switchers > 0 || row.flushers > 0;
-    let is_between_tasks = row.sample.0.is_some_and(|sample| sample != Sample::Walk);
-    let looks_who_walks = ["targeted", "pending+targeted"].contains(&&*row.policy);
-    // Between two unshares walkers may walk, unless each is held at each.
-    let may_walk = row.workload == Workload::Unshare && !row.interleave.is_on();
-    counter.class == Class::Exact
-        && (!has_guests || is_one_of(OF_TEAMS))
-        // What one team calls may cover what another has unlinked.
-        && !(row.workload == Workload::Mixed && is_one_of(CAUSES))
-        && !(looks_who_walks && may_walk && is_one_of(SYNCS))
-        // A walker that was called comes back to be held again, and may be in time or not.
-        && !(is_between_tasks && is_one_of(&["asids_kept", "asids_behind"]))
-        && !(row.preempted > 0 && is_one_of(&["preemptions"]))
 }
 
 fn several_mms() -> Result<()> {

@@ -83,8 +83,8 @@ impl Source {
 /// What a figure can be relied on for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// The same seed gives the same count, on every machine, where nothing races ([`Row::is_exact`](crate::Row::is_exact)), with
-    /// one thread for all CPUs.
+    /// The same seed gives the same count, on every machine, with one thread for all CPUs, but for what
+    /// [`Row::is_exact`](crate::Row::is_exact) leaves out.
     Exact,
     /// It depends on when things happen.
     Timing,

@@ -65,7 +65,7 @@ impl Row {
 
     /// Whether a collapse may find a page in the hands of a walker that is about to give it back: of one that walks at any
     /// time, or of one that was held in a range which goes after the flush of another has called it.
-    fn may_find_more_pinned(&self) -> bool {
+    pub(crate) fn may_find_more_pinned(&self) -> bool {
         self.races() || self.ranges > 1 && self.hold > 0
     }
 

@@ -1,7 +1,7 @@
 //! What differs between two documents.
 
 use gupsync_bench::Row;
-use gupsync_bench::counts::{COUNTERS, Class, Counter};
+use gupsync_bench::counts::{COUNTERS, Counter};
 use gupsync_bench::spec::Status;
 
 use super::side::{Line, Side, name};
@@ -97,7 +97,7 @@ impl<'a> Compared<'a> {
             return compared;
         }
         for counter in COUNTERS.iter().filter(|counter| base.knows(counter) && new.knows(counter)) {
-            let is_exact = counter.class == Class::Exact && base.is_exact && new.is_exact;
+            let is_exact = base.is_exact(counter) && new.is_exact(counter);
             let [base, new] = [base, new].map(|line| (counter.get)(&line.row.counts));
             *if is_exact { &mut compared.exact } else { &mut compared.timing } += 1;
             let is_same = if is_exact { base == new } else { is_within(base, new, tolerance) };
