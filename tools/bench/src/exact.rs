@@ -17,6 +17,8 @@ use crate::row::Row;
 /// Which interrupt covered a ticket.
 const CAUSES: &[&str] =
     &["cleared_by_own_flush", "cleared_by_sync", "cleared_by_other_flush", "cleared_by_other_ipi"];
+/// Tickets that are covered, or not yet.
+const COVERED: &[&str] = &["pending_before", "pending_after", "cleared"];
 /// What a policy that looks who walks has sent, or not.
 const SYNCS: &[&str] =
     &["sync_ipis", "sync_acks", "syncs_skipped", "syncs_sent", "cleared_by_sync", "isolated_sync_requests"];
@@ -46,20 +48,20 @@ impl Row {
     pub fn is_exact(&self, counter: &Counter) -> bool {
         let is_one_of = |keys: &[&str]| keys.contains(&counter.key);
         let is_free = self.switchers > 0 || self.flushers > 0 || self.comes_and_goes_between_unshares();
-        let protects = self.workload == Workload::PiggybackProtect;
+        let is_mixed = self.workload == Workload::Mixed;
         counter.class == Class::Exact
             && self.status == Status::Ok
             && !self.policy.is_linux()
             && !self.eager.is_on()
             && (!is_free || is_one_of(OF_TEAMS))
             && !(self.may_find_more_pinned() && is_one_of(PINNED))
-            // What one team calls may cover what another has unlinked.
-            && !(self.workload == Workload::Mixed && is_one_of(CAUSES))
+            // What one team calls may cover what another has unlinked, sooner or later.
+            && !(is_mixed && (is_one_of(CAUSES) || is_one_of(COVERED)))
             && !(self.looks_who_walks() && self.may_walk_between_unshares() && is_one_of(SYNCS))
-            // A walker that was called comes back to be held again: it may be in time for what looks at it next, or not. Between
-            // two tasks it has the mm loaded or not, and a plain flush calls it or does not.
-            && !(self.is_sampled_between_tasks() && (is_one_of(ASIDS) || protects && is_one_of(FLUSHES)))
-            && !(self.preempted > 0 && is_one_of(&["preemptions"]))
+            // A walker that was called comes back to be held again, in time for what looks at it next or not.
+            && !(self.is_sampled_between_tasks() && is_one_of(ASIDS))
+            && !(self.goes_elsewhere_beside_a_sibling() && [CAUSES, SYNCS, FLUSHES].into_iter().any(is_one_of))
+            && !((self.preempted > 0 || is_mixed) && is_one_of(&["preemptions"]))
     }
 
     fn unshares(&self) -> bool {
@@ -73,6 +75,13 @@ impl Row {
     /// Between two unshares walkers may walk, unless each is held at each.
     fn may_walk_between_unshares(&self) -> bool {
         self.unshares() && !self.interleave.is_on()
+    }
+
+    /// When a sibling has answered it goes back to where it sleeps, as a walker that was called does to where it is held. If the
+    /// mm is not what is loaded there, the next flush or sync calls it or does not.
+    fn goes_elsewhere_beside_a_sibling(&self) -> bool {
+        let goes = self.visits.is_on() || self.naps.is_on() || self.is_sampled_between_tasks();
+        Workload::PIGGYBACK.contains(&self.workload) && (goes || self.hotplug > 0)
     }
 
     /// Between two unshares one that naps, or was offline, may be back or not when a sender looks at it.
@@ -107,10 +116,15 @@ mod tests {
             ("policy=targeted workload=unshare interleave=on", "sync_ipis", true),
             ("policy=mask workload=unshare", "sync_ipis", true),
             ("policy=pending workload=mixed", "cleared_by_sync", false),
+            ("policy=broadcast workload=mixed", "cleared", false),
+            ("policy=pending workload=mixed", "preemptions", false),
             ("policy=pending workload=mixed", "flush_ipis", true),
             ("policy=pending workload=piggyback-protect sample=walk", "flush_ipis", true),
             ("policy=pending workload=piggyback-protect sample=switch", "flush_ipis", false),
-            ("policy=pending workload=piggyback-kernel sample=switch", "flush_ipis", true),
+            ("policy=pending workload=piggyback-kernel sample=switch", "cleared", true),
+            ("policy=mask workload=piggyback-kernel visits=on hold=0", "sync_ipis", false),
+            ("policy=mask workload=piggyback-kernel hold=0", "sync_ipis", true),
+            ("policy=mask visits=on hold=0", "sync_ipis", true),
             ("policy=pending sample=lazy", "asids_kept", false),
             ("policy=pending preempted=1", "preemptions", false),
         ] {
