@@ -35,6 +35,7 @@ mod printed;
 mod product;
 mod rare;
 mod reclaim;
+mod recorded;
 mod refused;
 mod report;
 mod scale;
@@ -92,6 +93,7 @@ fn main() {
         controls::trials(),
         cost::trials(),
         trace::trials(),
+        recorded::trials(),
         walker::trials(),
         endings::trials(),
         cli::trials(),

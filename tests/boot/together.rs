@@ -110,7 +110,14 @@ fn of_all(requests: &[Request], alone: Duration) -> Vec<Result<Option<Outcome>>>
         let Outcome { loader, end, .. } = whole.as_ref()?;
         let rows = |spec| by_spec[specs.iter().position(|one| one == spec).expect("it was asked for")];
         let rows: Vec<_> = request.specs.iter().flat_map(rows).cloned().collect();
-        Some(Outcome { finished: rows.len(), rows, has_begun: true, loader: loader.clone(), end: *end })
+        Some(Outcome {
+            finished: rows.len(),
+            rows,
+            traces: Vec::new(),
+            has_begun: true,
+            loader: loader.clone(),
+            end: *end,
+        })
     };
     requests.iter().map(|request| Ok(answer(request))).collect()
 }

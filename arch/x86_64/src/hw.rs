@@ -13,12 +13,13 @@ use gupsync::types::{Asid, Cached, CpuId, Frame, FrameSize, Invlpgb, MmId, Range
 use gupsync_bench::counters::Counters;
 use gupsync_bench::kept::Kept;
 use gupsync_bench::machine::{Bench, Spin};
+use gupsync_bench::record::What;
 use gupsync_bench::report;
 use gupsync_bench::spec::{Fail, MachineName};
 use x86_64::instructions::interrupts;
 
 use crate::apic::Command;
-use crate::{apic, cpu_id, emulate, frames, paging, serial, task, tlb, vector};
+use crate::{apic, cpu_id, emulate, frames, paging, serial, task, tlb, trace, vector};
 
 static CPUS: AtomicU64 = AtomicU64::new(0);
 
@@ -96,6 +97,9 @@ impl Machine for Hw {
     }
 
     fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId) {
+        if trace::IS_ON {
+            trace::add(from, What::Sent(cause, to, mm.word()));
+        }
         apic::send(to, Command::Fixed(vector::of(cause)));
         self.note(from, mm, cause.sent(), 1);
     }
@@ -182,6 +186,9 @@ impl Machine for Hw {
         // `cpu`. One instruction, so that an interrupt that counts too comes before it or after it. No lock: it would order
         // what is counted.
         unsafe { asm!("add qword ptr [{}], {}", in(reg) cell, in(reg) n, options(nostack)) };
+        if trace::IS_ON && n > 0 {
+            trace::add(cpu, What::Noted(event, mm.word(), n));
+        }
     }
 
     fn caught(&self, violation: &Violation) {
@@ -271,9 +278,15 @@ impl Bench for Hw {
     fn forget_counts(&self) {
         self.counters.begin();
         apic::mark_trace();
+        if trace::IS_ON {
+            trace::count(true);
+        }
     }
 
     fn end_counts(&self) {
+        if trace::IS_ON {
+            trace::count(false);
+        }
         apic::mark_trace();
     }
 

@@ -33,6 +33,7 @@ mod serial;
 mod smp;
 mod task;
 mod tlb;
+mod trace;
 mod trap_frame;
 mod traps;
 mod vector;
@@ -104,6 +105,9 @@ extern "C" fn main() -> ! {
     set_up(CpuId(0));
     smp::start_others(cpus, *TRAMPOLINE.get().expect("set aside"), start_other);
     hw::set_cpus(cpus);
+    if trace::IS_ON {
+        trace::init(cpus);
+    }
     log::info!("{cpus} CPUs online, {mode}, {} MiB free", frames::untouched() >> 20);
     // For those who read a trace of the machine: it knows CPUs by these.
     log::info!("APIC IDs: {:?}", apic::ids(cpus).collect::<Vec<_>>());

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use gupsync::event::Event;
 use gupsync::machine::Machine;
 use gupsync::types::{CpuId, MmId};
+use gupsync_bench::record::What;
 use gupsync_bench::report::{self, ExitCode};
 use gupsync_bench::row::Status;
 use gupsync_bench::spec::{self, Backend, PolicyName, Sender, Spec};
@@ -16,7 +17,7 @@ use gupsync_bench::{Row, Run};
 
 use crate::apic::Command;
 use crate::hw::Hw;
-use crate::{apic, cpu_id, fail, frames, hw, serial, task, tlb, vector};
+use crate::{apic, cpu_id, fail, frames, hw, serial, task, tlb, trace, vector};
 
 /// The run under way. Null between runs.
 static CURRENT: AtomicPtr<Run<Hw>> = AtomicPtr::new(ptr::null_mut());
@@ -38,9 +39,12 @@ fn with_current(body: impl FnOnce(&Run<Hw>)) {
     }
 }
 
-/// A flush or sync interrupt has arrived.
-pub fn interrupt(cpu: CpuId) {
+/// A request has arrived, by this vector.
+pub fn interrupt(cpu: CpuId, vector: u8) {
+    let cause = trace::IS_ON.then(|| vector::cause(vector)).flatten();
+    cause.inspect(|cause| trace::add(cpu, What::Began(*cause)));
     with_current(|run| run.world.interrupt(cpu));
+    cause.inspect(|cause| trace::add(cpu, What::Ended(*cause)));
 }
 
 /// An NMI has arrived.
@@ -118,7 +122,11 @@ pub fn all(cmdline: &str) -> ExitCode {
             if index + 1 == spec.policy.len() {
                 fail::at_last_row(spec.fail.0);
             }
-            for row in one(spec, policy) {
+            let rows = one(spec, policy);
+            if trace::IS_ON {
+                trace::print();
+            }
+            for row in rows {
                 let row = serde_json::to_string(&row).expect("a row is plain data");
                 serial::line(format_args!("{}{row}", report::ROW));
             }

@@ -113,10 +113,10 @@ pub fn init() {
 /// Every vector comes through here, interrupts off.
 extern "C" fn dispatch(frame: &mut TrapFrame) {
     match frame.vector as u8 {
-        vector::FLUSH | vector::SYNC | vector::OTHER => {
+        vector @ (vector::FLUSH | vector::SYNC | vector::OTHER) => {
             halt::end(frame);
             cpu_id::count_interrupt();
-            run::interrupt(cpu_id::get());
+            run::interrupt(cpu_id::get(), vector);
             apic::end_of_interrupt();
         }
         // Waking up is all.

@@ -13,6 +13,11 @@ pub const OTHER: u8 = 0xf4;
 /// The APIC's spurious interrupt.
 pub const SPURIOUS: u8 = 0xff;
 
+/// What an interrupt of this vector was sent for, if it is a request.
+pub fn cause(vector: u8) -> Option<Cause> {
+    [Cause::Flush, Cause::Sync, Cause::Other].into_iter().find(|cause| of(*cause) == vector)
+}
+
 /// That of a request.
 pub fn of(cause: Cause) -> u8 {
     match cause {

@@ -34,6 +34,7 @@ mod phases;
 mod ranges;
 mod rare;
 mod reclaim;
+pub mod record;
 pub mod report;
 pub mod row;
 mod run;

@@ -16,6 +16,10 @@ pub const ROW: &str = "@row ";
 pub const COST: &str = "@cost ";
 /// Before what else is to be known of them, as JSON.
 pub const SIZES: &str = "@sizes ";
+/// Before something that was recorded in the row to come, by a kernel that records ([`record`](crate::record)).
+pub const TRACE: &str = "@trace ";
+/// Before how many ticks of its clock are a millisecond, and how much could not be recorded.
+pub const TRACED: &str = "@traced ";
 /// Before the reason of an early end.
 pub const FATAL: &str = "@fatal ";
 

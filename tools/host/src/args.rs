@@ -258,6 +258,9 @@ pub struct RunArgs {
     /// Have the machine wait for gdb, print the line that starts that with the kernel's symbols, and set no time limit.
     #[arg(long, conflicts_with_all = ["dry_run", "keep"])]
     pub gdb: bool,
+    /// Write what happened there, as a trace for Perfetto: with few operations. The kernel is one that records.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub trace: Option<PathBuf>,
     /// What is left of it.
     #[command(flatten)]
     pub keep: KeepArgs,

@@ -16,6 +16,8 @@ use crate::child;
 
 /// The variable in which `tools/gupsync` says in which checkout it lies.
 pub const ROOT: &str = "GUPSYNC_ROOT";
+/// The kernel's package, and its program.
+const KERNEL: &str = "gupsync-kernel";
 /// What a checkout holds.
 const START_SCRIPT: &str = "tools/gupsync";
 
@@ -26,6 +28,7 @@ pub struct Tree {
     pub root: PathBuf,
     target: PathBuf,
     quick: bool,
+    traced: bool,
 }
 
 impl Tree {
@@ -38,7 +41,7 @@ impl Tree {
         let root = root(env::var_os(ROOT), env::var_os("CARGO_MANIFEST_DIR"), &env::current_exe()?)?;
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let target = std::path::absolute(target)?.join(own_folder(&root)).join("boot");
-        Ok(Tree { root, target, quick: false })
+        Ok(Tree { root, target, quick: false, traced: false })
     }
 
     /// The same.
@@ -52,7 +55,7 @@ impl Tree {
 
     /// Another checkout, built into `target`.
     pub fn at(root: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
-        Tree { root: root.into(), target: target.into(), quick: false }
+        Tree { root: root.into(), target: target.into(), quick: false, traced: false }
     }
 
     /// A target folder beside the kernel's.
@@ -65,13 +68,23 @@ impl Tree {
         Tree { quick: true, ..self }
     }
 
+    /// The same; what is booted from it records what happens, if it is `traced`.
+    pub fn traced(self, traced: bool) -> Self {
+        Tree { traced, ..self }
+    }
+
+    /// Whether it does.
+    pub fn is_traced(&self) -> bool {
+        self.traced
+    }
+
     /// Builds the kernel and returns its ELF file.
     ///
     /// # Errors
     ///
     /// What cargo said, if it does not build.
     pub fn kernel(&self) -> Result<PathBuf> {
-        self.build("gupsync-kernel", "gupsync-kernel", "x86_64-unknown-none", "kernel")
+        self.build(KERNEL, KERNEL, "x86_64-unknown-none", "kernel")
     }
 
     /// Builds the loader for UEFI and returns its EFI file.
@@ -111,15 +124,21 @@ impl Tree {
             .current_dir(&self.root)
             .args(["build", "--quiet", "--package", package, "--bin", binary])
             .args(["--target", target, "--profile", profile])
-            .arg("--target-dir")
-            .arg(&self.target)
             // They would replace those that the kernel is built with.
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        // One that records is another program, in a folder of its own.
+        let folder = if self.traced && package == KERNEL {
+            cargo.args(["--features", "trace"]);
+            self.target_of("traced")
+        } else {
+            self.target.clone()
+        };
+        cargo.arg("--target-dir").arg(&folder);
         let output = child::output(&mut cargo)?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{package} does not build:\n{}", said.trim_end());
-        Ok(self.target.join(target).join(profile).join(binary))
+        Ok(folder.join(target).join(profile).join(binary))
     }
 }
 

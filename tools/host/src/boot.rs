@@ -17,7 +17,7 @@ use crate::image::{self, Bootloader};
 use crate::qemu::{Accel, Machine, Medium};
 use crate::say;
 use heard::Heard;
-pub use outcome::{Outcome, Word};
+pub use outcome::{Outcome, Traced, Word};
 use question::Question;
 pub use sim::outcome as simulated;
 
@@ -50,7 +50,7 @@ pub fn run(
     listen: impl FnMut(Word<'_>),
 ) -> Result<Outcome> {
     if machine.accel == Accel::Sim {
-        return Ok(sim::outcome(specs, machine.cpus, listen));
+        return Ok(sim::outcome(specs, machine.cpus, tree.is_traced(), listen));
     }
     with_cmdline(tree, bootloader, machine, specs, &cmdline(specs), timeout, listen)
 }

@@ -71,20 +71,18 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
     let linux = Beside::of(args, cpus, &boots)?;
     let (json, log) = (&args.json, &args.console.log);
     demand(json.is_none() || json != log, || "--log: is the file of --json; name another".to_owned())?;
-    demand(args.trace.is_none() || machine.accel == Accel::Sim, || {
-        "--trace: records the simulated machine alone; add --accel sim".to_owned()
-    })?;
     let sink = json.as_deref().map(Sink::open).transpose()?;
-    let traced = args.trace.as_deref().map(|file| Sink::open_for("--trace", file)).transpose()?;
+    let trace = trace::open(args.trace.as_deref())?;
     let qemu = machine.version()?;
     let ears = Ears::open(&args.console)?;
     let keep = Keep::of(&args.keep)?;
-    let tree = Tree::own();
+    let tree = Tree::own().traced(trace.is_some());
     // Asked before anything is written into the checkout.
     let (revision, dirty) = document::revision(&tree.root);
     boot::prepare(&tree, &machine)?;
-    let outcomes = boot_all(args, (&ears, &keep), (&tree, &bootloader, &machine), &boots);
+    let mut outcomes = boot_all(args, (&ears, &keep), (&tree, &bootloader, &machine), &boots);
     keep.say();
+    let traced = trace::hand_over(trace, &mut outcomes);
     let (linux, counted) = match linux {
         None => (None, Vec::new()),
         Some(linux) => (Some(linux.kernel.to_string()), linux.count(&tree, &ears)?),
@@ -124,10 +122,7 @@ pub fn run(args: &CompareArgs) -> Result<Ending> {
         say::err(format_args!("error: {fault}"));
     }
     written?;
-    if let Some(sink) = traced {
-        let recorded = trace::of(&boots.concat(), cpus).map_err(anyhow::Error::msg)?;
-        sink.write_text(&recorded.encode())?;
-    }
+    traced?;
     ears.check()?;
     Ok(match verdict.ending {
         Ending::AsPromised if agrees && changed.is_empty() => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gupsync_bench::spec;
+use gupsync_bench::{report, spec};
 
 use crate::args::RunArgs;
 use crate::artifacts::Tree;
@@ -11,8 +11,8 @@ use crate::boot::{self, Word};
 use crate::ending::{Ending, Usage, demand};
 use crate::keep::Keep;
 use crate::qemu::{self, Accel};
-use crate::say;
 use crate::verdict::Verdict;
+use crate::{say, trace};
 
 /// Boots, and says how that ended.
 ///
@@ -33,7 +33,8 @@ pub fn run(args: &RunArgs) -> Result<Ending> {
         return Ok(Ending::AsPromised);
     }
     machine.version()?;
-    let (tree, keep) = (Tree::own(), Keep::of(&args.keep)?);
+    let (trace, keep) = (trace::open(args.trace.as_deref())?, Keep::of(&args.keep)?);
+    let tree = Tree::own().traced(trace.is_some());
     let mut timeout = args.machine.timeout();
     // Its stub lies there until QEMU has ended.
     let work = args.gdb.then(tempfile::tempdir).transpose().context("cannot make a temporary folder")?;
@@ -47,15 +48,20 @@ pub fn run(args: &RunArgs) -> Result<Ending> {
         timeout = Duration::MAX;
     }
     let listen = |word: Word<'_>| {
-        if let Word::Line(line) = word {
+        if let Word::Line(line) = word
+            && !line.starts_with(report::TRACE)
+        {
             say::out(line);
         }
     };
     let outcome = keep.boot("", (&tree, &bootloader, &machine), &specs, timeout, listen)?;
     keep.say();
-    let verdict = Verdict::of(&[outcome]);
+    let mut outcomes = [outcome];
+    let traced = trace::hand_over(trace, &mut outcomes);
+    let verdict = Verdict::of(&outcomes);
     for fault in verdict.faults {
         say::err(format_args!("error: {fault}"));
     }
+    traced?;
     Ok(verdict.ending)
 }

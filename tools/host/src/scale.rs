@@ -20,7 +20,7 @@ use crate::qemu::Accel;
 use crate::sink::{self, Sink};
 use crate::table::Look;
 use crate::verdict::Verdict;
-use crate::{flat, say};
+use crate::{flat, say, trace};
 
 /// One row to be: a policy at a spec on a machine of so many CPUs.
 struct Job {
@@ -36,9 +36,11 @@ struct Job {
 pub fn run(args: &ScaleArgs) -> Result<Ending> {
     let jobs = jobs(args)?;
     let sink = args.json.as_deref().map(Sink::open).transpose()?;
+    let trace = trace::open(args.trace.as_deref())?;
     // Asked before anything is written into the checkout.
     let revision = document::revision(&Tree::own().root);
-    let outcomes = run_all(&jobs);
+    let mut outcomes = run_all(&jobs, trace.is_some());
+    let traced = trace::hand_over(trace, &mut outcomes);
     let verdict = Verdict::of(&outcomes);
     let rows = outcomes.into_iter().flat_map(|outcome| outcome.rows).collect();
     let document = Document::simulated(document::command(), revision, rows);
@@ -55,6 +57,7 @@ pub fn run(args: &ScaleArgs) -> Result<Ending> {
         say::err(format_args!("error: {fault}"));
     }
     written?;
+    traced?;
     Ok(verdict.ending)
 }
 
@@ -64,7 +67,7 @@ pub fn run(args: &ScaleArgs) -> Result<Ending> {
 ///
 /// As [`run`], if it cannot be begun.
 pub fn outcomes(args: &ScaleArgs) -> Result<Vec<Outcome>, Usage> {
-    jobs(args).map(|jobs| run_all(&jobs))
+    jobs(args).map(|jobs| run_all(&jobs, false))
 }
 
 /// What is to be run: by workload and setting of INVLPGB, then by order and size, then by policy.
@@ -118,7 +121,7 @@ fn fitted(spec: &Spec, cpus: usize, members: Members) -> Option<Spec> {
 }
 
 /// Runs all of `jobs`, on as many threads as there are CPUs here: the largest first, so that none is left to the end.
-fn run_all(jobs: &[Job]) -> Vec<Outcome> {
+fn run_all(jobs: &[Job], traced: bool) -> Vec<Outcome> {
     let mut order: Vec<_> = (0..jobs.len()).collect();
     order.sort_by_key(|index| std::cmp::Reverse(jobs[*index].cpus));
     let outcomes: Vec<_> = jobs.iter().map(|_| OnceLock::new()).collect();
@@ -127,7 +130,7 @@ fn run_all(jobs: &[Job]) -> Vec<Outcome> {
         // Relaxed: each takes a number of its own.
         while let Some(index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
             let Job { spec, cpus, .. } = &jobs[*index];
-            let outcome = boot::simulated(std::slice::from_ref(spec), *cpus, |_| ());
+            let outcome = boot::simulated(std::slice::from_ref(spec), *cpus, traced, |_| ());
             outcomes[*index].set(outcome).expect("each is run once");
         }
     };

@@ -1,19 +1,25 @@
-//! What happened on the simulated machine, as a trace that Perfetto opens: TrackEvent, protobuf.
+//! What happened on a machine, as a trace that Perfetto opens: TrackEvent, protobuf.
 //!
 //! # Guarantee
 //!
 //! A run is a group of tracks, one for each CPU on which something happened, and begins at time 0: policies lie below each
-//! other. Handlers and walks are slices; an arrow leads from each request to the handler that has taken it. Times are modelled.
+//! other. Handlers and walks are slices; an arrow leads from each request to the handler that has taken it. Times are those of the
+//! machine's clock: modelled, if it was simulated; under TCG mostly QEMU's.
 //!
 //! The numbers of fields are those of the format's own messages (`protos/perfetto/trace/` of Perfetto).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gupsync::event::Event;
+use std::path::Path;
+
+use anyhow::Result;
 use gupsync::types::CpuId;
-use gupsync_bench::Spec;
-use gupsync_sim::{Band, Costs, Recorded, What};
+use gupsync_bench::record::{Recorded, Recording, Shape, What, shown};
 use prost::Message;
+
+use crate::boot::{Outcome, Traced};
+use crate::say;
+use crate::sink::Sink;
 
 #[derive(Clone, PartialEq, Message)]
 struct File {
@@ -75,19 +81,36 @@ enum Kind {
     Instant = 3,
 }
 
-/// What a run of each policy of `specs` does on a simulated machine of so many CPUs: recording changes nothing, so it is what
-/// their rows have counted.
+/// Where the trace that was asked for will be written, looked at before anything is run.
 ///
 /// # Errors
 ///
-/// One line that says what cannot be run.
-pub fn of(specs: &[Spec], cpus: usize) -> Result<Trace, String> {
-    let (mut trace, costs) = (Trace::default(), Costs::of(Band::Mid));
-    for (spec, policy) in specs.iter().flat_map(|spec| spec.policy.iter().map(move |policy| (spec, *policy))) {
-        let run = gupsync_sim::record(spec, policy, cpus, &costs)?;
-        trace.add(&format!("{} {policy} invlpgb={}", spec.workload, spec.invlpgb), &run.recorded);
+/// If it cannot be written.
+pub fn open(file: Option<&Path>) -> Result<Option<Sink>> {
+    file.map(|file| Sink::open_for("--trace", file)).transpose()
+}
+
+/// Takes what `outcomes` have recorded, and writes it there.
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub fn hand_over(sink: Option<Sink>, outcomes: &mut [Outcome]) -> Result<()> {
+    let Some(sink) = sink else { return Ok(()) };
+    let mut trace = Trace::default();
+    for Traced { spec, policy, cpus, recording } in
+        outcomes.iter_mut().flat_map(|outcome| outcome.traces.drain(..))
+    {
+        let run = format!("{} {policy} invlpgb={}, {cpus} CPUs", spec.workload, spec.invlpgb);
+        if recording.lost > 0 {
+            say::err(format_args!(
+                "--trace: {run}: {} events more were not kept; use fewer --ops",
+                recording.lost
+            ));
+        }
+        trace.add(&run, &recording);
     }
-    Ok(trace)
+    sink.write_text(&trace.encode())
 }
 
 /// A trace of several runs.
@@ -101,35 +124,6 @@ pub struct Trace {
 
 /// Every packet is of the one writer that there is.
 const SEQUENCE: u32 = 1;
-
-/// What a trace says of an event: a slice that begins or ends, or a moment.
-fn said(event: Event) -> Option<(Kind, &'static str)> {
-    Some(match event {
-        Event::WalkBegin => (Kind::Begin, "walk"),
-        Event::WalkEnd => (Kind::End, "walk"),
-        Event::Set => (Kind::Instant, "unlink"),
-        Event::HeldAtUnlink => (Kind::Instant, "a walker is held inside"),
-        Event::SyncAsked => (Kind::Instant, "sync asked"),
-        Event::SyncSkipped => (Kind::Instant, "sync skipped"),
-        Event::SyncSent => (Kind::Instant, "sync sent"),
-        Event::ClearedByOwnFlush => (Kind::Instant, "covered by its own flush"),
-        Event::ClearedBySync => (Kind::Instant, "covered by the sync"),
-        Event::ClearedByOtherFlush => (Kind::Instant, "covered by another flush"),
-        Event::ClearedByOtherIpi => (Kind::Instant, "covered by another interrupt"),
-        Event::FlushAcked => (Kind::Instant, "ack flush"),
-        Event::SyncAcked => (Kind::Instant, "ack sync"),
-        Event::OtherAcked => (Kind::Instant, "ack other"),
-        Event::Invlpgb => (Kind::Instant, "INVLPGB"),
-        Event::Tlbsync => (Kind::Instant, "TLBSYNC"),
-        Event::Hypercall => (Kind::Instant, "left to the hypervisor"),
-        Event::FreedByTicket => (Kind::Instant, "tables freed, ticket covered"),
-        Event::FreedByGracePeriod => (Kind::Instant, "tables freed after a grace period"),
-        Event::NmiTaken => (Kind::Instant, "NMI"),
-        Event::Migrated => (Kind::Instant, "task has come"),
-        Event::WentOffline => (Kind::Instant, "goes offline"),
-        _ => return None,
-    })
-}
 
 impl Trace {
     fn packet(
@@ -149,9 +143,10 @@ impl Trace {
     }
 
     /// Adds a run, by the name of `run`.
-    fn add(&mut self, run: &str, recorded: &[Recorded]) {
+    fn add(&mut self, run: &str, Recording { recorded, ticks_per_ms, .. }: &Recording) {
         // It is in the order of time.
         let begin = recorded.first().map_or(0, |one| one.time);
+        let nanoseconds = |time: u64| u128::from(time - begin) * 1_000_000 / u128::from(*ticks_per_ms).max(1);
         let group = self.track(run.to_owned(), None);
         let cpus: BTreeSet<usize> = recorded.iter().map(|one| one.cpu.0).collect();
         let tracks: BTreeMap<usize, u64> =
@@ -167,7 +162,7 @@ impl Trace {
                     event.set_kind(Kind::Instant);
                     event.name = format!("send {}", cause.name());
                     event.flows = vec![self.flows];
-                    event.annotations = vec![annotation("to", to.0 as u64), annotation("mm", mm.word())];
+                    event.annotations = vec![annotation("to", to.0 as u64), annotation("mm", mm)];
                 }
                 What::Began(cause) => {
                     event.set_kind(Kind::Begin);
@@ -176,14 +171,18 @@ impl Trace {
                 }
                 What::Ended(_) => event.set_kind(Kind::End),
                 What::Noted(noted, mm, n) => {
-                    let Some((kind, name)) = said(noted) else { continue };
-                    event.set_kind(kind);
+                    let Some((shape, name)) = shown(noted) else { continue };
+                    event.set_kind(match shape {
+                        Shape::Begin => Kind::Begin,
+                        Shape::End => Kind::End,
+                        Shape::Moment => Kind::Instant,
+                    });
                     event.name = name.to_owned();
-                    event.annotations = vec![annotation("mm", mm.word())];
+                    event.annotations = vec![annotation("mm", mm)];
                     event.annotations.extend((n > 1).then(|| annotation("times", n)));
                 }
             }
-            self.packet(Some(time - begin), Some(event), None);
+            self.packet(Some(nanoseconds(*time) as u64), Some(event), None);
         }
     }
 
@@ -200,6 +199,9 @@ fn annotation(name: &str, value: u64) -> Annotation {
 
 #[cfg(test)]
 mod tests {
+    use gupsync_bench::Spec;
+    use gupsync_sim::{Band, Costs};
+
     use super::*;
 
     #[test]
@@ -211,7 +213,7 @@ mod tests {
             let run =
                 gupsync_sim::record(&spec, spec.policy[0], 8, &Costs::of(Band::Mid)).expect("it can be run");
             let mut trace = Trace::default();
-            trace.add(words, &run.recorded);
+            trace.add(words, &run.recording);
             let file = File::decode(&*trace.file.encode_to_vec()).expect("it was encoded");
             assert_eq!(file, trace.file);
             let events: Vec<_> = file.packets.iter().filter_map(|packet| packet.event.as_ref()).collect();

@@ -28,13 +28,13 @@ mod record;
 mod schedule;
 mod tlb;
 
+use gupsync_bench::record::Recording;
 use gupsync_bench::spec::{Backend, Fail, MachineName, PolicyName, Spec, Status};
 use gupsync_bench::{Row, Run};
 
 pub use core::Interrupted;
 pub use costs::{Band, COSTS, Cost, Costs};
 use machine::Sim;
-pub use record::{Recorded, What};
 
 /// The most CPUs of a simulated machine.
 pub const MAX_CPUS: usize = 8192;
@@ -47,7 +47,7 @@ pub struct Simulated {
     /// What each CPU has been through while it was counted.
     pub cpus: Vec<Interrupted>,
     /// What has happened while it was counted, if it was recorded.
-    pub recorded: Vec<Recorded>,
+    pub recording: Recording,
 }
 
 /// Runs `policy` at `spec` on a machine of so many CPUs. `progress` is called with the number of operations done.
@@ -96,12 +96,13 @@ fn run_all(
     };
     let machine = Sim::new(&spec, cpus, Run::<Sim>::mms(&spec, cpus), costs, is_recorded);
     let Some(run) = Run::new(machine, &spec, policy) else {
-        return Ok(Simulated { rows: failed(Status::Memory, None), cpus: Vec::new(), recorded: Vec::new() });
+        let (rows, recording) = (failed(Status::Memory, None), Recording::default());
+        return Ok(Simulated { rows, cpus: Vec::new(), recording });
     };
     let played = schedule::play(&run, &spec, progress);
     let rows = played.unwrap_or_else(|reason| failed(Status::Died, Some(reason)));
     let machine = &run.world.machine;
-    Ok(Simulated { rows, cpus: machine.interrupted(), recorded: machine.recorder.take() })
+    Ok(Simulated { rows, cpus: machine.interrupted(), recording: machine.recorder.take() })
 }
 
 /// The spec as this machine runs it: it has INVLPGB, unless it is to emulate it.

@@ -12,6 +12,7 @@ use gupsync::types::{Asid, Cached, CpuId, Frame, FrameSize, Invlpgb, MmId, Range
 use gupsync_bench::counters::Counters;
 use gupsync_bench::kept::Kept;
 use gupsync_bench::machine::{Bench, Spin};
+use gupsync_bench::record::What;
 use gupsync_bench::spec::{Backend, Fail, MachineName, Spec};
 
 use crate::core::{Core, Interrupted, Vector, Word};
@@ -19,7 +20,7 @@ use crate::costs::Costs;
 use crate::events::{Events, Interrupt};
 use crate::memory::Memory;
 use crate::pause::{Patience, Pause, look_until, suspend};
-use crate::record::{Recorder, What};
+use crate::record::Recorder;
 use crate::tlb::{Broadcast, Leaf, Tlbs, walk};
 
 /// The most pages that one INVLPGB takes, as where the kernel emulates it.
@@ -193,7 +194,7 @@ impl Machine for Sim {
 
     fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId) {
         self.count(from, mm, cause.sent(), 1);
-        self.recorder.add(self.core(from).now.get(), from, What::Sent(cause, to, mm));
+        self.recorder.add(self.core(from).now.get(), from, What::Sent(cause, to, mm.word()));
         self.post(from, to, Vector::of(cause));
     }
 
@@ -290,7 +291,7 @@ impl Machine for Sim {
     fn note(&self, cpu: CpuId, mm: MmId, event: Event, n: u64) {
         self.count(cpu, mm, event, n);
         if n > 0 {
-            self.recorder.add(self.core(cpu).now.get(), cpu, What::Noted(event, mm, n));
+            self.recorder.add(self.core(cpu).now.get(), cpu, What::Noted(event, mm.word(), n));
         }
     }
 

@@ -3,46 +3,28 @@
 //! # Guarantee
 //!
 //! Recording changes nothing: the same rows come out, at the same modelled times. Where it is off nothing is kept. What is
-//! recorded is what happens while it is counted: warm-up and the end of a run are not.
+//! recorded is what happens while it is counted: warm-up and the end of a run are not. Of more than fits the beginning is kept.
 
 use std::sync::Mutex;
 
-use gupsync::event::{Cause, Event};
-use gupsync::types::{CpuId, MmId};
+use gupsync::types::CpuId;
+use gupsync_bench::record::{Recorded, Recording, What};
 
 use crate::core::Word;
 
-/// Something that has happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recorded {
-    /// When, in modelled nanoseconds. The clocks of two CPUs may differ, so what is recorded later may have happened earlier.
-    pub time: u64,
-    /// On which CPU.
-    pub cpu: CpuId,
-    /// What.
-    pub what: What,
-}
-
-/// What can happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// It sent a request. One that finds its cause on its way to the target already takes no interrupt of its own.
-    Sent(Cause, CpuId, MmId),
-    /// Its handler of such interrupts began.
-    Began(Cause),
-    /// That handler ended.
-    Ended(Cause),
-    /// It noted an event, so many times at once: a ticket was taken, a walk began or ended, a request was acknowledged, ...
-    Noted(Event, MmId, u64),
-}
+/// So much is kept of a run.
+const MOST: usize = 4_000_000;
 
 /// What was recorded so far, if it is on.
 #[derive(Default)]
 pub(crate) struct Recorder {
     is_on: Word,
+    lost: Word,
     recorded: Mutex<Vec<Recorded>>,
 }
 
+/// Modelled time is in nanoseconds.
+const TICKS_PER_MS: u64 = 1_000_000;
 const UNPOISONED: &str = "nothing panics while holding it";
 
 impl Recorder {
@@ -52,15 +34,21 @@ impl Recorder {
     }
 
     pub(crate) fn add(&self, time: u64, cpu: CpuId, what: What) {
-        if self.is_on.get() != 0 {
-            self.recorded.lock().expect(UNPOISONED).push(Recorded { time, cpu, what });
+        if self.is_on.get() == 0 {
+            return;
+        }
+        let mut recorded = self.recorded.lock().expect(UNPOISONED);
+        if recorded.len() < MOST {
+            recorded.push(Recorded { time, cpu, what });
+        } else {
+            self.lost.add(1);
         }
     }
 
     /// All of it, by time.
-    pub(crate) fn take(&self) -> Vec<Recorded> {
+    pub(crate) fn take(&self) -> Recording {
         let mut recorded = std::mem::take(&mut *self.recorded.lock().expect(UNPOISONED));
         recorded.sort_by_key(|one| one.time);
-        recorded
+        Recording { recorded, ticks_per_ms: TICKS_PER_MS, lost: self.lost.get() }
     }
 }

@@ -15,13 +15,13 @@ use gupsync::event::Event;
 use gupsync::machine::Machine;
 use gupsync::types::{CpuId, MmId};
 use gupsync_bench::cast::{Cast, Role};
+use gupsync_bench::record::What;
 use gupsync_bench::{Row, Run, Spec};
 
 use crate::core::Vector;
 use crate::events::Interrupt;
 use crate::machine::Sim;
 use crate::pause::Pause;
-use crate::record::What;
 
 /// The stack of a flow, in words.
 const STACK: usize = 0x2000;

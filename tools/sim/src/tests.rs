@@ -109,9 +109,10 @@ fn recording_changes_nothing_and_has_each_interrupt() {
     let costs = Costs::of(Band::Mid);
     let plain = run(&spec, spec.policy[0], 8, &costs, |_| ()).expect("it can be run");
     let recorded = record(&spec, spec.policy[0], 8, &costs).expect("it can be run");
-    assert_eq!((&recorded.rows, &recorded.cpus, plain.recorded.len()), (&plain.rows, &plain.cpus, 0));
-    let count =
-        |is_it: fn(&What) -> bool| recorded.recorded.iter().filter(|one| is_it(&one.what)).count() as u64;
+    assert_eq!((&recorded.rows, &recorded.cpus, plain.recording.recorded.len()), (&plain.rows, &plain.cpus, 0));
+    let count = |is_it: fn(&What) -> bool| {
+        recorded.recording.recorded.iter().filter(|one| is_it(&one.what)).count() as u64
+    };
     let sent = count(|what| matches!(what, What::Sent(Cause::Sync, ..)));
     assert_eq!((Some(sent), sent), (plain.rows[0].counts.sync_ipis, 60));
     let taken = count(|what| matches!(what, What::Began(_)));

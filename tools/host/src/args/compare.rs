@@ -34,7 +34,7 @@ pub struct CompareArgs {
     /// Where to write the rows as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write what happened on the simulated machine (--accel sim) there, as a trace for Perfetto: with few operations.
+    /// Write what happened there, as a trace for Perfetto: with few operations. The kernel is one that records.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
     /// Print the kernel's command line and QEMU's for each boot, and run nothing.

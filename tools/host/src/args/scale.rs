@@ -39,6 +39,9 @@ pub struct ScaleArgs {
     /// Where to write the rows as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write what happened there, as a trace for Perfetto: with few sizes, and few operations.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 }
 
 /// Numbers of CPUs, each once, the least first.

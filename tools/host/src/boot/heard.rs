@@ -11,11 +11,12 @@
 use std::ops::ControlFlow;
 
 use gupsync_bench::Row;
+use gupsync_bench::record::{Recorded, Recording};
 use gupsync_bench::report::{self, ExitCode};
 use gupsync_bench::row::Status;
 
 use super::console::{self, Console};
-use super::outcome::{Outcome, Word, status};
+use super::outcome::{Outcome, Traced, Word, status};
 use super::question::Question;
 use crate::qemu::End;
 
@@ -31,6 +32,9 @@ pub struct Heard<'s> {
     begun: usize,
     rows: Vec<Row>,
     loader: Option<String>,
+    /// What has happened in the current question, and in those before it.
+    recorded: Vec<Recorded>,
+    traces: Vec<Traced>,
     /// The first finding in the current question.
     caught: Option<String>,
     fatal: Option<String>,
@@ -41,9 +45,20 @@ pub struct Heard<'s> {
 impl<'s> Heard<'s> {
     /// Nothing yet.
     pub fn new(questions: Vec<Question<'s>>) -> Self {
-        let console = Console::default();
-        let (rows, loader, caught, fatal, refusal) = (Vec::new(), None, None, None, None);
-        Heard { questions, current: 0, came: 0, begun: 0, rows, loader, caught, fatal, refusal, console }
+        Heard {
+            questions,
+            current: 0,
+            came: 0,
+            begun: 0,
+            rows: Vec::new(),
+            loader: None,
+            recorded: Vec::new(),
+            traces: Vec::new(),
+            caught: None,
+            fatal: None,
+            refusal: None,
+            console: Console::default(),
+        }
     }
 
     /// Hears a line. Breaks off after a bootloader's refusal.
@@ -56,6 +71,10 @@ impl<'s> Heard<'s> {
         } else if let Some(json) = line.strip_prefix(report::ROW) {
             self.row(json);
             listen(Word::Row(self.rows.last().expect("just pushed")));
+        } else if let Some(recorded) = line.strip_prefix(report::TRACE) {
+            self.recorded.extend(recorded.parse::<Recorded>());
+        } else if let Some(traced) = line.strip_prefix(report::TRACED) {
+            self.traced(traced);
         } else if let Some(caught) = line.strip_prefix(report::CAUGHT) {
             self.caught.get_or_insert_with(|| caught.to_owned());
         } else if let Some(loader) = line.strip_prefix(report::LOADER) {
@@ -82,6 +101,20 @@ impl<'s> Heard<'s> {
             self.give_up("no row came, and the next was begun");
         }
         self.begun += 1;
+    }
+
+    /// The current question's recording is complete: these are how many ticks are a millisecond, and how much is lost.
+    fn traced(&mut self, words: &str) {
+        let mut recorded = std::mem::take(&mut self.recorded);
+        recorded.sort_by_key(|one| one.time);
+        let numbers = words.split_once(' ').map(|(ticks, lost)| (ticks.parse(), lost.parse()));
+        if let (Some(question), Some((Ok(ticks_per_ms), Ok(lost)))) =
+            (self.questions.get(self.current), numbers)
+        {
+            let (spec, policy) = (question.spec.clone(), question.policy);
+            let recording = Recording { recorded, ticks_per_ms, lost };
+            self.traces.push(Traced { spec, policy, cpus: question.cpus(), recording });
+        }
     }
 
     /// The current question gets no more rows.
@@ -188,7 +221,8 @@ impl<'s> Heard<'s> {
             self.rows.push(self.failed(last, status, reason));
             self.go_on();
         }
-        Outcome { rows: self.rows, finished, has_begun: self.begun > 0, loader: self.loader, end }
+        let Heard { rows, traces, loader, .. } = self;
+        Outcome { rows, traces, finished, has_begun: self.begun > 0, loader, end }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a boot says, and what it gave.
 
+use gupsync_bench::record::Recording;
 use gupsync_bench::report::ExitCode;
 use gupsync_bench::spec::{PolicyName, Status};
 use gupsync_bench::{Row, Spec};
@@ -25,6 +26,8 @@ pub struct Outcome {
     /// The rows that came, each the answer to what was asked or a failure that says what is wrong with it; then a row
     /// without counts for every policy that has none, because the machine ended before.
     pub rows: Vec<Row>,
+    /// What was recorded, if it was to be: a recording for each policy that came to its end.
+    pub traces: Vec<Traced>,
     /// How many of the rows came.
     pub finished: usize,
     /// Whether the kernel has begun a row.
@@ -33,6 +36,19 @@ pub struct Outcome {
     pub loader: Option<String>,
     /// How it ended.
     pub end: End,
+}
+
+/// What was recorded of one policy at a spec.
+#[derive(Debug)]
+pub struct Traced {
+    /// What was run.
+    pub spec: Spec,
+    /// Under which policy.
+    pub policy: PolicyName,
+    /// On how many CPUs.
+    pub cpus: usize,
+    /// What happened.
+    pub recording: Recording,
 }
 
 /// The status of the rows that did not come.

@@ -34,6 +34,11 @@ impl<'s> Question<'s> {
         spec.policy.iter().map(question).collect()
     }
 
+    /// On a machine of how many CPUs.
+    pub fn cpus(&self) -> usize {
+        self.rows[0].0.cpus
+    }
+
     /// How many rows are to come.
     pub fn len(&self) -> usize {
         self.rows.len()

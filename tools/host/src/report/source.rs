@@ -117,7 +117,7 @@ fn simulated(command: &str) -> Result<Source> {
         Command::Scale(args) => scale::outcomes(&args)?,
         Command::Compare(args) => {
             let (cpus, boots) = compare::specs(&args)?;
-            boots.iter().map(|specs| boot::simulated(specs, cpus, |_| ())).collect()
+            boots.iter().map(|specs| boot::simulated(specs, cpus, false, |_| ())).collect()
         }
         other => unreachable!("{other:?} is not of the simulator"),
     };

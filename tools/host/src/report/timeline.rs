@@ -7,8 +7,9 @@ use gupsync::policy::{Broadcast, GatherMask, Mask, Pending};
 use gupsync::types::CpuId;
 use gupsync_bench::Spec;
 use gupsync_bench::cast::{Cast, Role};
+use gupsync_bench::record::{Recorded, What};
 use gupsync_bench::spec::{List, PolicyName};
-use gupsync_sim::{Band, Costs, Recorded, What};
+use gupsync_sim::{Band, Costs};
 use maud::{Markup, html};
 
 const CPUS: usize = 8;
@@ -47,7 +48,7 @@ impl Scene {
     /// Runs `spec` under `policy`; gives the operation with a walker held inside its walk.
     fn of(spec: &Spec, policy: PolicyName) -> Option<Self> {
         let spec = Spec { policy: List(vec![policy]), ops: OPS as u64, ..spec.clone() };
-        let recorded = gupsync_sim::record(&spec, policy, CPUS, &Costs::of(Band::Mid)).ok()?.recorded;
+        let recorded = gupsync_sim::record(&spec, policy, CPUS, &Costs::of(Band::Mid)).ok()?.recording.recorded;
         let is = |one: &Recorded, event: Event| matches!(one.what, What::Noted(noted, ..) if noted == event);
         let unlinks: Vec<_> = recorded.iter().filter(|one| is(one, Event::Set)).map(|one| one.time).collect();
         let operations: Vec<_> = unlinks.chunks((unlinks.len() / OPS).max(1)).collect();

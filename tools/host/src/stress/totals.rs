@@ -90,7 +90,14 @@ mod tests {
         let mut totals = Totals::default();
         totals.add(
             std::slice::from_ref(&spec),
-            &Outcome { finished: 3, has_begun: true, rows, loader: None, end: End::Timeout },
+            &Outcome {
+                finished: 3,
+                has_begun: true,
+                rows,
+                traces: Vec::new(),
+                loader: None,
+                end: End::Timeout,
+            },
         );
         assert_eq!(
             totals.to_string(),
