@@ -3,9 +3,9 @@
 //!
 //! # Guarantee
 //!
-//! A [`fiber::Fiber`] is left where it pauses, and goes on from there, its locals as they were. A fiber that has used more
+//! A `fiber::Fiber` is left where it pauses, and goes on from there, its locals as they were. A fiber that has used more
 //! stack than it has is found at its next pause, and ends the program. What is handed to and fro is text: the request that the
-//! host has ([`text::request`]), and what is answered ([`text::answer`]).
+//! host has (`text::request`), and what is answered (`text::answer`).
 //!
 //! # Mechanism
 //!
@@ -17,7 +17,10 @@
 //! This is all the `unsafe` of the module that runs in a page, and it is in `arch/` for the same reason as the kernel's: it is
 //! what the machine looks like from below.
 
-#![cfg(target_family = "wasm")]
-
+#[cfg(target_family = "wasm")]
 pub mod fiber;
+#[cfg(target_family = "wasm")]
 pub mod text;
+
+/// The host's half of `fiber`, in JavaScript: a function `fibers`.
+pub const FIBERS: &str = include_str!("fiber.js");

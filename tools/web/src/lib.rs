@@ -11,6 +11,9 @@ use gupsync_bench::{Row, Spec};
 use gupsync_sim::{Band, Costs, MAX_CPUS};
 use serde::{Deserialize, Serialize};
 
+/// What runs the module, in JavaScript: a function `run` of the module, a request and what hears of progress.
+pub const RUN: [&str; 2] = [gupsync_wasm::FIBERS, include_str!("run.js")];
+
 /// What a request comes to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
