@@ -56,7 +56,11 @@ pub fn build(tree: &Tree) -> Result<PathBuf> {
     let making = tempfile::Builder::new().suffix(".wasm").tempfile_in(folder)?;
     let output = child::output(Command::new(OPTIMISER).args(PASSES).arg(&built).arg("-o").arg(making.path()))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{OPTIMISER}: {}", said.lines().next().unwrap_or("failed and did not say why"));
+    ensure!(
+        output.status.success(),
+        "{OPTIMISER}: {}",
+        said.lines().next().unwrap_or("failed and did not say why")
+    );
     making.persist(&module).with_context(|| module.display().to_string())?;
     Ok(module)
 }

@@ -14,8 +14,8 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("What is the question?", "question"),
     ("What was found?", "found"),
     ("How much is won by the mask alone, by a flag, by tracking?", "wins"),
-    ("What do all proposals cost on the same work?", "tables"),
     ("What if the machine, the mm or the flush were another?", "try"),
+    ("What do all proposals cost on the same work?", "tables"),
     ("Is broadcast what Linux does?", "linux"),
     ("How does it grow with the machine?", "scale"),
     ("What hits an isolated CPU?", "isolated"),
@@ -57,8 +57,8 @@ pub fn render(sources: &Sources) -> String {
                     (part("question", "The question", words::question()))
                     (part("found", "What was found", words::found()))
                     (part("wins", "Who wins what", wins_part(&groups)))
-                    (part("tables", "All policies on the same work", tables(&groups)))
                     (part("try", "Count it yourself", tried))
+                    (part("tables", "All policies on the same work", tables(&groups)))
                     (part("scale", "Growth with the machine", growth(&groups)))
                     (part("linux", "A real Linux beside broadcast", linux::table(&groups)))
                     (part("isolated", "An isolated CPU", isolated))

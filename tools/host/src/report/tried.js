@@ -40,7 +40,8 @@
     const isCounted = row.ops > 0;
     return [count(row.sync_ipis), isCounted ? shown : "-", count(row.flush_ipis), count(row.syncs_skipped), isCounted ? time : "-"];
   };
-  const draw = (rows) => {
+  // The rows that have come, and the names of those that are to come.
+  const draw = (rows, coming) => {
     const most = Math.max(1, ...rows.map((row) => row.sync_ipis ?? 0));
     const one = (row) => {
       const made = document.createElement("tr");
@@ -60,7 +61,13 @@
       made.classList.toggle("bad", row.status !== "ok");
       return made;
     };
-    body.replaceChildren(...rows.map(one));
+    const empty = (policy) => {
+      const made = one({ policy, sync_ipis: null, flush_ipis: null, syncs_skipped: null, status: "ok" });
+      made.className = "later";
+      [...made.cells].slice(1).forEach((cell) => (cell.textContent = "\u2026"));
+      return made;
+    };
+    body.replaceChildren(...rows.map(one), ...coming.map(empty));
   };
 
   const say = (text, isBad) => {
@@ -102,7 +109,7 @@
         if (answer?.error) return fail(answer.error);
         if (answer) {
           rows.push(...answer.rows);
-          draw(rows);
+          draw(rows, chosen.slice(rows.length));
           table.classList.remove("stale");
         }
         if (ended) say("counted in this page");
