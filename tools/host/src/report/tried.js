@@ -5,6 +5,8 @@
   const [status, progress] = [form.querySelector("[role=status]"), form.querySelector("progress")];
   const lines = [...form.querySelectorAll("[type=range]")];
   const body = table.tBodies[0];
+  // Where the first figures come from; those of other settings, from the command above.
+  const source = table.parentElement.previousElementSibling.querySelector(".from");
   const [first, firstCommand] = [[...body.rows], command.textContent];
   const [low, high] = table.dataset.handler.split(" ").map(Number);
   const count = (value) => (value === null ? "-" : value.toLocaleString("en"));
@@ -35,7 +37,7 @@
   const cells = (row) => {
     const each = row.sync_ipis / row.ops;
     const targets = (row.flush_ipis + row.sync_ipis + row.other_ipis) / row.ops;
-    const time = [low, high].map((handler) => ((targets * handler) / 1000).toFixed(1)).join(" to ");
+    const time = targets === 0 ? "0" : [low, high].map((handler) => ((targets * handler) / 1000).toFixed(1)).join(" to ");
     const shown = Number.isInteger(each) ? count(each) : each.toFixed(3);
     const isCounted = row.ops > 0;
     return [count(row.sync_ipis), isCounted ? shown : "-", count(row.flush_ipis), count(row.syncs_skipped), isCounted ? time : "-"];
@@ -88,6 +90,7 @@
     const [asked, chosen] = [settings(), policies()];
     if (chosen.length === 0) return say("--policy: name at least one", true);
     table.classList.add("stale");
+    source.hidden = true;
     progress.value = 0;
     say("counting");
     try {
@@ -139,6 +142,7 @@
       command.textContent = firstCommand;
       body.replaceChildren(...first);
       table.classList.remove("stale");
+      source.hidden = false;
       progress.value = 1;
       say("counted beforehand");
     }),

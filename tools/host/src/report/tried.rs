@@ -32,8 +32,8 @@ const OPERATIONS: &[u64] = &[10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000
 const LINES: &[(&str, &str, &[u64])] = &[
     ("cpus", "CPUs of the machine", CPUS),
     ("mm_cpus", "threads of the mm, a CPU each", MEMBERS),
-    ("threshold", "CPUs from which an mm has a global ASID", THRESHOLDS),
-    ("order", "size of what a collapse makes", ORDERS),
+    ("threshold", "global ASID from so many CPUs", THRESHOLDS),
+    ("order", "what a collapse makes", ORDERS),
     ("ops", "operations", OPERATIONS),
 ];
 
@@ -48,18 +48,20 @@ pub fn part(shown: (&Source, usize), module: Result<&str, &str>) -> Markup {
             "This table is what it has counted beforehand, where everything stands at first."
         }
         @match module {
-            Ok(module) => {
-                p #tried-without { "With JavaScript and WebAssembly, what moves it stands here." }
+            Ok(_) => {
+                p.note #tried-without { "With JavaScript and WebAssembly, what moves it stands here." }
                 (controls())
-                script type="application/octet-stream" #tried-module { (PreEscaped(module)) }
-                script #tried-run type="text/plain" { @for part in gupsync_web::RUN { (PreEscaped(part)) } (PreEscaped(WORKER)) }
-                script { (PreEscaped(SCRIPT)) }
             }
             Err(lack) => p.bad { "The simulator itself is not in this page: " (lack) }
         }
         (table(shown.0.rows(), shown.1))
         p.note { "CPU time is modelled: the targets of all interrupts times a handler of " (low) " to " (high)
             " ns, which is an assumption. All other figures are counted." }
+        @if let Ok(module) = module {
+            script type="application/octet-stream" #tried-module { (PreEscaped(module)) }
+            script #tried-run type="text/plain" { @for part in gupsync_web::RUN { (PreEscaped(part)) } (PreEscaped(WORKER)) }
+            script { (PreEscaped(SCRIPT)) }
+        }
     }
 }
 
@@ -145,5 +147,9 @@ fn table(rows: &[Row], source: usize) -> Markup {
 
 /// The CPU time that each operation interrupts.
 fn time(row: &Row) -> String {
-    curves::interrupted(row).map_or("-".to_owned(), |[low, high]| format!("{low:.1} to {high:.1}"))
+    match curves::interrupted(row) {
+        Some([low, high]) if high > 0.0 => format!("{low:.1} to {high:.1}"),
+        Some(_) => "0".to_owned(),
+        None => "-".to_owned(),
+    }
 }
