@@ -59,7 +59,7 @@ pub struct Fiber<'r> {
 impl<'r> Fiber<'r> {
     /// A fiber that is to run `body`.
     pub fn new(body: impl FnOnce() + 'r) -> Self {
-        let state = Box::new(State {
+        let mut state = Box::new(State {
             stack_pointer: null_mut(),
             calls_top: null_mut(),
             calls_end: null_mut(),
@@ -70,17 +70,11 @@ impl<'r> Fiber<'r> {
             mark: MARK,
             stack: [0; STACK / 8],
         });
-        let state = NonNull::from(Box::leak(state));
-        let at = state.as_ptr();
-        // SAFETY: it is this one's own, and these are fields of it.
-        let (calls, stack) = unsafe { (&raw mut (*at).calls, &raw mut (*at).stack) };
-        // SAFETY: as above. A stack grows downwards, from its end.
-        unsafe { (*at).stack_pointer = stack.wrapping_add(1).cast() };
-        // SAFETY: as above.
-        unsafe { (*at).calls_top = calls.cast() };
-        // SAFETY: as above.
-        unsafe { (*at).calls_end = calls.wrapping_add(1).cast() };
-        Fiber { state, body: PhantomData }
+        // A stack grows downwards, from its end.
+        state.stack_pointer = state.stack.as_mut_ptr_range().end.cast();
+        let calls = state.calls.as_mut_ptr_range();
+        (state.calls_top, state.calls_end) = (calls.start.cast(), calls.end.cast());
+        Fiber { state: NonNull::from(Box::leak(state)), body: PhantomData }
     }
 
     /// Runs it until it pauses or ends; says whether it has ended.
