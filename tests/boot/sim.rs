@@ -23,7 +23,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-const FEW: &[&str] = &["", "invlpgb=on threshold=2", "flush=hypercall-all mutator=outside"];
+pub const FEW: &[&str] = &["", "invlpgb=on threshold=2", "flush=hypercall-all mutator=outside"];
 pub const MANY: &[&str] = &[
     "",
     "invlpgb=on",

@@ -12,7 +12,7 @@ use gupsync_web::Answer;
 use libtest_mimic::Trial;
 
 use crate::needed::{Needed, trial_that_needs};
-use crate::sim::{MANY, one_mm};
+use crate::sim::{FEW, MANY, one_mm};
 use crate::spec;
 
 /// After the scripts of the page: answers each line of the standard input.
@@ -37,14 +37,14 @@ pub fn trials(is_list: bool) -> Vec<Trial> {
             move || are_equal(cpus, &one_mm(cpus, modes)),
         )
     };
-    let mut trials: Vec<_> = [(1, MANY), (2, MANY), (8, MANY), (64, SOME), (1024, SOME)].map(matrix).into();
+    let mut trials: Vec<_> = [(1, FEW), (2, FEW), (8, MANY), (64, FEW), (1024, ONE)].map(matrix).into();
     trials.push(trial_that_needs(&needed, "wasm::gives_the_rows_of_several_mms", several_mms));
     trials.push(trial_that_needs(&needed, "wasm::another_seed_is_told_apart", is_told_apart));
     trials.push(trial_that_needs(&needed, "wasm::what_is_refused_is_said_in_one_line", refuses));
     trials
 }
 
-const SOME: &[&str] = &["", "invlpgb=on threshold=2", "flush=hypercall-all mutator=outside"];
+const ONE: &[&str] = &["invlpgb=on threshold=2"];
 
 /// What Node says to each request.
 fn answers(requests: &[String]) -> Result<Vec<Answer>> {
