@@ -2,6 +2,7 @@
 //!
 //! What cannot be had here (a real Limine, a real Linux) is reported as ignored, with the reason, and never as passed.
 
+mod chromium;
 mod classes;
 mod cleared;
 mod cli;
@@ -26,7 +27,9 @@ mod linux_check;
 mod membership;
 mod mixed;
 mod mthp;
+mod needed;
 mod nmi;
+mod page;
 mod piggyback;
 mod pins;
 mod policies;
@@ -47,6 +50,7 @@ mod together;
 mod trace;
 mod unshare;
 mod walker;
+mod wasm;
 
 use std::time::Duration;
 
@@ -93,7 +97,7 @@ fn main() {
         controls::trials(),
         cost::trials(),
         trace::trials(),
-        recorded::trials(),
+        recorded::trials(arguments.list),
         walker::trials(),
         endings::trials(),
         cli::trials(),
@@ -102,6 +106,8 @@ fn main() {
         forms::trials(),
         keep::trials(),
         report::trials(),
+        page::trials(arguments.list),
+        wasm::trials(arguments.list),
         several::trials(),
         sim::trials(),
         isolated::trials(),

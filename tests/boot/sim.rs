@@ -23,8 +23,8 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-const FEW: &[&str] = &["", "invlpgb=on threshold=2", "flush=hypercall-all mutator=outside"];
-const MANY: &[&str] = &[
+pub const FEW: &[&str] = &["", "invlpgb=on threshold=2", "flush=hypercall-all mutator=outside"];
+pub const MANY: &[&str] = &[
     "",
     "invlpgb=on",
     "flush=hypercall preempted=1",
@@ -50,7 +50,7 @@ const MANY: &[&str] = &[
 ];
 
 /// Every workload about one mm, in every mode that there is room for.
-fn one_mm(cpus: usize, modes: &[&str]) -> Vec<Spec> {
+pub fn one_mm(cpus: usize, modes: &[&str]) -> Vec<Spec> {
     let workloads = Workload::ALL.iter().filter(|workload| **workload != Workload::Mixed);
     let in_modes = workloads.flat_map(|workload| modes.iter().map(move |mode| (workload, mode)));
     let sizes: &[usize] = if cpus == 8 { &[4] } else { &[1, 2, 4] };

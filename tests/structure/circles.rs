@@ -11,11 +11,14 @@ use crate::tree::{self, Crate, Files};
 const FOLDERS: &[&str] = &[
     "arch/invlpgb/src",
     "arch/pc/src",
+    "arch/wasm/src",
     "arch/x86_64/src",
     "tools/bench/src",
     "tools/checker/src",
     "tools/host/src",
     "tools/loader/src",
+    "tools/sim/src",
+    "tools/web/src",
 ];
 
 /// Circles that stand: the files of each, and why it is not cut.

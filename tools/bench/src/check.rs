@@ -8,6 +8,7 @@
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::RangeInclusive;
 
@@ -79,6 +80,20 @@ pub struct Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}: {}", self.key, self.value, self.remedy)
+    }
+}
+
+impl Refusal {
+    /// The same in the words of the host's command line: settings are flags there.
+    pub fn in_flags(&self) -> String {
+        let is_flag = |key: &str| key == "cpus" || SETTINGS.iter().any(|setting| setting.key == key);
+        let flag = |key: &str, value: &str| format!("--{} {value}", key.replace('_', "-"));
+        let word = |word: &str| match word.split_once('=') {
+            Some((key, value)) if is_flag(key) => flag(key, value),
+            _ => word.to_owned(),
+        };
+        let remedy: Vec<_> = self.remedy.split(' ').map(word).collect();
+        format!("{}: {}", flag(self.key, &self.value), remedy.join(" "))
     }
 }
 

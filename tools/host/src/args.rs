@@ -325,6 +325,9 @@ pub struct TestArgs {
     /// Make every mistake of tests/mutants too, and see each of them caught.
     #[arg(long)]
     pub mutants: bool,
+    /// Tests that need Node, Binaryen or chromium fail where these are not there; else they are skipped, with the reason.
+    #[arg(long)]
+    pub browser: bool,
     /// List the tests, and run none.
     #[arg(long)]
     pub list: bool,

@@ -1,4 +1,5 @@
-//! The checkout that is measured, and what is built of it for targets of its own: the kernel, and the loader.
+//! The checkout that is measured, and what is built of it for targets of its own: the kernel, the loader, the
+//! simulator for a page.
 //!
 //! # Guarantee
 //!
@@ -18,6 +19,8 @@ use crate::child;
 pub const ROOT: &str = "GUPSYNC_ROOT";
 /// The kernel's package, and its program.
 const KERNEL: &str = "gupsync-kernel";
+/// What the simulator in a page is built for.
+pub const WASM: &str = "wasm32-unknown-unknown";
 /// What a checkout holds.
 const START_SCRIPT: &str = "tools/gupsync";
 
@@ -113,6 +116,16 @@ impl Tree {
     /// What cargo said, if it does not build.
     pub fn guest(&self) -> Result<PathBuf> {
         self.build("gupsync-guest", "gupsync-guest", "x86_64-unknown-linux-musl", "release")
+    }
+
+    /// Builds the simulator for WebAssembly and returns its module, which cannot switch stacks yet.
+    ///
+    /// # Errors
+    ///
+    /// What cargo said, if it does not build.
+    pub fn simulator(&self) -> Result<PathBuf> {
+        let file = self.build("gupsync-web", "gupsync-web", WASM, "page")?;
+        Ok(file.with_extension("wasm"))
     }
 
     fn build(&self, package: &str, binary: &str, target: &str, profile: &str) -> Result<PathBuf> {

@@ -1,10 +1,9 @@
 //! `doctor`: whether all is there that boots and builds need, where, which version, and what to do about what is not.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 
 use crate::args::DoctorArgs;
 use crate::artifacts::Tree;
@@ -12,7 +11,8 @@ use crate::ending::Ending;
 use crate::image::Bootloader;
 use crate::prove::litmus;
 use crate::qemu::{self, Ovmf};
-use crate::{child, say};
+use crate::there::{SHOWN, first_line, program, target};
+use crate::{module, say};
 
 /// Programs: what they are for, the option that asks for a version, and Debian's package.
 const PROGRAMS: [(&str, &str, &str); 7] = [
@@ -26,9 +26,6 @@ const PROGRAMS: [(&str, &str, &str); 7] = [
 ];
 /// What kernel, loader and the program for Linux are built for.
 const TARGETS: [&str; 3] = ["x86_64-unknown-none", "x86_64-unknown-uefi", "x86_64-unknown-linux-musl"];
-/// So much of a version is shown.
-const SHOWN: usize = 60;
-
 /// Looks at everything; says whether nothing is missing.
 ///
 /// # Errors
@@ -52,6 +49,7 @@ pub fn run(args: &DoctorArgs) -> Result<Ending> {
         if Path::new("/dev/kvm").exists() { "/dev/kvm, used by --accel kvm only" } else { "none, not needed" };
     say::out(format_args!("-        {:20} {kvm}", "KVM"));
     say::out(format_args!("-        {:20} {}", "prove --litmus", litmus::tools()));
+    say::out(format_args!("-        {:20} {}", "simulator in a page", module::tools()));
     let missing = found.iter().filter(|(_, state)| state.is_err()).count();
     if missing > 0 {
         say::err(format_args!(
@@ -62,46 +60,9 @@ pub fn run(args: &DoctorArgs) -> Result<Ending> {
     Ok(if missing == 0 { Ending::AsPromised } else { Ending::NotRun })
 }
 
-/// Where a program lies.
-fn path_of(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
-}
-
-/// The first line that a program says of itself.
-fn first_line(command: &mut Command, most: usize) -> Result<String> {
-    let output = child::output(command)?;
-    ensure!(output.status.success(), "{}", output.status);
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    let line = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("no version");
-    Ok(line.trim().chars().take(most).collect())
-}
-
-fn program(name: &str, option: &str, package: &str) -> Result<String> {
-    let remedy = || format!("run: apt-get install {package}");
-    let path = path_of(name).with_context(remedy)?;
-    let version = first_line(Command::new(&path).arg(option), SHOWN).with_context(remedy)?;
-    Ok(format!("{version} ({})", path.display()))
-}
-
 fn rustc() -> Result<String> {
     first_line(Command::new("rustc").arg("--version").current_dir(Tree::own().root), SHOWN)
         .context("install rustup from https://rustup.rs")
-}
-
-fn target(name: &str) -> Result<String> {
-    let remedy = || format!("run: rustup target add {name}");
-    let mut rustc = Command::new("rustc");
-    let sysroot = first_line(
-        rustc.args(["--print", "target-libdir", "--target", name]).current_dir(Tree::own().root),
-        usize::MAX,
-    );
-    let sysroot = PathBuf::from(sysroot.with_context(remedy)?);
-    if !sysroot.is_dir() {
-        bail!(remedy());
-    }
-    Ok(sysroot.display().to_string())
 }
 
 fn bootloader(args: &DoctorArgs) -> Result<String> {

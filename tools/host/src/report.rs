@@ -2,8 +2,8 @@
 //!
 //! # Guarantee
 //!
-//! The page is one file of less than 2 MB. It loads nothing, and all of it can be read without JavaScript. Every figure on
-//! it is a figure of a row, or a sum, a difference or a ratio of such; below each stands what printed it.
+//! The page is one file of less than 2 MB. It loads nothing, and all of it can be read without JavaScript; with it, the
+//! simulator itself runs in the page. Every figure on it is a figure of a row, or a sum, a difference or a ratio of such; below each stands what printed it.
 
 mod chart;
 mod isolated;
@@ -14,6 +14,7 @@ mod rows;
 mod scale;
 mod source;
 mod timeline;
+mod tried;
 mod wins;
 mod words;
 
@@ -49,6 +50,9 @@ pub fn run(args: &ReportArgs) -> Result<Ending> {
             MOST / 1000
         )
     })?;
+    if let Err(lack) = &sources.module {
+        say::err(format_args!("the simulator itself is not in the page: {lack}"));
+    }
     let is_stdout = sink.is_stdout();
     let size = page.len();
     sink.write_text(page.as_bytes())?;

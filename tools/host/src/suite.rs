@@ -17,6 +17,9 @@ use crate::prove::{self, Line};
 use crate::{child, ktap, mutants, say};
 use results::Results;
 
+/// The variable that says to tests that what they need for the page of `report` is to be there.
+pub const BROWSER: &str = "GUPSYNC_BROWSER";
+
 /// A call of cargo.
 struct Step {
     name: &'static str,
@@ -96,23 +99,26 @@ fn rustdoc(tree: &Tree) -> Result<PathBuf> {
 }
 
 impl Step {
-    fn cargo(&self, tree: &Tree) -> Result<Command> {
+    fn cargo(&self, tree: &Tree, args: &TestArgs) -> Result<Command> {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&tree.root).args(["test", "--locked"]).args(self.args);
         if self.kind == Kind::Documentation {
             cargo.env("RUSTDOC", rustdoc(tree)?);
         }
+        if args.browser {
+            cargo.env(BROWSER, "1");
+        }
         Ok(cargo)
     }
 
     /// Whether a test has `filter` in its name. Nothing is built where the sources say that none has.
-    fn has(&self, tree: &Tree, filter: Option<&str>) -> Result<bool> {
-        let Some(filter) = filter else { return Ok(true) };
+    fn has(&self, tree: &Tree, args: &TestArgs) -> Result<bool> {
+        let Some(filter) = args.filter.as_deref() else { return Ok(true) };
         let may = self.names.may_have(&tree.root, self.sources, filter)?;
         if !may || self.names == Names::Functions {
             return Ok(may);
         }
-        let output = child::output(self.cargo(tree)?.args(["--", filter, "--list"]))?;
+        let output = child::output(self.cargo(tree, args)?.args(["--", filter, "--list"]))?;
         // What does not build is said where it is run.
         let said = String::from_utf8_lossy(&output.stdout);
         Ok(!output.status.success() || said.lines().any(|line| line.ends_with(": test")))
@@ -135,7 +141,7 @@ pub fn run(args: &TestArgs) -> Result<bool> {
     })?;
     let mut steps = Vec::new();
     for step in STEPS.iter().filter(|step| step.kind != Kind::Mutants || args.mutants) {
-        if step.has(&tree, filter)? {
+        if step.has(&tree, args)? {
             steps.push(step);
         }
     }
@@ -144,7 +150,7 @@ pub fn run(args: &TestArgs) -> Result<bool> {
         format!("{filter_name}: no test has this in its name; `tools/gupsync test --list` says which there are")
     })?;
     if args.list {
-        return list(&tree, of_models, &steps, filter);
+        return list(&tree, args, of_models, &steps);
     }
     if args.ktap {
         return ktap(&tree, args, of_models, &steps);
@@ -158,7 +164,7 @@ pub fn run(args: &TestArgs) -> Result<bool> {
     }
     for step in steps {
         say::out(format_args!("== {}", step.name));
-        let mut cargo = step.cargo(&tree)?;
+        let mut cargo = step.cargo(&tree, args)?;
         if let Some(filter) = filter {
             cargo.args(["--", filter]);
         }
@@ -222,7 +228,7 @@ fn ktap(tree: &Tree, args: &TestArgs, of_models: bool, steps: &[&Step]) -> Resul
         step(proof(args), &results, error.is_empty(), error.lines().next().unwrap_or_default());
     }
     for own in steps {
-        let output = child::output(own.cargo(tree)?.args(["--no-fail-fast", "--"]).args(&args.filter))?;
+        let output = child::output(own.cargo(tree, args)?.args(["--no-fail-fast", "--"]).args(&args.filter))?;
         let results = Results::read(&String::from_utf8_lossy(&output.stdout));
         // What does not build has no tests.
         let said = String::from_utf8_lossy(&output.stderr);
@@ -236,7 +242,8 @@ fn ktap(tree: &Tree, args: &TestArgs, of_models: bool, steps: &[&Step]) -> Resul
 }
 
 /// Prints the names of tests, and runs none.
-fn list(tree: &Tree, of_models: bool, steps: &[&Step], filter: Option<&str>) -> Result<bool> {
+fn list(tree: &Tree, args: &TestArgs, of_models: bool, steps: &[&Step]) -> Result<bool> {
+    let filter = args.filter.as_deref();
     if of_models {
         say::out("== models");
         let names = Names::listed(&tree.root, MODELS)?;
@@ -244,7 +251,7 @@ fn list(tree: &Tree, of_models: bool, steps: &[&Step], filter: Option<&str>) -> 
     }
     for step in steps {
         say::out(format_args!("== {}", step.name));
-        let mut cargo = step.cargo(tree)?;
+        let mut cargo = step.cargo(tree, args)?;
         cargo.args(["--quiet", "--"]).args(filter).arg("--list");
         if !child::status(&mut cargo)?.success() {
             return Ok(false);

@@ -21,8 +21,10 @@
 mod core;
 mod costs;
 mod events;
+mod fiber;
 mod machine;
 mod memory;
+mod patience;
 mod pause;
 mod record;
 mod schedule;

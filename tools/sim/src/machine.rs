@@ -18,8 +18,10 @@ use gupsync_bench::spec::{Backend, Fail, MachineName, Spec};
 use crate::core::{Core, Interrupted, Vector, Word};
 use crate::costs::Costs;
 use crate::events::{Events, Interrupt};
+use crate::fiber::suspend;
 use crate::memory::Memory;
-use crate::pause::{Patience, Pause, look_until, suspend};
+use crate::patience::{Patience, look_until};
+use crate::pause::Pause;
 use crate::record::Recorder;
 use crate::tlb::{Broadcast, Leaf, Tlbs, walk};
 

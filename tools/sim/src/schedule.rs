@@ -10,7 +10,6 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use generator::{Generator, Gn};
 use gupsync::event::Event;
 use gupsync::machine::Machine;
 use gupsync::types::{CpuId, MmId};
@@ -20,11 +19,9 @@ use gupsync_bench::{Row, Run, Spec};
 
 use crate::core::Vector;
 use crate::events::Interrupt;
+use crate::fiber::Fiber;
 use crate::machine::Sim;
 use crate::pause::Pause;
-
-/// The stack of a flow, in words.
-const STACK: usize = 0x2000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -38,7 +35,7 @@ enum State {
 
 struct Flow<'r> {
     /// Its stack goes when it is over: NMIs have one each.
-    fiber: Option<Generator<'r, (), Pause>>,
+    fiber: Option<Fiber<'r>>,
     cpu: CpuId,
     state: State,
     is_nmi: bool,
@@ -69,7 +66,6 @@ pub(crate) fn play(run: &Run<Sim>, spec: &Spec, progress: impl FnMut(u64) + Send
     let lead = || {
         let led = run.lead(progress);
         *rows.lock().expect("it was not poisoned") = led;
-        Pause::Ended
     };
     let cast = Cast::new(spec, machine.cpus());
     let played = {
@@ -82,13 +78,9 @@ pub(crate) fn play(run: &Run<Sim>, spec: &Spec, progress: impl FnMut(u64) + Send
             due: BinaryHeap::new(),
             number: 0,
         };
-        scheduler.add(CpuId(0), Gn::new_opt(STACK, lead), false);
+        scheduler.add(CpuId(0), Fiber::new(lead), false);
         for cpu in (1..machine.cpus()).map(CpuId).filter(|cpu| cast.role(*cpu) != Role::Bystander) {
-            let follow = move || {
-                run.follow(cpu);
-                Pause::Ended
-            };
-            scheduler.add(cpu, Gn::new_opt(STACK, follow), false);
+            scheduler.add(cpu, Fiber::new(move || run.follow(cpu)), false);
         }
         catch_unwind(AssertUnwindSafe(|| scheduler.run_all())).unwrap_or_else(|panic| Err(said(&*panic)))
     };
@@ -108,7 +100,7 @@ impl<'r> Scheduler<'r> {
     }
 
     /// A flow begins on `cpu`, on what is there.
-    fn add(&mut self, cpu: CpuId, fiber: Generator<'r, (), Pause>, is_nmi: bool) {
+    fn add(&mut self, cpu: CpuId, fiber: Fiber<'r>, is_nmi: bool) {
         let new = Flow { fiber: Some(fiber), cpu, state: State::Held, is_nmi };
         let flow = match self.over.pop() {
             Some(place) => {
@@ -222,7 +214,7 @@ impl<'r> Scheduler<'r> {
         loop {
             machine.current.set(cpu.0 as u64);
             let fiber = self.flows[flow].fiber.as_mut().expect("a flow that is over is not due");
-            match fiber.resume().expect("it has not ended") {
+            match fiber.resume() {
                 Pause::Interrupts => self.take(cpu),
                 Pause::Look(after) => return self.make_due(flow, after),
                 Pause::Park => {
@@ -244,11 +236,7 @@ impl<'r> Scheduler<'r> {
                     core.masks.add(1);
                     self.flows[flow].state = State::Held;
                     let run = self.run;
-                    let handle = move || {
-                        run.on_nmi(cpu);
-                        Pause::Ended
-                    };
-                    return self.add(cpu, Gn::new_opt(STACK, handle), true);
+                    return self.add(cpu, Fiber::new(move || run.on_nmi(cpu)), true);
                 }
                 Pause::Ended => {
                     self.flows[flow].state = State::Ended;

@@ -1,5 +1,6 @@
 use gupsync::event::Cause;
 use gupsync::types::CpuId;
+use gupsync_bench::record::What;
 
 use super::*;
 use crate::core::Vector;

@@ -2,7 +2,7 @@
 
 use gupsync_bench::Spec;
 use gupsync_bench::check::{self, Refusal};
-use gupsync_bench::spec::{SETTINGS, Setting};
+use gupsync_bench::spec::Setting;
 
 use crate::ending::Usage;
 
@@ -35,14 +35,7 @@ pub fn read(setting: &'static Setting, text: &str) -> Result<String, String> {
 
 /// A refusal in the words of the command line: settings are flags there.
 pub fn in_flags(refusal: &Refusal) -> Usage {
-    let is_flag = |key: &str| key == "cpus" || SETTINGS.iter().any(|setting| setting.key == key);
-    let flag = |key: &str, value: &str| format!("--{} {value}", key.replace('_', "-"));
-    let word = |word: &str| match word.split_once('=') {
-        Some((key, value)) if is_flag(key) => flag(key, value),
-        _ => word.to_owned(),
-    };
-    let remedy: Vec<_> = refusal.remedy.split(' ').map(word).collect();
-    Usage(format!("{}: {}", flag(refusal.key, &refusal.value), remedy.join(" ")))
+    Usage(refusal.in_flags())
 }
 
 #[cfg(test)]

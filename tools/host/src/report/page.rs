@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::rows::{self, Group};
 use super::source::{Source, Sources};
-use super::{isolated, linux, proof, scale, timeline, wins, words};
+use super::{isolated, linux, proof, scale, timeline, tried, wins, words};
 
 const STYLE: &str = include_str!("page.css");
 const STEPS: &str = include_str!("step.js");
@@ -14,6 +14,7 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("What is the question?", "question"),
     ("What was found?", "found"),
     ("How much is won by the mask alone, by a flag, by tracking?", "wins"),
+    ("What if the machine, the mm or the flush were another?", "try"),
     ("What do all proposals cost on the same work?", "tables"),
     ("Is broadcast what Linux does?", "linux"),
     ("How does it grow with the machine?", "scale"),
@@ -34,6 +35,8 @@ pub fn render(sources: &Sources) -> String {
         .collect();
     let given = sources.shown.len();
     let isolated = isolated::tables((&sources.outside, given), (&sources.member, given + 1));
+    let module = sources.module.as_ref().map(String::as_str).map_err(String::as_str);
+    let tried = tried::part((&sources.tried, given + 2), module);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -54,12 +57,13 @@ pub fn render(sources: &Sources) -> String {
                     (part("question", "The question", words::question()))
                     (part("found", "What was found", words::found()))
                     (part("wins", "Who wins what", wins_part(&groups)))
+                    (part("try", "Count it yourself", tried))
                     (part("tables", "All policies on the same work", tables(&groups)))
                     (part("scale", "Growth with the machine", growth(&groups)))
                     (part("linux", "A real Linux beside broadcast", linux::table(&groups)))
                     (part("isolated", "An isolated CPU", isolated))
                     (part("timeline", "One operation, CPU by CPU", timeline::timelines()))
-                    (part("proof", "Is it right?", proof::all(&sources.proofs, given + 2)))
+                    (part("proof", "Is it right?", proof::all(&sources.proofs, given + 3)))
                     (part("reproduce", "How to get these figures", reproduce(sources)))
                 }
                 @if !sources.proofs.is_empty() { script { (PreEscaped(STEPS)) } }

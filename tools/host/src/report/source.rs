@@ -1,9 +1,14 @@
 //! Where the figures of a page come from: documents that were read, or that the simulator makes for it.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use clap::Parser;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use gupsync_bench::Row;
 
 use crate::args::{Cli, Command};
@@ -11,7 +16,7 @@ use crate::artifacts::Tree;
 use crate::boot::{self, Outcome};
 use crate::document::{self, Document, SCHEMA};
 use crate::ending::{Usage, demand};
-use crate::{compare, prove, scale};
+use crate::{compare, module, prove, scale};
 
 /// What the simulator counts if no document is given: commands whose rows are shown.
 const USUAL: &[&str] = &[
@@ -24,6 +29,9 @@ const USUAL: &[&str] = &[
 /// What it counts for every page.
 const OUTSIDE: &str = "compare --accel sim --ops 200 --isolated 1";
 const MEMBER: &str = "compare --accel sim --ops 200 --isolated-members 1";
+
+/// What it counts for the part that a reader can move, all of which stands so at first.
+pub const TRIED: &str = "compare --accel sim --ops 200 --invlpgb on";
 
 /// One document.
 pub struct Source {
@@ -48,6 +56,10 @@ pub struct Sources {
     pub outside: Source,
     /// What interrupts an isolated CPU that runs a thread of the mm.
     pub member: Source,
+    /// What the simulator in the page counts, where everything stands at first.
+    pub tried: Source,
+    /// That simulator, as a page has it; or why there is none.
+    pub module: Result<String, String>,
     /// What was proved.
     pub proofs: Vec<prove::document::Document>,
 }
@@ -79,12 +91,13 @@ impl Sources {
         if shown.is_empty() {
             shown = USUAL.iter().map(|command| simulated(command)).collect::<Result<_>>()?;
         }
-        Ok(Sources { shown, outside: simulated(OUTSIDE)?, member: simulated(MEMBER)?, proofs })
+        let [outside, member, tried] = [simulated(OUTSIDE)?, simulated(MEMBER)?, simulated(TRIED)?];
+        Ok(Sources { shown, outside, member, tried, module: packed(&Tree::own()), proofs })
     }
 
     /// All that have rows, those of every page last.
     pub fn all(&self) -> impl Iterator<Item = &Source> {
-        self.shown.iter().chain([&self.outside, &self.member])
+        self.shown.iter().chain([&self.outside, &self.member, &self.tried])
     }
 }
 
@@ -108,6 +121,16 @@ fn read(path: &Path) -> Result<Read, String> {
     } else {
         serde_json::from_str(&text).map(Read::Rows).map_err(none)
     }
+}
+
+/// The module, packed as it stands in a page; or why there is none, in one line.
+fn packed(tree: &Tree) -> Result<String, String> {
+    let pack = || -> Result<String> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&std::fs::read(module::build(tree)?)?)?;
+        Ok(BASE64_STANDARD.encode(encoder.finish()?))
+    };
+    pack().map_err(|error| format!("{error:#}").lines().next().unwrap_or_default().to_owned())
 }
 
 /// What a command that needs nothing but the simulator would have written.

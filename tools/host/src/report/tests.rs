@@ -88,8 +88,9 @@ fn compared() -> Source {
 
 /// The page of these documents, with nothing of isolated CPUs.
 fn rendered(shown: Vec<Source>) -> String {
-    let [outside, member] = ["outside", "member"].map(|command| source(command, Vec::new()));
-    page::render(&Sources { shown, outside, member, proofs: vec![proved()] })
+    let [outside, member, tried] = ["outside", "member", "tried"].map(|command| source(command, Vec::new()));
+    let module = Err("no optimiser".to_owned());
+    page::render(&Sources { shown, outside, member, tried, module, proofs: vec![proved()] })
 }
 
 #[test]
