@@ -53,8 +53,9 @@ struct TrackDescriptor {
 struct TrackEvent {
     #[prost(message, repeated, tag = "4")]
     annotations: Vec<Annotation>,
-    #[prost(enumeration = "Kind", tag = "9")]
-    kind: i32,
+    /// Always there: one that is left out is none, not the first.
+    #[prost(enumeration = "Kind", optional, tag = "9")]
+    kind: Option<i32>,
     #[prost(uint64, tag = "11")]
     track: u64,
     #[prost(string, tag = "23")]
