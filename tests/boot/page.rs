@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::chromium::{self, Chromium};
 use crate::cli::{gupsync, said};
+use crate::linux::Test;
 use crate::needed::{Needed, trial_that_needs};
 use crate::spec;
 
@@ -27,7 +28,6 @@ fn needed() -> Needed {
 
 pub fn trials(is_list: bool) -> Vec<Trial> {
     let needed = if is_list { Ok(()) } else { needed() };
-    type Test = fn() -> Result<()>;
     let all: [(&str, Test); 5] = [
         ("page::shows_all_loads_nothing_and_has_no_error", shows),
         ("page::what_is_moved_is_counted_as_natively", counts),

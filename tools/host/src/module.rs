@@ -27,15 +27,15 @@ const PASSES: [&str; 3] = ["-Oz", "--asyncify", "--pass-arg=asyncify-imports@fib
 ///
 /// The line that installs what is not.
 pub fn can_be_built() -> Result<()> {
-    program(OPTIMISER, "--version", "binaryen").context(OPTIMISER)?;
-    target(WASM).map(drop).context(WASM)
+    program(OPTIMISER, "--version", "binaryen").with_context(|| format!("no {OPTIMISER}"))?;
+    target(WASM).map(drop).with_context(|| format!("no target {WASM}"))
 }
 
 /// The same in words.
 pub fn tools() -> String {
     match can_be_built().and_then(|()| first_line(Command::new(OPTIMISER).arg("--version"), SHOWN)) {
         Ok(version) => version,
-        Err(lack) => format!("none, {lack:#}"),
+        Err(lack) => format!("{lack:#}"),
     }
 }
 
