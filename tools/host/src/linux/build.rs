@@ -130,7 +130,7 @@ pub(super) struct Work {
 impl Work {
     /// The place, and a lock on it: two builds at once would change each other's files.
     pub(super) fn open() -> Result<(File, Self)> {
-        needed::demand()?;
+        needed::demand(needed::KERNEL)?;
         let cache = debian::cache()?.join("build");
         fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
         let lock = cache.join("lock");
