@@ -95,7 +95,8 @@ fn count(arguments: &[&str]) -> Result<Output> {
 
 /// One line each, with the cause, and no row that looks like a zero.
 fn lacks() -> Result<()> {
-    let cases: [(&[&str], u8, &str); 3] = [
+    let cases: [(&[&str], u8, &str); 4] = [
+        (&["--timeout", "1"], 3, ": timeout: "),
         (&["--append", "rdinit=/none root=/dev/none"], 3, "Linux said: Kernel panic"),
         (&["--append", "maxcpus=1"], 3, "Linux runs 1 CPUs of 2"),
         (&["--qemu-arg", "-device", "--qemu-arg", "none"], 3, "QEMU said: "),
