@@ -16,13 +16,10 @@ use gupsync_linux::window::Window;
 use gupsync_linux::{HUGE, PAGE, shared};
 
 use crate::calls::Look;
-use crate::khugepaged::{self, Khugepaged};
+use crate::khugepaged::{self, Khugepaged, NO_HUGE_PAGES};
 use crate::partner::{self, Partner};
 use crate::siblings::{Siblings, pin};
 
-/// What a kernel lacks on which no page can be made huge.
-pub const NO_HUGE_PAGES: &str =
-    "the kernel has no transparent huge pages; build it with CONFIG_TRANSPARENT_HUGEPAGE";
 /// So many times in a row an operation may be refused.
 const PATIENCE: u64 = 100;
 

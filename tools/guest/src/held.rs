@@ -20,7 +20,7 @@ use gupsync_linux::window::Window;
 use gupsync_linux::{GIB, HUGE, Mapping, PAGE, shared};
 use rustix::fs::{FallocateFlags, fallocate};
 
-use crate::experiment::NO_HUGE_PAGES;
+use crate::khugepaged::NO_HUGE_PAGES;
 use crate::siblings::pin;
 
 /// The first argument of a process that leaves the table first, and has the walker.

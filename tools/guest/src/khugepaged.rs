@@ -14,8 +14,9 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use crate::experiment::NO_HUGE_PAGES;
-
+/// What a kernel lacks on which no page can be made huge.
+pub const NO_HUGE_PAGES: &str =
+    "the kernel has no transparent huge pages; build it with CONFIG_TRANSPARENT_HUGEPAGE";
 /// What it is, where it does not do what it is to: `collapse_scan_pmd()` says why, and since when.
 pub const REFUSED: &str = "khugepaged (collapse_scan_pmd(); mTHPs since Linux 7.2)";
 /// The order of a huge page, and of a range.
