@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use gupsync_host::linux::kernel::Kernel;
 use libtest_mimic::Trial;
 
-use crate::cli::{gupsync, read, said};
+use crate::cli::{gupsync, parse, read, said};
 use crate::trial;
 
 /// Whether Debian's kernel can be had, or why not. A list asks for none.
@@ -28,8 +28,10 @@ pub fn needs(kernel: &Result<(), String>, name: &str, test: Test) -> Trial {
 
 /// All of them.
 pub fn trials(kernel: &Result<(), String>) -> Vec<Trial> {
-    let with_kernel: [(&str, Test); 3] = [
+    let with_kernel: [(&str, Test); 5] = [
         ("linux::broadcast_costs_what_linux_costs", costs_the_same),
+        ("linux::khugepaged_costs_what_broadcast_from_outside_costs", by_khugepaged),
+        ("linux::what_has_no_row_is_told_beside_the_document", without_a_row),
         ("linux::a_machine_that_lacks_something_says_what", lacks),
         ("linux::the_exported_program_counts_and_holds_its_bound", exported),
     ];
@@ -64,13 +66,37 @@ fn costs_the_same() -> Result<()> {
     Ok(())
 }
 
+/// A huge page, and mTHPs, made by khugepaged on a CPU that does not run the mm. Each mTHP is flushed and synced for.
+fn by_khugepaged() -> Result<()> {
+    for (order, mthps) in [("9", 1), ("6", 8)] {
+        let mut compare = gupsync();
+        compare.args("compare --with-linux --policy broadcast --invlpgb off --cpus 2 --mm-cpus 1".split(' '));
+        let output = compare.args(["--mutator", "outside", "--ops", "4", "--order", order]).output()?;
+        let agree = format!("and broadcast, collapse: agree: flush {mthps}, sync {mthps} an operation");
+        ensure!(output.status.success() && said(&output).contains(&agree), "{}", said(&output));
+    }
+    Ok(())
+}
+
+fn without_a_row() -> Result<()> {
+    let output = count(&["--workload", "protect", "--dontneed", "--json", "-"])?;
+    let said = said(&output);
+    ensure!(output.status.success(), "{}: {said}", output.status);
+    let document = parse(&output.stdout)?;
+    ensure!(document.rows.len() == 1, "{} rows", document.rows.len());
+    let found = said.lines().find(|line| line.starts_with("dontneed: "));
+    ensure!(found.is_some_and(|line| line.contains("dontneed: flush 3, sync 0 in ")), "{said}");
+    Ok(())
+}
+
 fn count(arguments: &[&str]) -> Result<Output> {
     Ok(gupsync().args(["linux", "count", "--ops", "3"]).args(arguments).output()?)
 }
 
 /// One line each, with the cause, and no row that looks like a zero.
 fn lacks() -> Result<()> {
-    let cases: [(&[&str], u8, &str); 3] = [
+    let cases: [(&[&str], u8, &str); 4] = [
+        (&["--timeout", "1"], 3, ": timeout: "),
         (&["--append", "rdinit=/none root=/dev/none"], 3, "Linux said: Kernel panic"),
         (&["--append", "maxcpus=1"], 3, "Linux runs 1 CPUs of 2"),
         (&["--qemu-arg", "-device", "--qemu-arg", "none"], 3, "QEMU said: "),
@@ -121,7 +147,9 @@ fn refuses() -> Result<()> {
     let file = folder.path().join("vmlinux");
     fs::write(&file, "\x7fELF")?;
     let file = file.display().to_string();
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 7] = [
+        (&["--order", "4"], "--order 4: MADV_COLLAPSE makes huge pages alone"),
+        (&["--mutator", "outside", "--mm-cpus", "2", "--cpus", "2"], "--cpus 2: the threads need 3"),
         (&["--kernel", &file], "vmlinux: is no bzImage"),
         (&["--kernel", "/none/bzImage"], "--kernel /none/bzImage: "),
         (&["--hotplug", "1"], "--hotplug 1: a real Linux cannot be told that"),

@@ -27,7 +27,7 @@ pub fn trials(kernel: &Result<(), String>) -> Vec<Trial> {
         (
             "a_kernel_that_panics_at_once",
             "echo '[    0.1] Kernel panic - not syncing: no init'; exit 0",
-            "the kernel has panicked: [    0.1] Kernel panic - not syncing: no init",
+            "; Linux said: Kernel panic - not syncing: no init",
         ),
         (
             "a_machine_that_resets",
@@ -154,7 +154,7 @@ fn refuses() -> Result<()> {
 
 fn dies() -> Result<()> {
     let cases = [
-        ("--append rdinit=/none", "the kernel has panicked: "),
+        ("--append rdinit=/none", "; Linux said: Kernel panic"),
         ("--timeout 1", "--timeout 1: the time was over; "),
     ];
     cases.into_iter().try_for_each(|(arguments, reason)| {

@@ -42,7 +42,7 @@ pub fn begin() -> Result<Counted> {
     let trigger = format!("{EVENT}/trigger");
     let Ok(set) = fs::read_to_string(&trigger) else { return Ok(Counted::Arrived) };
     if !set.contains("hist:keys=func.sym,cpu") {
-        let refused = "cannot set a histogram of csd_queue_cpu; a kernel needs HIST_TRIGGERS for it";
+        let refused = "csd_queue_cpu cannot be counted; build the kernel with CONFIG_HIST_TRIGGERS";
         fs::write(&trigger, TRIGGER).context(refused)?;
     }
     Ok(Counted::Queued)
@@ -113,6 +113,10 @@ impl Tally {
                 "the histogram of csd_queue_cpu has lost calls"
             );
             if let Some((key, count)) = entry(line) {
+                ensure!(
+                    !key.0.starts_with('['),
+                    "csd_queue_cpu names no function; build the kernel with CONFIG_KALLSYMS"
+                );
                 *tally.0.entry(key).or_default() += count;
             }
         }
@@ -206,6 +210,13 @@ Totals:
     fn a_histogram_that_has_lost_calls_is_refused() {
         let error = Tally::of_histogram(&SHOWN.replace("Dropped: 0", "Dropped: 1")).expect_err("it is full");
         assert!(error.to_string().contains("has lost calls"), "{error}");
+    }
+
+    #[test]
+    fn a_histogram_without_names_is_no_count_of_zero() {
+        let nameless = SHOWN.replace("flush_tlb_func", "").replace("tlb_remove_table_smp_sync", "");
+        let error = Tally::of_histogram(&nameless).expect_err("whose calls they are is not said");
+        assert!(error.to_string().ends_with("build the kernel with CONFIG_KALLSYMS"), "{error}");
     }
 
     #[test]

@@ -16,11 +16,10 @@ use gupsync_linux::window::Window;
 use gupsync_linux::{HUGE, PAGE, shared};
 
 use crate::calls::Look;
+use crate::khugepaged::{self, Khugepaged, NO_HUGE_PAGES};
 use crate::partner::{self, Partner};
 use crate::siblings::{Siblings, pin};
 
-/// What a kernel lacks on which no page can be made huge.
-pub const NO_HUGE_PAGES: &str = "the kernel has no transparent huge pages (TRANSPARENT_HUGEPAGE)";
 /// So many times in a row an operation may be refused.
 const PATIENCE: u64 = 100;
 
@@ -53,6 +52,7 @@ pub fn run(experiment: &Experiment, counted: Counted) -> Result<Report> {
     };
     match experiment.operation {
         Operation::Collapse => collapse(bench, experiment.ops),
+        Operation::Khugepaged { order } => khugepaged(bench, experiment.ops, order),
         Operation::Unshare { tables } => unshare(bench, experiment.ops, tables),
         Operation::Unmap { tables, pages } => unmap(bench, experiment.ops, tables, pages),
         Operation::Protect { pages } => protect(bench, experiment.ops, pages),
@@ -98,6 +98,21 @@ fn collapse(mut bench: Bench, ops: u64) -> Result<Report> {
         let range = window.map(HUGE)?;
         range.fill_with_small_pages().context(NO_HUGE_PAGES)?;
         bench.measure(|| range.collapse()).context("MADV_COLLAPSE")?;
+        range.unmap()?;
+    }
+    Ok(bench.report)
+}
+
+fn khugepaged(mut bench: Bench, ops: u64, order: u64) -> Result<Report> {
+    let khugepaged = Khugepaged::set_up(order, bench.outside)?;
+    let mut window = Window::new(HUGE)?;
+    // The first time that it may be huge has khugepaged look at this process, at once.
+    window.map(HUGE)?.fill_with_small_pages().context(NO_HUGE_PAGES)?;
+    while bench.is_due(ops) {
+        let range = window.map(HUGE)?;
+        range.fill_with_small_pages().context(NO_HUGE_PAGES)?;
+        khugepaged.wait_for_sleep()?;
+        bench.measure(|| khugepaged.scan()).context(khugepaged::REFUSED)?;
         range.unmap()?;
     }
     Ok(bench.report)
@@ -154,7 +169,10 @@ fn unshare(mut bench: Bench, ops: u64, tables: usize) -> Result<Report> {
         // The partner has these pages: with its table comes all that it maps, and only the first page of it faults.
         let (taken, pages) = (faults()? - before, partner::pages(tables).count() as u64);
         if taken >= pages {
-            bail!("PMD tables are not shared: {taken} faults for {pages} pages (ARCH_WANT_HUGE_PMD_SHARE)");
+            bail!(
+                "PMD tables are not shared: {taken} faults for {pages} pages; build the kernel with \
+                 CONFIG_HUGETLB_PMD_PAGE_TABLE_SHARING"
+            );
         }
         bench.measure(|| ranges.unmap()).context("munmap")?;
     }

@@ -20,7 +20,7 @@ use gupsync_linux::window::Window;
 use gupsync_linux::{GIB, HUGE, Mapping, PAGE, shared};
 use rustix::fs::{FallocateFlags, fallocate};
 
-use crate::experiment::NO_HUGE_PAGES;
+use crate::khugepaged::NO_HUGE_PAGES;
 use crate::siblings::pin;
 
 /// The first argument of a process that leaves the table first, and has the walker.
@@ -140,7 +140,8 @@ fn run(test: &str) -> Result<()> {
 }
 
 fn symbols() -> Result<()> {
-    let text = fs::read("/proc/kallsyms").context("the kernel has no /proc/kallsyms (KALLSYMS)")?;
+    let text = fs::read("/proc/kallsyms")
+        .context("the kernel has no /proc/kallsyms; build it with CONFIG_KALLSYMS")?;
     mark(Mark::Symbols, text.as_ptr().addr() as u64, text.len() as u64);
     Ok(())
 }
@@ -270,8 +271,8 @@ fn start(arguments: &[&str]) -> Result<Child> {
 
 fn share(test: &str) -> Result<()> {
     let words = Words::map()?;
-    fs::write(NR_HUGEPAGES, PAGES).context("the kernel has no hugetlbfs (HUGETLBFS)")?;
-    let lacks = "the kernel has no hugetlbfs (HUGETLBFS)";
+    let lacks = "the kernel has no hugetlbfs; build it with CONFIG_HUGETLBFS";
+    fs::write(NR_HUGEPAGES, PAGES).context(lacks)?;
     let file =
         File::options().read(true).write(true).create(true).truncate(true).open(SHARED_FILE).context(lacks)?;
     file.set_len(GIB as u64).context(lacks)?;

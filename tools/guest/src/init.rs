@@ -93,7 +93,8 @@ pub fn apart(experiment: &Experiment) -> Result<Report> {
     let said = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         let error = String::from_utf8_lossy(&output.stderr);
-        bail!("{}", error.trim().lines().last().unwrap_or("a process has ended without a word"));
+        let last = error.trim().lines().last().unwrap_or("a process has ended without a word");
+        bail!("{}", last.trim_start_matches("error: "));
     }
     ensure!(!said.is_empty(), "a process has said nothing");
     serde_json::from_str(&said).context("a process has said what cannot be read")

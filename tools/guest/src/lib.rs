@@ -10,4 +10,4 @@ mod selftest;
 
 pub use plan::{Experiment, FILE, Operation, Sibling};
 pub use report::{Calls, Counted, Report, Said};
-pub use selftest::{COMPLAINTS, PROGRAMS, Run, SELFTESTS, Selftests, Tap};
+pub use selftest::{PROGRAMS, Run, SELFTESTS, Selftests, Tap, is_complaint, is_warning};

@@ -6,6 +6,7 @@ mod calls;
 mod experiment;
 mod held;
 mod init;
+mod khugepaged;
 mod partner;
 mod selftests;
 mod siblings;

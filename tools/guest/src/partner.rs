@@ -15,6 +15,11 @@ pub const PARTNER: &str = "partner";
 /// Where hugetlbfs is looked for; an init mounts it there.
 pub const FOLDERS: [&str; 2] = ["/dev/hugepages", "/huge"];
 
+/// What is lacking where there is no hugetlbfs on any of these.
+pub fn no_hugetlbfs(folder: &str) -> String {
+    format!("there is no hugetlbfs on {folder}; mount it, or build the kernel with CONFIG_HUGETLBFS")
+}
+
 /// So many pages of each table the process has.
 const PAGES: usize = 4;
 
@@ -41,7 +46,7 @@ impl Partner {
             mounts.lines().any(|line| line.split(' ').skip(1).take(2).eq([*folder, "hugetlbfs"]))
         };
         let folder = FOLDERS.into_iter().find(is_hugetlbfs);
-        let folder = folder.context("there is no hugetlbfs (HUGETLBFS), mounted on /dev/hugepages")?;
+        let folder = folder.with_context(|| no_hugetlbfs(FOLDERS[0]))?;
         let file = Path::new(folder).join(format!("gupsync-{}", std::process::id()));
         let mut command = Command::new("/proc/self/exe");
         command.arg(PARTNER).arg(&file).arg(tables.to_string());

@@ -22,6 +22,11 @@ pub struct Experiment {
 pub enum Operation {
     /// 512 pages become a huge page, by `MADV_COLLAPSE`.
     Collapse,
+    /// They become folios of this order, by khugepaged, which has a CPU of its own: the first after the siblings'.
+    Khugepaged {
+        /// 9 is a huge page; below, mTHPs.
+        order: u64,
+    },
     /// So many shared PMD tables of hugetlbfs are unmapped; one other process has them.
     Unshare {
         /// How many.

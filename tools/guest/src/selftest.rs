@@ -6,10 +6,24 @@ use serde::{Deserialize, Serialize};
 pub const SELFTESTS: &str = "/selftests.json";
 /// The folder of their programs.
 pub const PROGRAMS: &str = "/selftests";
-/// Words of a kernel in whose log something has gone wrong.
-pub const COMPLAINTS: [&str; 5] = ["WARNING: ", "BUG: ", "Oops: ", "general protection fault", "kernel BUG at"];
+/// What a kernel says when something has gone wrong that it survives.
+const WARNING: &str = "WARNING: ";
+/// What it says when it cannot go on, or perhaps cannot.
+const COMPLAINTS: [&str; 5] = ["Kernel panic", "BUG: ", "Oops: ", "general protection fault", "kernel BUG at"];
 /// So many of the last lines of a test are told.
 const LINES: usize = 6;
+
+/// Whether a line of a kernel says that it may not be able to go on.
+#[must_use]
+pub fn is_complaint(line: &str) -> bool {
+    COMPLAINTS.iter().any(|words| line.contains(words))
+}
+
+/// Whether it says that anything has gone wrong.
+#[must_use]
+pub fn is_warning(line: &str) -> bool {
+    line.contains(WARNING) || is_complaint(line)
+}
 
 /// What is to be run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

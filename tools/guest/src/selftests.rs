@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use gupsync_guest::{COMPLAINTS, PROGRAMS, Run, SELFTESTS, Said, Selftests, Tap};
+use gupsync_guest::{PROGRAMS, Run, SELFTESTS, Said, Selftests, Tap, is_warning};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -105,7 +105,7 @@ impl Log {
         while self.0.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             line.clear();
-            if COMPLAINTS.iter().any(|word| text.contains(word)) {
+            if is_warning(&text) {
                 let message = text.split_once(';').map_or(text.as_str(), |(_, message)| message);
                 found.get_or_insert_with(|| message.to_owned());
             }

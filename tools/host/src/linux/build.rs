@@ -39,6 +39,8 @@ const CONFIG: &str = "tools/linux/config";
 const LEFT_OUT: &str = "*/drivers/gpu/drm/amd/include/*";
 /// What make makes.
 const BZIMAGE: &str = "bzImage";
+/// What make is told besides: `linux check --flush pv` answers functions of kvm.c in place of KVM, which are not to be inlined.
+const FLAGS: &str = "CFLAGS_kvm.o=-fno-inline";
 /// What is kept of a build: where make leaves it, and its name.
 const PRODUCTS: [(&str, &str); 3] =
     [("arch/x86/boot/bzImage", BZIMAGE), (".config", "config"), ("System.map", "System.map")];
@@ -130,7 +132,7 @@ pub(super) struct Work {
 impl Work {
     /// The place, and a lock on it: two builds at once would change each other's files.
     pub(super) fn open() -> Result<(File, Self)> {
-        needed::demand()?;
+        needed::demand(needed::KERNEL)?;
         let cache = debian::cache()?.join("build");
         fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
         let lock = cache.join("lock");
@@ -170,7 +172,7 @@ impl Work {
     fn key(&self, name: &str, files: &Files, config: &str) -> Result<u64> {
         let compiler = child::output(Command::new("gcc").arg("--version"))?.stdout;
         let mut hasher = DefaultHasher::new();
-        (self.source.file_name(), name, files, config, compiler).hash(&mut hasher);
+        (self.source.file_name(), name, files, config, FLAGS, compiler).hash(&mut hasher);
         Ok(hasher.finish())
     }
 
@@ -233,7 +235,10 @@ impl Work {
         let made = fs::read_to_string(&path)?;
         let lost = lost(config, &made);
         let lost = lost.join(", ");
-        ensure!(lost.is_empty(), "{CONFIG}, or --config: this source does not take {lost}");
+        ensure!(
+            lost.is_empty(),
+            "{CONFIG}, or --config: this source does not take {lost}: what that depends on is off; leave it out or add it"
+        );
         Ok(())
     }
 
@@ -243,7 +248,7 @@ impl Work {
             "building Linux{name} with {jobs} jobs: some ten minutes of one CPU at first, less if little has changed"
         ));
         let mut make = self.make_command();
-        make.arg(format!("-j{jobs}")).arg(BZIMAGE).env("LOCALVERSION", name);
+        make.arg(format!("-j{jobs}")).arg(BZIMAGE).arg(FLAGS).env("LOCALVERSION", name);
         make.env("KBUILD_BUILD_TIMESTAMP", "@0")
             .env("KBUILD_BUILD_USER", "gupsync")
             .env("KBUILD_BUILD_HOST", "gupsync");

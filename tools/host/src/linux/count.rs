@@ -24,7 +24,7 @@ use crate::ears::Ears;
 use crate::ending::{Ending, Usage, demand};
 use crate::qemu::{self, End, Machine};
 use crate::say;
-use crate::sink::Sink;
+use crate::sink::{self, Sink};
 use crate::table::{self, Look};
 
 /// The row of a spec, and what most of its operations cost: flush and sync calls, and in how many operations.
@@ -50,7 +50,7 @@ impl Counting {
 /// If it cannot be begun, or its results cannot be handed over.
 pub fn run(args: &CountArgs) -> Result<Ending> {
     let specs: Vec<_> = args.workload.workload.0.iter().map(|workload| args.spec(*workload)).collect();
-    let needed = specs.iter().map(|spec| spec.mm_cpus + spec.lazy + spec.stale).max().unwrap_or(1);
+    let needed = specs.iter().map(experiments::cpus).max().unwrap_or(1);
     let cpus = args.linux.cpus.unwrap_or(needed.max(2));
     demand(cpus >= needed, || {
         format!("--cpus {cpus}: the threads need {needed}; use --cpus {needed} or more")
@@ -97,22 +97,24 @@ pub fn run(args: &CountArgs) -> Result<Ending> {
         date: document::date(),
         rows: counted.iter().map(|counting| counting.row.clone()).collect(),
     };
-    let written = sink.map_or(Ok(()), |sink| sink.write(&document));
-    say::out(table::document(&document, Look { is_wide: args.wide, ..Look::default() }));
-    for counting in &counted {
-        match (&counting.row.status, counting.row.reason()) {
-            (Status::Ok, detail) => say::out(format_args!("{}: {detail}", counting.row.workload)),
-            (status, reason) => say::err(format_args!("error: {}: {status}: {reason}", counting.row.workload)),
+    let mut text = table::document(&document, Look { is_wide: args.wide, ..Look::default() });
+    let mut errors = Vec::new();
+    for Counting { row, .. } in &counted {
+        match (&row.status, row.reason()) {
+            (Status::Ok, detail) => text += &format!("\n{}: {detail}", row.workload),
+            (status, reason) => errors.push(format!("error: {}: {status}: {reason}", row.workload)),
         }
     }
     for report in &discarded {
         match report {
             Ok(report) => {
-                say::out(format_args!("dontneed: {}; no row: no workload here does that", detail(report)))
+                text += &format!("\ndontneed: {}; no row: no workload here does that", detail(report))
             }
-            Err(reason) => say::err(format_args!("error: dontneed: {reason}")),
+            Err(reason) => errors.push(format!("error: dontneed: {reason}")),
         }
     }
+    let written = sink::hand_over(sink, &document, text);
+    errors.iter().for_each(say::err);
     written?;
     ears.check()?;
     let done = counted.iter().map(Counting::is_done).chain(discarded.iter().map(Result::is_ok));
@@ -183,6 +185,9 @@ impl Linux<'_> {
             row.sharers = experiments::SHARERS;
         }
         let (status, reason) = match &heard.reports[index] {
+            Some(_) if cpus == 0 => {
+                (Status::Died, "the kernel has no /proc/cpuinfo; build it with CONFIG_PROC_FS".to_owned())
+            }
             Some(_) if cpus != asked => {
                 let reason = format!("Linux runs {cpus} CPUs of {asked}; a kernel needs NR_CPUS for them");
                 (Status::Died, reason)

@@ -1,15 +1,16 @@
 //! What Linux is to do for a [`Spec`]: the same operation, with the CPUs in the same places.
 
+use gupsync::ops::mthp::PMD_ORDER;
 use gupsync_bench::Spec;
-use gupsync_bench::spec::{SETTINGS, Workload};
+use gupsync_bench::spec::{Mutator, SETTINGS, Workload};
 use gupsync_guest::{Experiment, Operation, Sibling};
 
 use crate::ending::{Usage, demand};
 
 /// Settings that Linux is told, or that say only how this kernel does the same: which walkers are held, and what is drawn.
-const FREE: [&str; 17] = [
-    "workload", "policy", "invlpgb", "backend", "seed", "mm_cpus", "lazy", "stale", "hold", "naps", "visits",
-    "eager", "tables", "populate", "pages", "sharers", "ops",
+const FREE: [&str; 19] = [
+    "workload", "policy", "invlpgb", "backend", "mutator", "seed", "mm_cpus", "lazy", "stale", "hold", "naps",
+    "visits", "eager", "tables", "populate", "pages", "order", "sharers", "ops",
 ];
 /// So many processes share what is unshared: each operation is that of the last but one.
 pub const SHARERS: usize = 2;
@@ -35,8 +36,10 @@ pub fn of(spec: &Spec) -> Result<Experiment, Usage> {
     demand(!spec.invlpgb.is_on(), || {
         "--invlpgb on: a real Linux takes it from CPUID, and QEMU has none; use --invlpgb off".to_owned()
     })?;
+    check_mutator(spec)?;
     let tables = spec.tables as usize;
     let operation = match spec.workload {
+        Workload::Collapse if spec.mutator == Mutator::Outside => Operation::Khugepaged { order: spec.order },
         Workload::Collapse => Operation::Collapse,
         Workload::Unshare => Operation::Unshare { tables },
         Workload::Unmap => {
@@ -61,12 +64,47 @@ pub fn of(spec: &Spec) -> Result<Experiment, Usage> {
     Ok(Experiment { operation, ops: spec.ops, siblings })
 }
 
+/// The one mutator of Linux that is outside of an mm, and makes mTHPs, is khugepaged.
+fn check_mutator(spec: &Spec) -> Result<(), Usage> {
+    if spec.mutator == Mutator::Inside {
+        return demand(spec.order == PMD_ORDER, || {
+            format!(
+                "--order {}: MADV_COLLAPSE makes huge pages alone (collapse_possible_orders()), and khugepaged mTHPs; \
+                 use --mutator outside",
+                spec.order
+            )
+        });
+    }
+    demand(spec.workload == Workload::Collapse, || {
+        format!(
+            "--mutator outside: khugepaged, which is outside, does no {}; use --workload collapse or --mutator inside",
+            spec.workload
+        )
+    })?;
+    for (flag, toggle) in [("naps", spec.naps), ("visits", spec.visits)] {
+        demand(!toggle.is_on(), || {
+            format!(
+                "--{flag} on: a thread of the mm watches khugepaged and stays; leave out --{flag} or --mutator outside"
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// How many CPUs a spec takes on Linux.
+pub fn cpus(spec: &Spec) -> usize {
+    spec.mm_cpus + spec.lazy + spec.stale + usize::from(spec.mutator == Mutator::Outside)
+}
+
 /// Pages given back by `MADV_DONTNEED`, as many as a protect of `spec` has: no workload of this kernel does that.
 ///
 /// # Errors
 ///
 /// As [`of`].
 pub fn discard(spec: &Spec) -> Result<Experiment, Usage> {
+    demand(spec.mutator == Mutator::Inside, || {
+        "--dontneed: is done from inside; leave it out, or --mutator outside".to_owned()
+    })?;
     let protect = of(&Spec { workload: Workload::Protect, ..spec.clone() })?;
     Ok(Experiment { operation: Operation::Discard { pages: spec.pages as usize }, ..protect })
 }
@@ -95,6 +133,7 @@ mod tests {
     fn the_operation_is_of_the_same_size() {
         let operation = |words| experiment(words).expect("it can be told").operation;
         assert_eq!(operation("workload=collapse"), Operation::Collapse);
+        assert_eq!(operation("mutator=outside order=4"), Operation::Khugepaged { order: 4 });
         assert_eq!(operation("workload=unshare tables=2"), Operation::Unshare { tables: 2 });
         assert_eq!(operation("workload=unmap tables=32"), Operation::Unmap { tables: 32, pages: 8 });
         assert_eq!(operation("workload=unmap populate=on"), Operation::Unmap { tables: 1, pages: 512 });
@@ -106,6 +145,8 @@ mod tests {
             siblings: vec![Sibling::Spinning],
         };
         assert_eq!(discard(&spec).expect("it can be told"), expected);
+        let spec = "mutator=outside".parse().expect("a spec");
+        assert!(discard(&spec).expect_err("no").0.starts_with("--dontneed: "));
     }
 
     #[test]
@@ -115,6 +156,9 @@ mod tests {
             ("hotplug=1", "--hotplug 1: "),
             ("unshare_flush=series workload=unshare", "--unshare-flush series: "),
             ("order=4", "--order 4: "),
+            ("mutator=outside order=4 batch=2", "--batch 2: "),
+            ("mutator=outside workload=unmap", "--mutator outside: "),
+            ("mutator=outside naps=on", "--naps on: "),
             ("invlpgb=on", "--invlpgb on: "),
         ];
         for (words, flag) in refusals {

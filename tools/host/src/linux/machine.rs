@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use gupsync_guest::{Report, Said};
+use gupsync_guest::{Report, Said, is_complaint};
 
 use super::initramfs;
 use super::kernel::Kernel;
@@ -77,8 +77,14 @@ pub struct Heard {
     last: String,
 }
 
-/// Words of a kernel that cannot go on, or has gone wrong.
-const COMPLAINTS: [&str; 5] = ["Kernel panic", "BUG:", "Oops:", "general protection fault", "kernel BUG at"];
+/// Of a kernel that has said nothing.
+pub const SILENT: &str =
+    "Linux has said nothing on the serial port; a kernel needs SERIAL_8250_CONSOLE and BLK_DEV_INITRD";
+
+/// What a kernel complains of in a line, if it does.
+pub fn complaint(line: &str) -> Option<String> {
+    is_complaint(line).then(|| format!("Linux said: {}", plain(line)))
+}
 
 impl Heard {
     /// Nothing yet, of so many experiments.
@@ -98,9 +104,7 @@ impl Heard {
                 return ControlFlow::Break(());
             }
             None => {
-                if COMPLAINTS.iter().any(|word| line.contains(word)) {
-                    self.complaint.get_or_insert_with(|| plain(line));
-                }
+                self.complaint = self.complaint.take().or_else(|| complaint(line));
                 if !line.trim().is_empty() {
                     self.last = plain(line);
                 }
@@ -119,10 +123,8 @@ impl Heard {
     #[must_use]
     pub fn reason(&self, end: End, said: &str) -> String {
         let what = match (&self.complaint, &self.booted) {
-            (Some(complaint), _) => format!("Linux said: {complaint}"),
-            (None, None) if self.last.is_empty() => {
-                "Linux has said nothing on the serial port; a kernel needs SERIAL_8250_CONSOLE and BLK_DEV_INITRD".to_owned()
-            }
+            (Some(complaint), _) => complaint.clone(),
+            (None, None) if self.last.is_empty() => SILENT.to_owned(),
             (None, _) => format!("Linux said last: {}", self.last),
         };
         let qemu = said.trim().lines().last().map(|line| format!("; QEMU said: {line}")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a kernel build needs: as root it is installed, else one line says how.
+//! What a kernel build needs, and Linux's selftests: as root it is installed, else one line says how.
 
 use std::env;
 use std::path::Path;
@@ -8,8 +8,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::{child, say};
 
-/// Programs and headers, and Debian's packages of them.
-const NEEDED: [(&str, &str); 11] = [
+/// A program or a header, and Debian's package of it.
+type Needed = (&'static str, &'static str);
+
+/// What a kernel needs.
+pub const KERNEL: &[Needed] = &[
     ("make", "make"),
     ("gcc", "gcc"),
     ("flex", "flex"),
@@ -22,10 +25,12 @@ const NEEDED: [(&str, &str); 11] = [
     ("git", "git"),
     ("/usr/include/gelf.h", "libelf-dev"),
 ];
+/// What selftests need besides.
+pub const SELFTESTS: &[Needed] = &[("/usr/include/numa.h", "libnuma-dev")];
 
 /// Debian's packages of what is not there.
-fn missing(is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    NEEDED.iter().filter(|(what, _)| !is_there(what)).map(|(_, package)| *package).collect()
+fn missing(needed: &[Needed], is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    needed.iter().filter(|(what, _)| !is_there(what)).map(|(_, package)| *package).collect()
 }
 
 fn is_there(what: &str) -> bool {
@@ -39,8 +44,8 @@ fn is_there(what: &str) -> bool {
 /// # Errors
 ///
 /// One line with the command to be run, or with apt-get's last words.
-pub fn demand() -> Result<()> {
-    let packages = missing(is_there);
+pub fn demand(needed: &[Needed]) -> Result<()> {
+    let packages = missing(needed, is_there);
     if packages.is_empty() {
         return Ok(());
     }
@@ -57,7 +62,7 @@ pub fn demand() -> Result<()> {
     let output = apt(&[&["install", "-y", "--no-install-recommends"], packages.as_slice()].concat())?;
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().last().unwrap_or("nothing");
-    (missing(is_there).is_empty())
+    (missing(needed, is_there).is_empty())
         .then_some(())
         .with_context(|| format!("apt-get could not install {names}: {last}"))
 }
@@ -68,8 +73,10 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_by_its_package() {
-        assert_eq!(missing(|_| true), Vec::<&str>::new());
-        assert_eq!(missing(|what| what != "spatch" && !what.ends_with(".h")), ["coccinelle", "libelf-dev"]);
+        assert_eq!(missing(KERNEL, |_| true), Vec::<&str>::new());
+        let is_there = |what: &str| what != "spatch" && !what.ends_with(".h");
+        assert_eq!(missing(KERNEL, is_there), ["coccinelle", "libelf-dev"]);
+        assert_eq!(missing(SELFTESTS, is_there), ["libnuma-dev"]);
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Pv {
         ensure!(
             ops.contains(&self.flush),
             "--flush pv: the kernel has asked for KVM's features {} times, and its pv_ops have {}, not {FLUSH}; \
-             its CPUID functions may be inlined; use --flush ipi",
+             its CPUID functions may be inlined: use a kernel by `linux build`, or --flush ipi",
             self.asked,
             if flush.is_empty() { "no flush_tlb_multi" } else { &flush }
         );

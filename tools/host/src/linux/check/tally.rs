@@ -91,6 +91,12 @@ impl Tally {
         }
     }
 
+    /// Why it cannot be told, where that is so.
+    fn reason(&self) -> Option<&str> {
+        let died = self.died.as_deref().or(self.untold.last().map(String::as_str));
+        died.filter(|_| self.ending() == Ending::NotRun)
+    }
+
     /// What came out, in words.
     fn words(&self) -> String {
         let mut counts = BTreeMap::new();
@@ -149,6 +155,8 @@ pub fn fault(tallies: &[Tally]) -> Option<String> {
         ("a sync is missing", names(Ending::Broken, false)),
         ("a self-test failed", names(Ending::Broken, true)),
         ("inconclusive", [names(Ending::NotRun, false), names(Ending::NotRun, true)].join(", ")),
+        // The first stands for all.
+        ("the reason", tallies.iter().find_map(Tally::reason).unwrap_or_default().to_owned()),
     ];
     let said = all.into_iter().map(|(what, names)| (what, names.trim_matches([',', ' ']).to_owned()));
     let said: Vec<_> =
@@ -277,7 +285,8 @@ mod tests {
         let broken = tally(Expected::Waits, vec![missing(None)]);
         let all = [died, broken, tally(Expected::Missing, vec![]), tally(Expected::Missing, vec![sync()])];
         assert_eq!((together(&all), together(&all[..1])), (Ending::Broken, Ending::NotRun));
-        let fault = "a sync is missing: collapse.pv; a self-test failed: collapse.pv; inconclusive: collapse.pv, collapse.pv";
+        let fault = "a sync is missing: collapse.pv; a self-test failed: collapse.pv; inconclusive: collapse.pv, collapse.pv; \
+                     the reason: Kernel panic";
         assert_eq!(fault_of(&all).as_deref(), Some(fault));
         assert_eq!(fault_of(&[tally(Expected::Waits, vec![sync(), sync()])]), None);
     }

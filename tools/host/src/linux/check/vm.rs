@@ -14,15 +14,13 @@ use anyhow::{Context, Error, Result, anyhow, bail};
 use tempfile::TempDir;
 
 use crate::artifacts::Tree;
-use crate::boot::console::{Console, last_lines, plain, printable};
+use crate::boot::console::{Console, last_lines, printable};
 use crate::linux::gdb::{Gdb, Gone};
 use crate::linux::kernel::Kernel;
 use crate::linux::machine;
 use crate::qemu::{self, Running};
 use crate::{say, stop};
 
-/// How Linux says that it cannot go on.
-const PANICS: [&str; 3] = ["Kernel panic", "Oops: ", "kernel BUG at "];
 /// What follows the kernel's usual arguments: what has gone wrong is to end the machine.
 const APPEND: &str = "oops=panic";
 /// An answer that is under way when the time is over may take so long.
@@ -53,8 +51,8 @@ pub struct Boot<'b> {
 pub struct Vm {
     running: Running,
     console: Console,
-    /// The first line that says that the kernel cannot go on.
-    panic: Option<String>,
+    /// The kernel's first complaint.
+    complaint: Option<String>,
     until: Instant,
     timeout: Duration,
     is_verbose: bool,
@@ -78,7 +76,7 @@ impl Boot<'_> {
         let mut vm = Vm {
             running,
             console: Console::default(),
-            panic: None,
+            complaint: None,
             until: Instant::now() + self.timeout,
             timeout: self.timeout,
             is_verbose: self.is_verbose,
@@ -111,9 +109,7 @@ impl Vm {
         if self.is_verbose {
             say::err(printable(line));
         }
-        if self.panic.is_none() && PANICS.iter().any(|panic| line.contains(panic)) {
-            self.panic = Some(plain(line));
-        }
+        self.complaint = self.complaint.take().or_else(|| machine::complaint(line));
         self.console.add(line);
     }
 
@@ -126,9 +122,18 @@ impl Vm {
         let lines: Vec<_> = self.running.lines().collect();
         lines.iter().for_each(|line| self.hear(line));
         if Instant::now() >= self.until {
-            bail!("{}; the console ends with: {}", self.time_was_over(), self.console.last());
+            bail!("{}; {}", self.time_was_over(), self.said());
         }
         Ok(())
+    }
+
+    /// What the kernel has said of its end.
+    fn said(&self) -> String {
+        match (&self.complaint, self.console.last()) {
+            (Some(complaint), _) => complaint.clone(),
+            (None, last) if last.is_empty() => machine::SILENT.to_owned(),
+            (None, last) => format!("the console ends with: {last}"),
+        }
     }
 
     /// An error, with the reason for it if that is the machine's end.
@@ -143,11 +148,11 @@ impl Vm {
             Ok((end, said)) => (end.to_string(), last_lines(&said)),
             Err(error) => (error.to_string(), String::new()),
         };
-        match &self.panic {
-            Some(panic) => anyhow!("the kernel has panicked: {panic}"),
+        match &self.complaint {
+            Some(complaint) => anyhow!("{end}; {complaint}"),
             None if said.contains("gdb") => anyhow!("{end}: {said}; use a QEMU with a gdb stub"),
             None if !said.is_empty() => anyhow!("{end}: {said}"),
-            None => anyhow!("{end}; the console ends with: {}", self.console.last()),
+            None => anyhow!("{end}; {}", self.said()),
         }
     }
 }

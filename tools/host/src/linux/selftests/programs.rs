@@ -7,6 +7,7 @@ use std::{fs, thread};
 use anyhow::{Context, Result};
 
 use crate::linux::build::{Work, run_in};
+use crate::linux::needed;
 use crate::say;
 
 /// Where they are, in the source.
@@ -21,6 +22,7 @@ pub type Built = Result<PathBuf, String>;
 ///
 /// If none can be: no source, or none of what a build needs.
 pub fn build(names: &[&str]) -> Result<BTreeMap<String, Built>> {
+    needed::demand(needed::SELFTESTS)?;
     let (_lock, work) = Work::open()?;
     let out = work.tree.with_extension("selftests");
     fs::create_dir_all(&out).with_context(|| out.display().to_string())?;

@@ -78,6 +78,7 @@ void tlb_remove_table_sync_mm(struct mm_struct *mm, u64 gen)
 		gup_set_synced(mm, seen);
 }
 
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
 /* As pmdp_collapse_flush(), and says by which flush. */
 pmd_t pmdp_collapse_flush_gen(struct vm_area_struct *vma, unsigned long address,
 			      pmd_t *pmdp, u64 *gen)
@@ -87,3 +88,4 @@ pmd_t pmdp_collapse_flush_gen(struct vm_area_struct *vma, unsigned long address,
 	*gen = flush_tlb_range(vma, address, address + HPAGE_PMD_SIZE);
 	return old;
 }
+#endif
