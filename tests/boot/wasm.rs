@@ -37,14 +37,12 @@ pub fn trials(is_list: bool) -> Vec<Trial> {
             move || are_equal(cpus, &one_mm(cpus, modes)),
         )
     };
-    let mut trials: Vec<_> = [(1, FEW), (2, FEW), (8, MANY), (64, FEW), (1024, ONE)].map(matrix).into();
+    let mut trials: Vec<_> = [(1, FEW), (8, MANY), (64, FEW)].map(matrix).into();
     trials.push(trial_that_needs(&needed, "wasm::gives_the_rows_of_several_mms", several_mms));
     trials.push(trial_that_needs(&needed, "wasm::another_seed_is_told_apart", is_told_apart));
     trials.push(trial_that_needs(&needed, "wasm::what_is_refused_is_said_in_one_line", refuses));
     trials
 }
-
-const ONE: &[&str] = &["invlpgb=on threshold=2"];
 
 /// What Node says to each request.
 fn answers(requests: &[String]) -> Result<Vec<Answer>> {
