@@ -12,6 +12,9 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Cause; 3] = [Cause::Flush, Cause::Sync, Cause::Other];
+
     /// Its name, in figures and traces.
     pub fn name(self) -> &'static str {
         match self {

@@ -19,7 +19,7 @@ use gupsync_bench::spec::{Fail, MachineName};
 use x86_64::instructions::interrupts;
 
 use crate::apic::Command;
-use crate::{apic, cpu_id, emulate, frames, paging, serial, task, tlb, trace, vector};
+use crate::{apic, cpu_id, emulate, frames, paging, pit, serial, task, tlb, trace, vector};
 
 static CPUS: AtomicU64 = AtomicU64::new(0);
 
@@ -97,9 +97,7 @@ impl Machine for Hw {
     }
 
     fn send(&self, from: CpuId, to: CpuId, cause: Cause, mm: MmId) {
-        if trace::IS_ON {
-            trace::add(from, What::Sent(cause, to, mm.word()));
-        }
+        trace::add(from, What::Sent(cause, to, mm.word()));
         apic::send(to, Command::Fixed(vector::of(cause)));
         self.note(from, mm, cause.sent(), 1);
     }
@@ -186,7 +184,7 @@ impl Machine for Hw {
         // `cpu`. One instruction, so that an interrupt that counts too comes before it or after it. No lock: it would order
         // what is counted.
         unsafe { asm!("add qword ptr [{}], {}", in(reg) cell, in(reg) n, options(nostack)) };
-        if trace::IS_ON && n > 0 {
+        if n > 0 {
             trace::add(cpu, What::Noted(event, mm.word(), n));
         }
     }
@@ -278,20 +276,15 @@ impl Bench for Hw {
     fn forget_counts(&self) {
         self.counters.begin();
         apic::mark_trace();
-        if trace::IS_ON {
-            trace::count(true);
-        }
+        trace::count(true);
     }
 
     fn end_counts(&self) {
-        if trace::IS_ON {
-            trace::count(false);
-        }
+        trace::count(false);
         apic::mark_trace();
     }
 
     fn clock(&self) -> u64 {
-        // SAFETY: every x86-64 CPU has the time-stamp counter.
-        unsafe { core::arch::x86_64::_rdtsc() }
+        pit::ticks()
     }
 }

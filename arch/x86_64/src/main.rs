@@ -105,9 +105,7 @@ extern "C" fn main() -> ! {
     set_up(CpuId(0));
     smp::start_others(cpus, *TRAMPOLINE.get().expect("set aside"), start_other);
     hw::set_cpus(cpus);
-    if trace::IS_ON {
-        trace::init(cpus);
-    }
+    trace::init(cpus);
     log::info!("{cpus} CPUs online, {mode}, {} MiB free", frames::untouched() >> 20);
     // For those who read a trace of the machine: it knows CPUs by these.
     log::info!("APIC IDs: {:?}", apic::ids(cpus).collect::<Vec<_>>());

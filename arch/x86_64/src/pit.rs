@@ -1,4 +1,5 @@
-//! Waiting by a clock: channel 2 of the interval timer, which every PC has. It interrupts no CPU: its output is looked at.
+//! Clocks: that of a CPU, and channel 2 of the interval timer, which every PC has, to wait by. It interrupts no CPU: its output is
+//! looked at.
 
 use gupsync_pc::pit;
 use x86_64::instructions::port::Port;
@@ -16,6 +17,12 @@ const COUNT_ONCE: u8 = 0b1011_0000;
 
 /// More looks than any time asks for, each of about a microsecond.
 const LOOKS: u64 = 10_000_000;
+
+/// What the clock of this CPU says: in ticks, of which it does not say how long they are.
+pub fn ticks() -> u64 {
+    // SAFETY: every x86-64 CPU has the time-stamp counter.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
 
 /// Waits at least so many microseconds. On one CPU at a time.
 ///

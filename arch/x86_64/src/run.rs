@@ -41,7 +41,7 @@ fn with_current(body: impl FnOnce(&Run<Hw>)) {
 
 /// A request has arrived, by this vector.
 pub fn interrupt(cpu: CpuId, vector: u8) {
-    let cause = trace::IS_ON.then(|| vector::cause(vector)).flatten();
+    let cause = vector::cause(vector);
     cause.inspect(|cause| trace::add(cpu, What::Began(*cause)));
     with_current(|run| run.world.interrupt(cpu));
     cause.inspect(|cause| trace::add(cpu, What::Ended(*cause)));
@@ -123,9 +123,7 @@ pub fn all(cmdline: &str) -> ExitCode {
                 fail::at_last_row(spec.fail.0);
             }
             let rows = one(spec, policy);
-            if trace::IS_ON {
-                trace::print();
-            }
+            trace::print();
             for row in rows {
                 let row = serde_json::to_string(&row).expect("a row is plain data");
                 serial::line(format_args!("{}{row}", report::ROW));

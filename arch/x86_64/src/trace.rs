@@ -2,7 +2,7 @@
 //!
 //! # Guarantee
 //!
-//! Without the feature nothing of this is in the kernel: [`IS_ON`] is a constant, and what it guards is not compiled. With it, each
+//! Without the feature nothing of this is in the kernel: every function returns at once, by a constant. With it, each
 //! CPU keeps the beginning of what happens on it while it is counted, and how much more there was is said. What an NMI handler
 //! records comes before or after what it has interrupted, and both are whole.
 
@@ -19,7 +19,7 @@ use spin::Once;
 use crate::{pit, serial};
 
 /// Whether anything is recorded at all.
-pub const IS_ON: bool = cfg!(feature = "trace");
+const IS_ON: bool = cfg!(feature = "trace");
 
 /// So much is kept of a run, by all CPUs together.
 const MOST: usize = 1 << 16;
@@ -43,32 +43,32 @@ static RINGS: Once<Vec<Ring>> = Once::new();
 static TICKS_PER_MS: Once<u64> = Once::new();
 static IS_COUNTED: AtomicBool = AtomicBool::new(false);
 
-fn ticks() -> u64 {
-    // SAFETY: every x86-64 CPU has the time-stamp counter.
-    unsafe { core::arch::x86_64::_rdtsc() }
-}
-
 /// Makes room for what so many CPUs record. On one CPU.
 pub fn init(cpus: usize) {
+    if !IS_ON {
+        return;
+    }
     let ring =
         || Ring { count: AtomicU64::new(0), places: (0..MOST / cpus).map(|_| Place::default()).collect() };
     RINGS.call_once(|| (0..cpus).map(|_| ring()).collect());
-    let before = ticks();
+    let before = pit::ticks();
     pit::wait(10_000);
-    let passed = ticks() - before;
+    let passed = pit::ticks() - before;
     TICKS_PER_MS.call_once(|| passed / 10);
 }
 
 /// From here on things are recorded, or no more.
 pub fn count(is_counted: bool) {
-    // Relaxed: what happens on another CPU meanwhile may be recorded or not.
-    IS_COUNTED.store(is_counted, Ordering::Relaxed);
+    if IS_ON {
+        // Relaxed: what happens on another CPU meanwhile may be recorded or not.
+        IS_COUNTED.store(is_counted, Ordering::Relaxed);
+    }
 }
 
 /// Records `what`. Called on `cpu`.
 pub fn add(cpu: CpuId, what: What) {
     // Relaxed: as in `count`.
-    if !IS_COUNTED.load(Ordering::Relaxed) || !what.is_shown() {
+    if !IS_ON || !IS_COUNTED.load(Ordering::Relaxed) || !what.is_shown() {
         return;
     }
     let ring = &RINGS.get().expect("there is room")[cpu.0];
@@ -78,12 +78,15 @@ pub fn add(cpu: CpuId, what: What) {
     unsafe { asm!("xadd qword ptr [{}], {}", in(reg) count, inout(reg) place, options(nostack)) };
     if let Some(place) = ring.places.get(place as usize) {
         // SAFETY: this CPU has just counted up to this place, and nothing else has or does.
-        unsafe { *place.0.get() = Some(Recorded { time: ticks(), cpu, what }) };
+        unsafe { *place.0.get() = Some(Recorded { time: pit::ticks(), cpu, what }) };
     }
 }
 
 /// Writes to the serial port what was recorded, and begins anew. On the first CPU, when no other is in a run.
 pub fn print() {
+    if !IS_ON {
+        return;
+    }
     let mut lost = 0;
     for ring in RINGS.get().expect("there is room") {
         // Relaxed: the CPU that has counted it has reported back since.

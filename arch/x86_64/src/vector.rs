@@ -15,7 +15,7 @@ pub const SPURIOUS: u8 = 0xff;
 
 /// What an interrupt of this vector was sent for, if it is a request.
 pub fn cause(vector: u8) -> Option<Cause> {
-    [Cause::Flush, Cause::Sync, Cause::Other].into_iter().find(|cause| of(*cause) == vector)
+    Cause::ALL.into_iter().find(|cause| of(*cause) == vector)
 }
 
 /// That of a request.

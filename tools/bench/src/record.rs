@@ -37,13 +37,14 @@ pub struct Recording {
 /// What can happen. An mm is given by its number, 0 for the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// It sent a request to that CPU, for that mm. One that finds its cause on its way to the target already takes no interrupt of its own.
+    /// It sent a request to that CPU, for that mm. One that finds its cause on its way to the target already takes no interrupt of
+    /// its own.
     Sent(Cause, CpuId, u64),
     /// Its handler of such interrupts began.
     Began(Cause),
     /// That handler ended.
     Ended(Cause),
-    /// It noted an event for an mm, so many times at once: a ticket was taken, a walk began or ended, a request was acknowledged, ...
+    /// It noted an event for an mm, so many times at once: a ticket was taken, a walk began or ended, ...
     Noted(Event, u64, u64),
 }
 
@@ -115,12 +116,12 @@ impl Display for Recorded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.time, self.cpu.0)?;
         match self.what {
-            What::Sent(cause, to, mm) => write!(f, "send {} {} {}", cause.name(), to.0, mm),
+            What::Sent(cause, to, mm) => write!(f, "send {} {} {mm}", cause.name(), to.0),
             What::Began(cause) => write!(f, "enter {}", cause.name()),
             What::Ended(cause) => write!(f, "leave {}", cause.name()),
             What::Noted(event, mm, n) => {
                 let (shape, name) = shown(event).ok_or(fmt::Error)?;
-                write!(f, "{} {} {n} {name}", word(shape), mm)
+                write!(f, "{} {mm} {n} {name}", word(shape))
             }
         }
     }
@@ -167,7 +168,7 @@ fn number(word: &str) -> Result<u64, ()> {
 }
 
 fn cause(name: &str) -> Result<Cause, ()> {
-    [Cause::Flush, Cause::Sync, Cause::Other].into_iter().find(|cause| cause.name() == name).ok_or(())
+    Cause::ALL.into_iter().find(|cause| cause.name() == name).ok_or(())
 }
 
 #[cfg(test)]

@@ -325,7 +325,7 @@ pub struct TestArgs {
     /// Make every mistake of tests/mutants too, and see each of them caught.
     #[arg(long)]
     pub mutants: bool,
-    /// Tests that need Node, Binaryen or chromium fail where these are not there; else they are skipped, with the reason.
+    /// Tests that need Node, Binaryen, chromium or protoc fail where these are not there; else they are skipped, with the reason.
     #[arg(long)]
     pub browser: bool,
     /// List the tests, and run none.

@@ -17,7 +17,7 @@ use crate::prove::{self, Line};
 use crate::{child, ktap, mutants, say};
 use results::Results;
 
-/// The variable that says to tests that what they need for the page of `report` is to be there.
+/// The variable that says to tests that what they need besides, for pages and traces, is to be there.
 pub const BROWSER: &str = "GUPSYNC_BROWSER";
 
 /// A call of cargo.
