@@ -11,7 +11,6 @@ use gupsync_bench::{Row, Spec};
 use gupsync_host::artifacts::Tree;
 use gupsync_host::module;
 use gupsync_host::table::number;
-use gupsync_sim::{Band, Costs};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
@@ -19,6 +18,7 @@ use crate::chromium::{self, Chromium};
 use crate::cli::{gupsync, said};
 use crate::linux::Test;
 use crate::needed::{Needed, trial_that_needs};
+use crate::sim::native;
 use crate::spec;
 
 fn needed() -> Needed {
@@ -128,12 +128,7 @@ fn expected(spec: &Spec, cpus: usize) -> Result<Vec<[String; 5]>> {
             row.status.to_string(),
         ]
     };
-    let mut rows = Vec::new();
-    for policy in &*spec.policy {
-        let run = gupsync_sim::run(spec, *policy, cpus, &Costs::of(Band::Mid), |_| ());
-        rows.extend(run.map_err(anyhow::Error::msg)?.rows.iter().map(cells));
-    }
-    Ok(rows)
+    Ok(native(spec, cpus)?.iter().map(cells).collect())
 }
 
 /// Moves everything that `words` names to where it says, as a reader would see it, and the machine to so many CPUs.

@@ -7,12 +7,11 @@ use anyhow::{Context, Result, ensure};
 use gupsync_bench::{Row, Spec};
 use gupsync_host::artifacts::Tree;
 use gupsync_host::{module, there};
-use gupsync_sim::{Band, Costs};
 use gupsync_web::Answer;
 use libtest_mimic::Trial;
 
 use crate::needed::{Needed, trial_that_needs};
-use crate::sim::{FEW, MANY, one_mm};
+use crate::sim::{FEW, MANY, native, of_several_mms, one_mm};
 use crate::spec;
 
 /// After the scripts of the page: answers each line of the standard input.
@@ -63,15 +62,6 @@ fn answers(requests: &[String]) -> Result<Vec<Answer>> {
     Ok(answers)
 }
 
-fn native(spec: &Spec, cpus: usize) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    for policy in &*spec.policy {
-        let run = gupsync_sim::run(spec, *policy, cpus, &Costs::of(Band::Mid), |_| ());
-        rows.extend(run.map_err(anyhow::Error::msg)?.rows);
-    }
-    Ok(rows)
-}
-
 fn are_equal(cpus: usize, specs: &[Spec]) -> Result<()> {
     let requests: Vec<_> = specs.iter().map(|spec| format!("cpus={cpus} {spec}")).collect();
     ensure!(!requests.is_empty(), "nothing was compared");
@@ -87,8 +77,7 @@ fn are_equal(cpus: usize, specs: &[Spec]) -> Result<()> {
 }
 
 fn several_mms() -> Result<()> {
-    let specs = ["", "invlpgb=on", "invlpgb=on switchers=1 flushers=1 isolated=1 lazy=1 stale=1"];
-    are_equal(32, &specs.map(|words| spec(&format!("workload=mixed threshold=3 ops=12 {words}"))))
+    are_equal(32, &of_several_mms())
 }
 
 /// The comparison would see a difference: what another seed draws.
