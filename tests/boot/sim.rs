@@ -79,7 +79,7 @@ fn simulated(spec: &Spec, cpus: usize) -> Result<Vec<Row>> {
 /// The rows of the simulated machine, built for this one.
 pub fn native(spec: &Spec, cpus: usize) -> Result<Vec<Row>> {
     let costs = Costs::of(Band::Mid);
-    let run = |policy| gupsync_sim::run(spec, policy, cpus, &costs, |_| ()).map_err(Error::msg);
+    let run = |policy| gupsync_sim::run(spec, policy, cpus, &costs, &mut |_| ()).map_err(Error::msg);
     let runs = spec.policy.iter().map(|policy| run(*policy)).collect::<Result<Vec<_>>>()?;
     Ok(runs.into_iter().flat_map(|run| run.rows).collect())
 }

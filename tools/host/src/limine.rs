@@ -129,7 +129,7 @@ impl Bootloader {
 /// The version that a binary of Limine names: `Limine 8.2.0`.
 fn version(binary: &[u8]) -> Option<Vec<u32>> {
     const BRAND: &[u8] = b"Limine ";
-    binary.windows(BRAND.len()).enumerate().filter(|(_, window)| *window == BRAND).find_map(|(at, _)| {
+    memchr::memmem::find_iter(binary, BRAND).find_map(|at| {
         let rest = &binary[at + BRAND.len()..];
         let end = rest.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.')?;
         let numbers = str::from_utf8(&rest[..end]).ok()?.split('.').map(str::parse);

@@ -62,7 +62,7 @@ pub fn run(
     policy: PolicyName,
     cpus: usize,
     costs: &Costs,
-    progress: impl FnMut(u64) + Send,
+    progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Simulated, String> {
     run_all(spec, policy, cpus, costs, false, progress)
 }
@@ -73,7 +73,7 @@ pub fn run(
 ///
 /// As [`run`].
 pub fn record(spec: &Spec, policy: PolicyName, cpus: usize, costs: &Costs) -> Result<Simulated, String> {
-    run_all(spec, policy, cpus, costs, true, |_| ())
+    run_all(spec, policy, cpus, costs, true, &mut |_| ())
 }
 
 fn run_all(
@@ -82,7 +82,7 @@ fn run_all(
     cpus: usize,
     costs: &Costs,
     is_recorded: bool,
-    progress: impl FnMut(u64) + Send,
+    progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Simulated, String> {
     spec.check(cpus)?;
     if cpus > MAX_CPUS {

@@ -60,7 +60,11 @@ struct Scheduler<'r> {
 /// # Errors
 ///
 /// Why there are none: what a flow or handler has panicked with, or who waits for what does not come.
-pub(crate) fn play(run: &Run<Sim>, spec: &Spec, progress: impl FnMut(u64) + Send) -> Result<Vec<Row>, String> {
+pub(crate) fn play(
+    run: &Run<Sim>,
+    spec: &Spec,
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<Vec<Row>, String> {
     let machine = &run.world.machine;
     let rows = Mutex::new(Vec::new());
     let lead = || {

@@ -8,7 +8,7 @@ use crate::events::{Events, Interrupt};
 
 fn simulated(words: &str, cpus: usize) -> Simulated {
     let spec: Spec = words.parse().expect("a spec");
-    run(&spec, spec.policy[0], cpus, &Costs::of(Band::Mid), |_| ()).expect("it can be run")
+    run(&spec, spec.policy[0], cpus, &Costs::of(Band::Mid), &mut |_| ()).expect("it can be run")
 }
 
 fn row(words: &str, cpus: usize) -> Row {
@@ -63,7 +63,7 @@ fn the_same_spec_gives_the_same_rows_to_the_last_field() {
 fn costs_change_times_alone() {
     let spec: Spec = "policy=broadcast ops=20".parse().expect("a spec");
     let [low, high] = [Band::Low, Band::High]
-        .map(|band| run(&spec, spec.policy[0], 16, &Costs::of(band), |_| ()).expect("it can be run"));
+        .map(|band| run(&spec, spec.policy[0], 16, &Costs::of(band), &mut |_| ()).expect("it can be run"));
     let counts = |run: &Simulated| {
         let c = &run.rows[0].counts;
         [c.flush_ipis, c.sync_ipis, c.sync_acks, c.held_at_unlink, c.set, c.cleared]
@@ -92,7 +92,7 @@ fn what_cannot_be_run_is_refused() {
         ("fail=panic", 8, "fail=panic: is a way in which a kernel fails"),
     ] {
         let spec: Spec = words.parse().expect("a spec");
-        let error = run(&spec, spec.policy[0], cpus, &Costs::of(Band::Mid), |_| ()).expect_err(fault);
+        let error = run(&spec, spec.policy[0], cpus, &Costs::of(Band::Mid), &mut |_| ()).expect_err(fault);
         assert!(error.to_string().contains(fault), "{error}");
     }
 }
@@ -108,7 +108,7 @@ fn the_stacks_of_handlers_do_not_add_up() {
 fn recording_changes_nothing_and_has_each_interrupt() {
     let spec: Spec = "ops=20 invlpgb=on policy=pending".parse().expect("a spec");
     let costs = Costs::of(Band::Mid);
-    let plain = run(&spec, spec.policy[0], 8, &costs, |_| ()).expect("it can be run");
+    let plain = run(&spec, spec.policy[0], 8, &costs, &mut |_| ()).expect("it can be run");
     let recorded = record(&spec, spec.policy[0], 8, &costs).expect("it can be run");
     assert_eq!((&recorded.rows, &recorded.cpus, plain.recording.recorded.len()), (&plain.rows, &plain.cpus, 0));
     let count = |is_it: fn(&What) -> bool| {

@@ -21,7 +21,7 @@ pub fn outcome(specs: &[Spec], cpus: usize, traced: bool, mut listen: impl FnMut
         let simulated = if traced {
             gupsync_sim::record(spec, policy, cpus, &costs)
         } else {
-            gupsync_sim::run(spec, policy, cpus, &costs, |_| ())
+            gupsync_sim::run(spec, policy, cpus, &costs, &mut |_| ())
         };
         let rows = match simulated {
             Ok(Simulated { rows, recording, .. }) => {

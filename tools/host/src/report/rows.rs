@@ -1,6 +1,7 @@
 //! Rows as tables: one for each workload and setting of INVLPGB, with bars for what is compared.
 
 use gupsync_bench::Row;
+use gupsync_bench::row::Status;
 use gupsync_bench::spec::{MachineName, MmName};
 use maud::{Markup, html};
 
@@ -62,8 +63,15 @@ pub fn table(rows: &[Row], source: usize) -> Markup {
     };
     let of = |mm: fn(MmName) -> bool| shown.lines.iter().filter(|(row, _)| mm(row.mm)).collect::<Vec<_>>();
     let each = of(|mm| mm != MmName::Total);
+    let total = of(|mm| mm == MmName::Total);
+    if each.is_empty()
+        && !is_mixed
+        && let Some(policies) = alike(&total)
+    {
+        return html! { p.caption { (caption) } p { "All alike, and " b { "ok" } ": " (policies) "." } };
+    }
     html! {
-        (boxed(&caption, &drawn(&shown.headers, &of(|mm| mm == MmName::Total), is_mixed)))
+        (boxed(&caption, &drawn(&shown.headers, &total, is_mixed)))
         @if !each.is_empty() {
             details {
                 summary { "The same for each mm" }
@@ -76,6 +84,21 @@ pub fn table(rows: &[Row], source: usize) -> Markup {
 /// What a row is and what its columns show.
 type Line<'a> = (&'a Row, Vec<String>);
 
+/// The policies of `lines`, if all that these would show is that each row is what its policy promises.
+fn alike(lines: &[&Line<'_>]) -> Option<Markup> {
+    let is_bare = |(row, cells): &&Line<'_>| {
+        let is_status = |cell: &String| *cell == row.status.to_string();
+        row.status == Status::Ok && row.judge().is_ok() && cells.iter().skip(1).all(is_status)
+    };
+    let markup = html! {
+        @for (index, (row, _)) in lines.iter().enumerate() {
+            @if index > 0 { ", " }
+            code { (row.policy) }
+        }
+    };
+    (lines.len() > 1 && lines.iter().all(is_bare)).then_some(markup)
+}
+
 /// Lines of a table; `is_mixed` if they were not all counted on the same.
 fn drawn(headers: &[(&str, bool)], lines: &[&Line<'_>], is_mixed: bool) -> Markup {
     let most = lines.iter().filter_map(|(row, _)| row.counts.sync_ipis).max().unwrap_or_default();
@@ -83,7 +106,7 @@ fn drawn(headers: &[(&str, bool)], lines: &[&Line<'_>], is_mixed: bool) -> Marku
         table {
             thead { tr {
                 @for (header, is_name) in headers { th.num[!is_name] scope="col" { (header) } }
-                th.bar scope="col" { "sync IPIs" }
+                @if most > 0 { th.bar scope="col" { "sync IPIs" } }
                 @if is_mixed { th scope="col" { "counted on" } }
             } }
             tbody { @for (row, cells) in lines {
@@ -91,11 +114,11 @@ fn drawn(headers: &[(&str, bool)], lines: &[&Line<'_>], is_mixed: bool) -> Marku
                     @for (index, (cell, (_, is_name))) in cells.iter().zip(headers).enumerate() {
                         @if index == 0 { th scope="row" { (cell) } } @else { td.num[!is_name] { (cell) } }
                     }
-                    td.bar { (bar(row.counts.sync_ipis, most)) }
+                    @if most > 0 { td.bar { (bar(row.counts.sync_ipis, most)) } }
                     @if is_mixed { td { (machine(row)) } }
                 }
                 @if let Err(fault) = row.judge() {
-                    tr.bad { td.wrap colspan=(headers.len() + 2) { (row.policy) ": " (fault) } }
+                    tr.bad { td.wrap colspan=(headers.len() + usize::from(most > 0) + usize::from(is_mixed)) { (row.policy) ": " (fault) } }
                 }
             } }
         }

@@ -5,6 +5,7 @@ use gupsync_bench::row::{MmName, Status};
 use gupsync_bench::{Row, Spec};
 
 use gupsync_checker::report::{Buffer, Step};
+use gupsync_sim::{Band, Costs};
 
 use super::page;
 use super::proof::buffers;
@@ -165,4 +166,23 @@ fn a_file_that_holds_no_results_is_named() {
     }
     std::fs::remove_file(&file).expect("it was there");
     assert!(Sources::of(&[file]).err().is_some_and(|error| error.to_string().contains("cannot be read")));
+}
+
+#[test]
+fn rows_that_differ_in_nothing_are_one_line_unless_one_of_them_is_bad() {
+    let protected = |status| {
+        let spec: Spec = "workload=protect policy=broadcast,pending ops=8".parse().expect("a spec");
+        let run = |policy| gupsync_sim::run(&spec, policy, 8, &Costs::of(Band::Mid), &mut |_| ());
+        let mut rows: Vec<_> =
+            spec.policy.iter().flat_map(|policy| run(*policy).expect("it runs").rows).collect();
+        rows[1].status = status;
+        rendered(vec![source("tools/gupsync compare --workload protect", rows)])
+    };
+    const ALIKE: &str = "All alike, and <b>ok</b>: <code>broadcast</code>, <code>pending</code>.";
+    let good = protected(Status::Ok);
+    assert!(good.contains(ALIKE), "{good}");
+    let bad = protected(Status::Timeout);
+    assert!(!bad.contains("All alike") && bad.contains(">timeout</td>"), "{bad}");
+    // Rows that are told apart by nothing but their sync IPIs keep their table.
+    assert!(!rendered(vec![compared()]).contains("All alike"));
 }
