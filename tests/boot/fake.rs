@@ -2,9 +2,10 @@
 //!
 //! The rows are violations of unsafe policies, which are as promised whatever was counted.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -19,12 +20,23 @@ const ASKED: &str = "workload=unshare policy=never,gather-posted invlpgb=on ops=
 const ARGUMENTS: &str =
     "compare --workload unshare --policy never,gather-posted --invlpgb on --ops 20 --limine builtin";
 
+/// Makes a script the QEMU of a folder; the `PATH` by which that is found.
+pub fn install(folder: &Path, script: &str) -> Result<OsString> {
+    let qemu = folder.join("qemu-system-x86_64");
+    fs::write(&qemu, format!("#!/bin/sh\n{script}\n"))?;
+    fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755))?;
+    let path = std::env::var_os("PATH").context("PATH")?;
+    let folders = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&path));
+    Ok(std::env::join_paths(folders)?)
+}
+
 /// A QEMU that is a script, and the folder for temporary files of the host that runs it.
 pub struct Fake {
     /// Where all of it lies; the host's temporary files in `tmp`.
     pub work: TempDir,
     /// Where the rows are written, unless the arguments say otherwise.
     pub json: PathBuf,
+    path: OsString,
 }
 
 impl Fake {
@@ -37,30 +49,26 @@ impl Fake {
             let row = Row::new(&spec, spec.policy[index], MmName::Total, 8, Status::Violation);
             Ok(serde_json::to_string(&Row { counts, ..row })?)
         };
-        let path = work.path().join("qemu-system-x86_64");
         let text = format!(
-            "#!/bin/sh\n[ \"$1\" = --version ] && {{ echo 'QEMU emulator version 0'; exit; }}\n\
+            "[ \"$1\" = --version ] && {{ echo 'QEMU emulator version 0'; exit; }}\n\
              begin() {{ echo '@loader fake 1'; echo '@begin never'; }}\n\
-             first() {{ echo '@row {}'; }}\nsecond() {{ echo '@row {}'; }}\n{script}\n",
+             first() {{ echo '@row {}'; }}\nsecond() {{ echo '@row {}'; }}\n{script}",
             row(0)?,
             row(1)?
         );
-        fs::write(&path, text)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        let path = install(work.path(), &text)?;
         fs::create_dir(work.path().join("tmp"))?;
         let json = work.path().join("rows.json");
-        Ok(Fake { work, json })
+        Ok(Fake { work, json, path })
     }
 
     /// The comparison, with this QEMU.
     pub fn command(&self, arguments: &str) -> Result<Command> {
-        let mut path = vec![self.work.path().to_owned()];
-        path.extend(std::env::split_paths(&std::env::var_os("PATH").context("PATH")?));
         let mut command = gupsync();
         command
             .args(ARGUMENTS.split(' '))
             .args(arguments.split_whitespace())
-            .env("PATH", std::env::join_paths(path)?)
+            .env("PATH", &self.path)
             .env("TMPDIR", self.work.path().join("tmp"));
         if !arguments.contains("--timeout") {
             command.args(["--timeout", "30"]);

@@ -1,6 +1,7 @@
 //! A real Linux beside this kernel: Debian's, where it can be had. Where it cannot, its tests are skipped with the reason.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
@@ -13,6 +14,17 @@ use crate::trial;
 /// Whether Debian's kernel can be had, or why not. A list asks for none.
 pub fn kernel(is_list: bool) -> Result<(), String> {
     if is_list { Ok(()) } else { Kernel::find(None).map(drop).map_err(|error| format!("{error:#}")) }
+}
+
+/// A file that begins as a bzImage does, and holds nothing.
+pub fn no_kernel(folder: &Path) -> Result<PathBuf> {
+    let mut image = vec![0; 4096];
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
+    image[0x300..0x304].copy_from_slice(b"0.0 ");
+    let path = folder.join("bzImage");
+    fs::write(&path, image)?;
+    Ok(path)
 }
 
 /// A test.

@@ -3,17 +3,14 @@
 //!
 //! Some need no kernel: their QEMU is a script.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::Output;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
-use tempfile::TempDir;
 
 use crate::cli::{gupsync, said};
-use crate::linux::{Test, needs};
+use crate::fake;
+use crate::linux::{Test, needs, no_kernel};
 use crate::trial;
 
 /// All of them; those that boot need `kernel`.
@@ -56,31 +53,16 @@ pub fn trials(kernel: &Result<(), String>) -> Vec<Trial> {
 /// The answer to a check with a QEMU that is a script.
 fn cannot_be_looked_at(script: &str, reason: &str) -> Result<()> {
     let work = tempfile::tempdir()?;
-    let qemu = work.path().join("qemu-system-x86_64");
-    fs::write(&qemu, format!("#!/bin/sh\n{script}\n"))?;
-    fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755))?;
-    let mut path = vec![work.path().to_owned()];
-    path.extend(std::env::split_paths(&std::env::var_os("PATH").context("PATH")?));
+    let path = fake::install(work.path(), script)?;
     let mut check = gupsync();
     check
         .args("linux check --test collapse --flush ipi --timeout 2 --kernel".split(' '))
-        .arg(no_kernel(&work)?);
-    let output = check.env("PATH", std::env::join_paths(path)?).output()?;
+        .arg(no_kernel(work.path())?);
+    let output = check.env("PATH", path).output()?;
     let said = said(&output);
     ensure!(output.status.code() == Some(3) && output.stdout.is_empty(), "{}: {said}", output.status);
     ensure!(said.starts_with("error: ") && said.contains(reason) && said.lines().count() == 1, "{said}");
     Ok(())
-}
-
-/// A file that begins as a bzImage does, and holds nothing.
-fn no_kernel(work: &TempDir) -> Result<PathBuf> {
-    let mut image = vec![0; 4096];
-    image[0x202..0x206].copy_from_slice(b"HdrS");
-    image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
-    image[0x300..0x304].copy_from_slice(b"0.0 ");
-    let path = work.path().join("bzImage");
-    fs::write(&path, image)?;
-    Ok(path)
 }
 
 fn check(arguments: &str) -> Result<(Output, String)> {

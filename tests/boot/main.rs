@@ -24,6 +24,7 @@ mod lazy;
 mod limine;
 mod linux;
 mod linux_check;
+mod linux_lacks;
 mod membership;
 mod mixed;
 mod mthp;
@@ -118,6 +119,7 @@ fn main() {
         limine::trials(),
         linux::trials(&kernel),
         linux_check::trials(&kernel),
+        linux_lacks::trials(),
     ];
     let trials: Vec<_> = trials.into_iter().flatten().collect();
     // All begin at once, and run in turn.

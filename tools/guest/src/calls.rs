@@ -5,22 +5,25 @@
 //! Where the kernel has the trace point `csd:csd_queue_cpu`, each CPU that is called counts once for each call, by the function
 //! that is called, whether or not an interrupt was needed to tell it: `smp_call_function_many_cond()` and
 //! `smp_call_function_single()` pass it for every target. The histogram is set up once and only read.
-//! Elsewhere `/proc/interrupts` is read: what has arrived.
+//! A kernel that cannot do that, or does not name functions, has `/proc/interrupts` read: what has arrived.
 //!
 //! A look at what was counted gives no memory back, and takes none but what it was given once: what an allocator unmaps is
 //! flushed, and would be counted.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::ops::Sub;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use gupsync_guest::{Calls, Counted};
 
-const EVENT: &str = "/sys/kernel/tracing/events/csd/csd_queue_cpu";
+const TRIGGERS: &str = "/sys/kernel/tracing/events/csd/csd_queue_cpu/trigger";
 const HISTOGRAM: &str = "/sys/kernel/tracing/events/csd/csd_queue_cpu/hist";
 const INTERRUPTS: &str = "/proc/interrupts";
+/// What names functions: without it a histogram has their addresses.
+const NAMES: &str = "/proc/kallsyms";
 /// What is counted: by function and target.
 const TRIGGER: &str = "hist:keys=func.sym,cpu:size=4096";
 
@@ -37,20 +40,28 @@ pub struct Tally(BTreeMap<(String, usize), u64>);
 ///
 /// # Errors
 ///
-/// If the kernel has the trace point, and does not count it.
+/// If the kernel could count where calls are queued, and does not.
 pub fn begin() -> Result<Counted> {
-    let trigger = format!("{EVENT}/trigger");
-    let Ok(set) = fs::read_to_string(&trigger) else { return Ok(Counted::Arrived) };
-    if !set.contains("hist:keys=func.sym,cpu") {
-        let refused = "csd_queue_cpu cannot be counted; build the kernel with CONFIG_HIST_TRIGGERS";
-        fs::write(&trigger, TRIGGER).context(refused)?;
+    begin_by(Path::new(TRIGGERS), Path::new(NAMES))
+}
+
+fn begin_by(triggers: &Path, names: &Path) -> Result<Counted> {
+    let Some(set) = fs::read_to_string(triggers).ok().filter(|_| names.exists()) else {
+        return Ok(Counted::Arrived);
+    };
+    if set.contains("hist:keys=func.sym,cpu") {
+        return Ok(Counted::Queued);
     }
-    Ok(Counted::Queued)
+    match fs::write(triggers, TRIGGER) {
+        // Built without CONFIG_HIST_TRIGGERS.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(Counted::Arrived),
+        written => written.context("csd:csd_queue_cpu cannot be counted").map(|()| Counted::Queued),
+    }
 }
 
 /// Takes away what [`begin`] has set up.
 pub fn end() {
-    let _ = fs::write(format!("{EVENT}/trigger"), format!("!{TRIGGER}"));
+    let _ = fs::write(TRIGGERS, format!("!{TRIGGER}"));
 }
 
 /// What was read at a look, as it was.
@@ -217,6 +228,25 @@ Totals:
         let nameless = SHOWN.replace("flush_tlb_func", "").replace("tlb_remove_table_smp_sync", "");
         let error = Tally::of_histogram(&nameless).expect_err("whose calls they are is not said");
         assert!(error.to_string().ends_with("build the kernel with CONFIG_KALLSYMS"), "{error}");
+    }
+
+    #[test]
+    fn a_kernel_that_names_no_function_is_counted_by_what_arrives() {
+        let folder = std::env::temp_dir().join(format!("gupsync-guest-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let (triggers, names) = (folder.join("trigger"), folder.join("kallsyms"));
+        let begin = || begin_by(&triggers, &names).expect("it can be counted");
+        assert_eq!(begin(), Counted::Arrived, "no trace point");
+        fs::write(&triggers, "# Available triggers:\n# hist\n").expect("a file");
+        assert_eq!(begin(), Counted::Arrived, "no names");
+        let set = || fs::read_to_string(&triggers).expect("a file");
+        assert!(!set().contains("keys"), "what cannot be read is not counted");
+        fs::write(&names, "").expect("a file");
+        for _ in 0..2 {
+            assert_eq!(begin(), Counted::Queued);
+            assert_eq!(set(), TRIGGER);
+        }
+        fs::remove_dir_all(folder).expect("it is there");
     }
 
     #[test]

@@ -16,10 +16,11 @@ use crate::{EXPERIMENT, calls, held, selftests};
 
 const CONSOLE: &str = "/dev/ttyS0";
 /// What is mounted where; what a kernel lacks is missed by those that need it.
-const MOUNTS: [(&str, &str, &str); 7] = [
+const MOUNTS: [(&str, &str, &str); 8] = [
     ("proc", "/proc", ""),
     ("sysfs", "/sys", ""),
     ("devtmpfs", "/dev", ""),
+    ("tmpfs", "/dev/shm", ""),
     ("tracefs", "/sys/kernel/tracing", ""),
     ("debugfs", "/sys/kernel/debug", ""),
     ("tmpfs", "/tmp", ""),

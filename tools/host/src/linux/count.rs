@@ -226,7 +226,8 @@ fn detail(report: &Report) -> String {
     }
     if report.counted == Counted::Arrived {
         said += "; from /proc/interrupts, where calls that arrive together are one and others count as syncs: \
-                 this kernel has no csd:csd_queue_cpu";
+                 this kernel does not count csd:csd_queue_cpu by function; that needs the trace point, \
+                 CONFIG_HIST_TRIGGERS and CONFIG_KALLSYMS";
     }
     said
 }

@@ -63,6 +63,16 @@ fn chosen(list: &str, asked: &[String]) -> Result<Vec<Test>, Usage> {
     Ok(all.into_iter().filter(|test| asked.is_empty() || asked.contains(&test.words[0])).collect())
 }
 
+/// QEMU's arguments for two NUMA nodes of so much memory together: some tests move pages from one to another.
+fn nodes(memory: u64) -> Vec<String> {
+    let sizes = [memory / 2, memory - memory / 2];
+    let node = |(number, size)| {
+        let backend = format!("memory-backend-ram,id=node{number},size={size}M");
+        ["-object".to_owned(), backend, "-numa".to_owned(), format!("node,memdev=node{number}")]
+    };
+    sizes.into_iter().enumerate().flat_map(node).collect()
+}
+
 /// Builds them, boots the kernel, runs them, and says what came out.
 ///
 /// # Errors
@@ -99,7 +109,8 @@ pub fn run(args: &SelftestsArgs) -> Result<Ending> {
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let medium = machine::medium(&tree, &kernel, &args.boot.append, &files, work.path())?;
     // Time as the guest counts it: a test's own limits are not to depend on what else this machine does.
-    let usual = machine::machine(args.cpus, Some(args.memory), None, args.boot.qemu_arg.clone());
+    let qemu_args = [nodes(args.memory), args.boot.qemu_arg.clone()].concat();
+    let usual = machine::machine(args.cpus, Some(args.memory), None, qemu_args);
     let machine = Machine { icount: true, ..usual };
     say::out("KTAP version 1");
     say::out(format_args!("# {kernel}"));
@@ -145,6 +156,8 @@ mod tests {
         assert_eq!(names(&[]).expect("all"), ["a -x 1", "a", "b"]);
         assert_eq!(names(&["a"]).expect("some"), ["a -x 1", "a"]);
         assert_eq!(chosen(list, &[]).expect("all")[1].lacking, ["p", "q"]);
+        assert_eq!(nodes(1025)[1..4], ["memory-backend-ram,id=node0,size=512M", "-numa", "node,memdev=node0"]);
+        assert_eq!(nodes(1025)[5], "memory-backend-ram,id=node1,size=513M");
         let error = names(&["c"]).expect_err("there is none").to_string();
         assert_eq!(error, "--test c: is not in tools/linux/selftests; use a program that is");
     }

@@ -35,6 +35,23 @@ pub struct Invlpgb {
     cr3: u64,
 }
 
+/// Whether a process whose CPUs have these PCIDs has a global ASID, after so many flushes, `sent` of them by INVLPGB.
+fn settled(flushes: u64, pcids: &[u64], sent: impl FnOnce() -> Result<u64>) -> Result<bool> {
+    if flushes > 0 && pcids[0] >= FIRST_GLOBAL && pcids.iter().all(|pcid| *pcid == pcids[0]) {
+        return Ok(true);
+    }
+    if flushes < FLUSHES {
+        return Ok(false);
+    }
+    if sent()? == 0 {
+        bail!("--flush invlpgb: the kernel has done no INVLPGB: it has not taken {APPEND}; look at --append");
+    }
+    bail!(
+        "--flush invlpgb: a process on {MEMBERS} CPUs has got no global ASID in {FLUSHES} flushes, its PCIDs are {pcids:?}: \
+         the kernel has none left, or gives none; use one by `linux build` without --patch, or --flush ipi"
+    )
+}
+
 impl Invlpgb {
     /// For a kernel with these symbols.
     ///
@@ -65,21 +82,7 @@ impl Invlpgb {
     pub fn is_settled(&self, view: &mut View<'_>, flushes: u64) -> Result<bool> {
         let pcids: Result<Vec<_>> =
             (0..MEMBERS).map(|cpu| Ok(self.of_cpu(view, cpu, self.cr3)? & PCID)).collect();
-        let pcids = pcids?;
-        if flushes > 0 && pcids[0] >= FIRST_GLOBAL && pcids.iter().all(|pcid| *pcid == pcids[0]) {
-            return Ok(true);
-        }
-        if flushes < FLUSHES {
-            return Ok(false);
-        }
-        if view.gdb.read_u64(0, self.sent)? == 0 {
-            bail!(
-                "--flush invlpgb: the kernel has done no INVLPGB: it has not taken {APPEND}; look at --append"
-            );
-        }
-        bail!(
-            "--flush invlpgb: a process on {MEMBERS} CPUs has got no global ASID in {FLUSHES} flushes: their PCIDs are {pcids:?}"
-        )
+        settled(flushes, &pcids?, || view.gdb.read_u64(0, self.sent))
     }
 
     /// Has a CPU that is held take the NMI that waits for it, if one does; says so.
@@ -96,5 +99,28 @@ impl Invlpgb {
         let is_back = stop.cpu == cpu && stop.cause == Cause::Here && view.gdb.general(cpu)? == place;
         ensure!(is_back, "the CPU that was held has gone on: {stop:?}");
         Ok(self.of_cpu(view, cpu, self.done)? != before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_settled_when_all_its_cpus_have_its_global_asid() {
+        let is = |flushes, pcids: &[u64]| settled(flushes, pcids, || Ok(1)).expect("it may still get one");
+        assert!(is(32, &[7, 7, 7, 7]));
+        // Before it has flushed; in transition; an ASID of each CPU's own.
+        assert!(!is(0, &[7, 7, 7, 7]) && !is(32, &[7, 7, 2, 7]) && !is(1999, &[2, 2, 2, 2]));
+    }
+
+    #[test]
+    fn one_that_never_is_says_why() {
+        let error =
+            |sent| settled(FLUSHES, &[2, 3, 2, 2], || Ok(sent)).expect_err("it has had its time").to_string();
+        assert!(error(0).ends_with("it has not taken setcpuid=pcid,419; look at --append"), "{}", error(0));
+        let none = error(9);
+        assert!(none.contains("no global ASID in 2000 flushes, its PCIDs are [2, 3, 2, 2]: "), "{none}");
+        assert!(none.ends_with("or --flush ipi"), "{none}");
     }
 }
