@@ -10,12 +10,12 @@ use libtest_mimic::Trial;
 
 use crate::cli::{gupsync, parse, said};
 use crate::fake;
-use crate::linux::no_kernel;
+use crate::linux::{Test, no_kernel};
 use crate::trial;
 
 /// All of them.
 pub fn trials() -> Vec<Trial> {
-    let all: [(&str, fn() -> Result<()>); 5] = [
+    let all: [(&str, Test); 5] = [
         ("one_without_huge_pages_does_the_rest", does_the_rest),
         ("one_that_can_do_nothing_has_no_row", does_nothing),
         ("one_without_the_trace_point_says_so_in_its_row", by_what_arrives),
