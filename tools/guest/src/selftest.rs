@@ -11,7 +11,7 @@ const WARNING: &str = "WARNING: ";
 /// What it says when it cannot go on, or perhaps cannot.
 const COMPLAINTS: [&str; 5] = ["Kernel panic", "BUG: ", "Oops: ", "general protection fault", "kernel BUG at"];
 /// So many of the last lines of a test are told.
-const LINES: usize = 6;
+const LINES: usize = 16;
 
 /// Whether a line of a kernel says that it may not be able to go on.
 #[must_use]
@@ -56,7 +56,7 @@ pub struct Run {
 pub struct Tap {
     /// How many have passed.
     pub passed: u64,
-    /// How many were skipped.
+    /// How many were skipped. That there are none is a skip, too.
     pub skipped: u64,
     /// The lines of those that have failed, and are not known to.
     pub failed: Vec<String>,
@@ -74,7 +74,8 @@ impl Tap {
         for line in text.lines().map(str::trim_end) {
             let (is_ok, is_not) = (line.starts_with("ok "), line.starts_with("not ok "));
             let has = |directive: &str| line.contains(directive);
-            if (is_ok || is_not) && (has("# SKIP") || has("# skip")) {
+            let has_none = line == "1..0" || line.starts_with("1..0 ");
+            if has_none || (is_ok || is_not) && (has("# SKIP") || has("# skip")) {
                 tap.skipped += 1;
                 tap.skip.get_or_insert_with(|| line.to_owned());
             } else if is_ok || is_not && (has("# TODO") || has("# XFAIL")) {
@@ -102,5 +103,8 @@ mod tests {
         assert_eq!(tap.skip.as_deref(), Some("ok 2 b # SKIP no hugetlb"));
         assert_eq!(tap.last.last().map(String::as_str), Some("not ok 4 d # XFAIL known"));
         assert_eq!(Tap::read(""), Tap::default());
+        let none = Tap::read("TAP version 13\n1..0\n# PASSED: 0 / 0 tests passed.\n");
+        assert_eq!((none.passed, none.skipped, none.skip.as_deref()), (0, 1, Some("1..0")));
+        assert_eq!(Tap::read("1..10\nok 1 a\n").skipped, 0);
     }
 }
