@@ -1,11 +1,13 @@
 //! `linux count` on kernels that lack things, or die: what can be done is done, and what cannot is one line. Their QEMU is a
 //! script that says what the program for Linux says there.
 
+use std::collections::BTreeMap;
 use std::process::Output;
 
 use anyhow::{Result, ensure};
 use gupsync_bench::Row;
 use gupsync_bench::spec::{Status, Workload};
+use gupsync_guest::{Calls, Counted, Report, Said};
 use libtest_mimic::Trial;
 
 use crate::cli::{gupsync, parse, said};
@@ -25,21 +27,28 @@ pub fn trials() -> Vec<Trial> {
     all.into_iter().map(|(name, test)| trial(&format!("linux::lacks_{name}"), test)).collect()
 }
 
-const BOOTED: &str = r#"{"booted":{"release":"0.0","cpus":2}}"#;
 const NO_HUGE_PAGES: &str =
-    r#"{"failed":[0,"the kernel has no transparent huge pages; build it with CONFIG_TRANSPARENT_HUGEPAGE"]}"#;
+    "the kernel has no transparent huge pages; build it with CONFIG_TRANSPARENT_HUGEPAGE";
 
-/// Experiment `number` was done, and counted so.
-fn done(number: usize, counted: &str) -> String {
-    let calls = r#"{"flush":1,"sync":1,"outside":0}"#;
-    format!(r#"{{"done":[{number},{{"counted":"{counted}","ops":[[3,{calls}]],"others":{{}},"refused":0}}]}}"#)
+fn booted() -> Said {
+    Said::Booted { release: "0.0".to_owned(), cpus: 2 }
 }
 
-/// Counts a collapse and a protect on a kernel that says these lines to the host, and does `then`. What came out, the rows,
+/// Experiment `number` was done, and counted so.
+fn done(number: usize, counted: Counted) -> Said {
+    let ops = vec![(3, Calls { flush: 1, sync: 1, outside: 0 })];
+    Said::Done(number, Report { counted, ops, others: BTreeMap::new(), refused: 0 })
+}
+
+fn failed(number: usize, reason: &str) -> Said {
+    Said::Failed(number, reason.to_owned())
+}
+
+/// Counts a collapse and a protect on a kernel whose program says all of this to the host, and does `then`. What came out, the rows,
 /// and the errors.
-fn count(lines: &[&str], then: &str) -> Result<(Output, Vec<Row>, Vec<String>)> {
+fn count(all: &[Said], then: &str) -> Result<(Output, Vec<Row>, Vec<String>)> {
     let work = tempfile::tempdir()?;
-    let lines: String = lines.iter().map(|line| format!("echo 'gupsync: {line}'\n")).collect();
+    let lines: String = all.iter().map(|one| format!("echo '{}'\n", one.line())).collect();
     let version = "[ \"$1\" = --version ] && { echo 'QEMU emulator version 0'; exit; }";
     let path = fake::install(work.path(), &format!("{version}\n{lines}{then}"))?;
     let mut count = gupsync();
@@ -66,7 +75,8 @@ fn are(rows: &[Row], statuses: [Status; 2]) -> Result<()> {
 }
 
 fn does_the_rest() -> Result<()> {
-    let (output, rows, errors) = count(&[BOOTED, NO_HUGE_PAGES, &done(1, "queued"), r#""end""#], "")?;
+    let (output, rows, errors) =
+        count(&[booted(), failed(0, NO_HUGE_PAGES), done(1, Counted::Queued), Said::End], "")?;
     are(&rows, [Status::Died, Status::Ok])?;
     ensure!(output.status.code() == Some(1), "{}", output.status);
     let expected = "error: collapse: died: the kernel has no transparent huge pages; build it with CONFIG_TRANSPARENT_HUGEPAGE";
@@ -75,8 +85,8 @@ fn does_the_rest() -> Result<()> {
 }
 
 fn does_nothing() -> Result<()> {
-    let no_protect = r#"{"failed":[1,"mprotect: it is not to be"]}"#;
-    let (output, rows, errors) = count(&[BOOTED, NO_HUGE_PAGES, no_protect, r#""end""#], "")?;
+    let said = [booted(), failed(0, NO_HUGE_PAGES), failed(1, "mprotect: it is not to be"), Said::End];
+    let (output, rows, errors) = count(&said, "")?;
     are(&rows, [Status::Died, Status::Died])?;
     ensure!(output.status.code() == Some(3), "{}", output.status);
     ensure!(errors.len() == 2 && errors[1] == "error: protect: died: mprotect: it is not to be", "{errors:?}");
@@ -84,8 +94,8 @@ fn does_nothing() -> Result<()> {
 }
 
 fn by_what_arrives() -> Result<()> {
-    let lines = [BOOTED, &done(0, "queued"), &done(1, "arrived"), r#""end""#];
-    let (output, rows, errors) = count(&lines, "")?;
+    let said = [booted(), done(0, Counted::Queued), done(1, Counted::Arrived), Said::End];
+    let (output, rows, errors) = count(&said, "")?;
     are(&rows, [Status::Ok, Status::Ok])?;
     ensure!(output.status.success() && errors.is_empty(), "{}: {errors:?}", output.status);
     let is_marked =
@@ -97,7 +107,7 @@ fn by_what_arrives() -> Result<()> {
 
 fn dies() -> Result<()> {
     let panic = "echo '[    9.1] Kernel panic - not syncing: out of memory'";
-    let (output, rows, errors) = count(&[BOOTED, &done(0, "queued")], panic)?;
+    let (output, rows, errors) = count(&[booted(), done(0, Counted::Queued)], panic)?;
     are(&rows, [Status::Ok, Status::Died])?;
     ensure!(output.status.code() == Some(1), "{}", output.status);
     let is_right =
@@ -107,7 +117,7 @@ fn dies() -> Result<()> {
 }
 
 fn hangs() -> Result<()> {
-    let (output, rows, errors) = count(&[BOOTED], "echo '[    9.1] a last word'; exec sleep 60")?;
+    let (output, rows, errors) = count(&[booted()], "echo '[    9.1] a last word'; exec sleep 60")?;
     are(&rows, [Status::Timeout, Status::Timeout])?;
     ensure!(output.status.code() == Some(3), "{}", output.status);
     let is_right = |error: &String| error.ends_with("Linux said last: a last word");

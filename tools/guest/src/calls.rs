@@ -232,9 +232,8 @@ Totals:
 
     #[test]
     fn a_kernel_that_names_no_function_is_counted_by_what_arrives() {
-        let folder = std::env::temp_dir().join(format!("gupsync-guest-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
-        let (triggers, names) = (folder.join("trigger"), folder.join("kallsyms"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let (triggers, names) = (folder.path().join("trigger"), folder.path().join("kallsyms"));
         let begin = || begin_by(&triggers, &names).expect("it can be counted");
         assert_eq!(begin(), Counted::Arrived, "no trace point");
         fs::write(&triggers, "# Available triggers:\n# hist\n").expect("a file");
@@ -246,7 +245,6 @@ Totals:
             assert_eq!(begin(), Counted::Queued);
             assert_eq!(set(), TRIGGER);
         }
-        fs::remove_dir_all(folder).expect("it is there");
     }
 
     #[test]

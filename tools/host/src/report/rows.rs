@@ -102,11 +102,13 @@ fn alike(lines: &[&Line<'_>]) -> Option<Markup> {
 /// Lines of a table; `is_mixed` if they were not all counted on the same.
 fn drawn(headers: &[(&str, bool)], lines: &[&Line<'_>], is_mixed: bool) -> Markup {
     let most = lines.iter().filter_map(|(row, _)| row.counts.sync_ipis).max().unwrap_or_default();
+    let has_bars = most > 0;
+    let width = headers.len() + usize::from(has_bars) + usize::from(is_mixed);
     html! {
         table {
             thead { tr {
                 @for (header, is_name) in headers { th.num[!is_name] scope="col" { (header) } }
-                @if most > 0 { th.bar scope="col" { "sync IPIs" } }
+                @if has_bars { th.bar scope="col" { "sync IPIs" } }
                 @if is_mixed { th scope="col" { "counted on" } }
             } }
             tbody { @for (row, cells) in lines {
@@ -114,11 +116,11 @@ fn drawn(headers: &[(&str, bool)], lines: &[&Line<'_>], is_mixed: bool) -> Marku
                     @for (index, (cell, (_, is_name))) in cells.iter().zip(headers).enumerate() {
                         @if index == 0 { th scope="row" { (cell) } } @else { td.num[!is_name] { (cell) } }
                     }
-                    @if most > 0 { td.bar { (bar(row.counts.sync_ipis, most)) } }
+                    @if has_bars { td.bar { (bar(row.counts.sync_ipis, most)) } }
                     @if is_mixed { td { (machine(row)) } }
                 }
                 @if let Err(fault) = row.judge() {
-                    tr.bad { td.wrap colspan=(headers.len() + usize::from(most > 0) + usize::from(is_mixed)) { (row.policy) ": " (fault) } }
+                    tr.bad { td.wrap colspan=(width) { (row.policy) ": " (fault) } }
                 }
             } }
         }
